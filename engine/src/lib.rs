@@ -1,0 +1,1 @@
+//! Is this an attack: one message in, findings and a verdict out.

@@ -1,0 +1,200 @@
+//! The API types of group `rasp.dev`, version `v1alpha1`, exactly as users write them.
+//!
+//! Every field that takes part in precedence is optional and has no schema default: the API server would fill it in
+//! and nothing could inherit. The built-in values are in [`crate::precedence::Effective::builtin`].
+//! Only fields that act are published.
+
+use serde::{Deserialize, Serialize};
+
+use crate::selector::LabelSelector;
+
+mod status;
+pub use status::{Condition, RaspPolicyStatus, TargetCounts, conditions, reasons};
+
+/// API group of every kind of this project.
+pub const GROUP: &str = "rasp.dev";
+/// Version served and stored.
+pub const VERSION: &str = "v1alpha1";
+/// `apiVersion` of a RaspPolicy document.
+pub const API_VERSION: &str = "rasp.dev/v1alpha1";
+/// `kind` of a RaspPolicy document.
+pub const KIND: &str = "RaspPolicy";
+
+/// What kube-rasp detects in the selected pods of this namespace, and what it does about it.
+///
+/// Absent fields inherit from less specific policies, and in the end from the built-in defaults
+/// (mode Monitor, failureMode Open, minConfidence High).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(
+    feature = "crd",
+    derive(kube::CustomResource, kube::KubeSchema),
+    kube(
+        group = "rasp.dev",
+        version = "v1alpha1",
+        kind = "RaspPolicy",
+        plural = "rasppolicies",
+        singular = "rasppolicy",
+        shortname = "rp",
+        category = "rasp",
+        namespaced,
+        status = "RaspPolicyStatus",
+        derive = "PartialEq",
+        printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".spec.mode","description":"Mode this policy asks for."}"#,
+        printcolumn = r#"{"name":"Observed","type":"string","jsonPath":".status.effectiveMode","description":"Mode the sidecars report."}"#,
+        printcolumn = r#"{"name":"Programmed","type":"string","jsonPath":".status.conditions[?(@.type==\"Programmed\")].status"}"#,
+        printcolumn = r#"{"name":"Pods","type":"integer","jsonPath":".status.targets.programmed","description":"Sidecars that have this generation in force."}"#,
+        printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+        printcolumn = r#"{"name":"Unprotected","type":"integer","jsonPath":".status.targets.unprotected","priority":1}"#,
+        printcolumn = r#"{"name":"Hash","type":"string","jsonPath":".status.policyHash","priority":1}"#
+    )
+)]
+pub struct RaspPolicySpec {
+    /// The pods this policy is for, by their labels. Absent: every pod of the namespace. A policy with a selector is
+    /// more specific than one without and wins field by field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_selector: Option<LabelSelector>,
+    /// Off relays traffic untouched, Monitor inspects and reports, Block also refuses what is detected.
+    /// A detection may have a mode of its own. Built-in: Monitor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// What happens to a request that could not be judged (no policy, internal error) while the mode is Block.
+    /// Open lets it pass and counts it, Closed refuses it. Built-in: Open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_mode: Option<FailureMode>,
+    /// Attack classes, each with its own settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detections: Option<Detections>,
+    /// How much of a request is inspected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inspection: Option<Inspection>,
+    /// What the client of a blocked request receives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<BlockResponse>,
+}
+
+/// What is done with what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+pub enum Mode {
+    /// Bytes are relayed untouched and uninspected.
+    Off,
+    /// Everything is inspected and reported, nothing is changed.
+    Monitor,
+    /// Detections of sufficient confidence are refused.
+    Block,
+}
+
+impl Mode {
+    /// The word users write, and the value of metric labels and event fields.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "Off",
+            Self::Monitor => "Monitor",
+            Self::Block => "Block",
+        }
+    }
+}
+
+/// What happens to a request that could not be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+pub enum FailureMode {
+    /// It passes and is counted.
+    Open,
+    /// It is refused.
+    Closed,
+}
+
+/// How sure a finding is; calibrated per detector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+pub enum Confidence {
+    /// A hint. Recorded, never blocked by the built-in settings.
+    Low,
+    /// Suspicious structure that ordinary input can have too.
+    Medium,
+    /// Structure that ordinary input practically never has.
+    High,
+    /// A complete attack.
+    Certain,
+}
+
+impl Confidence {
+    /// The word users write, and the value of event fields.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "Low",
+            Self::Medium => "Medium",
+            Self::High => "High",
+            Self::Certain => "Certain",
+        }
+    }
+}
+
+/// Settings of the attack classes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+pub struct Detections {
+    /// SQL injection (CWE-89).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql_injection: Option<Detection>,
+}
+
+/// Settings of one attack class.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+pub struct Detection {
+    /// Mode of this class. Absent: the mode of the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Lowest confidence that Block acts on; lower findings are reported. Built-in: High.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_confidence: Option<Confidence>,
+}
+
+/// How much of a request is inspected.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "crd", derive(kube::KubeSchema))]
+pub struct Inspection {
+    /// Bytes of a request body that are inspected, 1024 to 16777216. A body of a parsed type (form, JSON) that is
+    /// larger is refused with 413 in Block and passes, counted as uninspected, in Monitor. Built-in: 131072.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(range(min = 1024, max = 16_777_216)))]
+    pub max_body_bytes: Option<i64>,
+}
+
+/// What the client of a blocked request receives. It never says which rule matched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(
+    feature = "crd",
+    derive(kube::KubeSchema),
+    x_kube(validation = (
+        "!has(self.contentType) || has(self.body)",
+        "contentType is the type of body: set body as well, or remove contentType"
+    ))
+)]
+pub struct BlockResponse {
+    /// HTTP status, 400 to 599. Built-in: 403.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(range(min = 400, max = 599)))]
+    pub status: Option<i32>,
+    /// Body sent as it is, at most 8192 characters. Built-in: an RFC 9457 problem document with the request id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(length(max = 8192)))]
+    pub body: Option<String>,
+    /// Media type of `body`. Built-in: text/plain; charset=utf-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "crd",
+        schemars(
+            length(max = 128),
+            regex(pattern = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(; ?[a-z]+=[A-Za-z0-9._-]+)*$")
+        )
+    )]
+    pub content_type: Option<String>,
+}

@@ -1,0 +1,102 @@
+//! Status of a RaspPolicy, as the operator writes it and users read it with `kubectl get` and `describe`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::EffectiveMode;
+
+/// What is really in force, as reported by sidecars.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+pub struct RaspPolicyStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Mode that the sidecars of the selected pods report: one mode, Mixed, or Unknown when none reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_mode: Option<EffectiveMode>,
+    /// Digest of the Bundle that carries this generation, `sha256:` and 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_hash: Option<String>,
+    /// How many pods are selected, and how many have this policy in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<TargetCounts>,
+    /// Accepted, Programmed and Degraded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "crd", schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Counts of pods. `matched = programmed + outdated + unprotected`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+pub struct TargetCounts {
+    /// Running pods that the policy selects.
+    pub matched: i32,
+    /// Of these, sidecars that acknowledged this generation.
+    pub programmed: i32,
+    /// Of these, sidecars that have not acknowledged this generation (yet).
+    pub outdated: i32,
+    /// Of these, pods without a sidecar.
+    pub unprotected: i32,
+}
+
+/// A condition, as in Kubernetes API conventions (`metav1.Condition`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+pub struct Condition {
+    /// Accepted, Programmed or Degraded.
+    pub r#type: String,
+    /// True, False or Unknown.
+    pub status: String,
+    /// The generation of the spec that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// When `status` last changed, RFC 3339.
+    #[cfg_attr(feature = "crd", schemars(extend("format" = "date-time")))]
+    pub last_transition_time: String,
+    /// One word from a closed list; scripts may match on it.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Condition types. Frozen.
+pub mod conditions {
+    /// The policy can be compiled and takes part.
+    pub const ACCEPTED: &str = "Accepted";
+    /// Every selected pod that has a sidecar has this generation in force.
+    pub const PROGRAMMED: &str = "Programmed";
+    /// Something that is in force is not as it should be.
+    pub const DEGRADED: &str = "Degraded";
+}
+
+/// Condition reasons. Frozen.
+pub mod reasons {
+    /// Accepted=True.
+    pub const ACCEPTED: &str = "Accepted";
+    /// Accepted=False: the policy cannot be compiled.
+    pub const INVALID: &str = "Invalid";
+    /// Programmed=True.
+    pub const PROGRAMMED: &str = "Programmed";
+    /// Programmed=False: some sidecars acknowledged, others not.
+    pub const PARTIALLY_PROGRAMMED: &str = "PartiallyProgrammed";
+    /// Programmed=False: no sidecar acknowledged yet.
+    pub const PENDING: &str = "Pending";
+    /// Programmed=False: a more specific or stricter policy sets every field that this one sets.
+    pub const OVERRIDDEN: &str = "Overridden";
+    /// Programmed=Unknown: no pod is selected.
+    pub const NO_TARGETS: &str = "NoTargets";
+    /// Degraded=False.
+    pub const ALL_SIDECARS_HEALTHY: &str = "AllSidecarsHealthy";
+    /// Degraded=True: a sidecar refused a Bundle and keeps the previous one.
+    pub const BUNDLE_REJECTED: &str = "BundleRejected";
+    /// Degraded=True: a selected pod has no sidecar.
+    pub const UNPROTECTED: &str = "Unprotected";
+    /// Degraded=True: a sidecar has not reported for several intervals.
+    pub const REPORT_STALE: &str = "ReportStale";
+    /// Degraded=True: the Bundle could not be written.
+    pub const DISTRIBUTION_FAILED: &str = "DistributionFailed";
+}

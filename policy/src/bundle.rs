@@ -1,0 +1,259 @@
+//! The wire form of policies: a DSSE envelope over the exact bytes of a payload that holds every policy of one
+//! namespace. This module makes and reads bytes and digests; the operator signs, the proxy verifies.
+//!
+//! An envelope is verified first and parsed afterwards, and never serialised again. The schema version is raised with
+//! every field that acts, so that an old sidecar refuses what it cannot obey and keeps what it has.
+//! Source: DSSE v1 protocol (secure-systems-lab/dsse).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::api::RaspPolicySpec;
+use crate::report::Acknowledged;
+use crate::selector::Labels;
+
+/// The newest schema this version writes and the only one it reads.
+pub const SCHEMA_VERSION: u32 = 1;
+/// DSSE payload type.
+pub const PAYLOAD_TYPE: &str = "application/vnd.rasp.bundle+json";
+/// Largest envelope that is read; the API server limits a ConfigMap to 1 MiB.
+pub const MAX_ENVELOPE_BYTES: usize = 1 << 20;
+
+/// Every policy of one namespace, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bundle {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// The namespace the policies live in; a Bundle copied to another namespace is refused there.
+    pub namespace: Namespace,
+    /// Grows with every Bundle of the namespace: max(previous + 1, milliseconds since the epoch).
+    pub sequence: u64,
+    /// The policies, in the order of their names.
+    pub entries: Vec<Entry>,
+}
+
+/// Names a namespace beyond doubt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+}
+
+/// One policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The object it comes from.
+    pub source: Source,
+    /// What it asks for.
+    pub spec: RaspPolicySpec,
+}
+
+/// The object a policy comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `metadata.creationTimestamp`, RFC 3339 in UTC.
+    pub created_at: String,
+}
+
+impl Entry {
+    /// Whether the policy is for a pod with these labels.
+    pub fn selects(&self, labels: &Labels) -> bool {
+        self.spec.pod_selector.as_ref().is_none_or(|selector| selector.matches(labels))
+    }
+}
+
+impl Bundle {
+    /// The bytes that are signed. `entries` must already be in the order of their names.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default() // plain structs with string keys always serialise
+    }
+
+    /// What a sidecar that has this Bundle in force acknowledges.
+    pub fn acknowledged(&self) -> Vec<Acknowledged> {
+        self.entries
+            .iter()
+            .map(|Entry { source, .. }| Acknowledged {
+                uid: source.uid.clone(),
+                generation: source.generation,
+            })
+            .collect()
+    }
+
+    /// Reads a verified payload. Unknown fields are refused: obeying half of a policy is worse than keeping the last.
+    pub fn from_verified(payload: &[u8]) -> Result<Self, Refusal> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            schema_version: u32,
+        }
+        let Version { schema_version } =
+            serde_json::from_slice(payload).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        if schema_version != SCHEMA_VERSION {
+            return Err(Refusal::SchemaVersion(schema_version));
+        }
+        let mut unknown = None;
+        let bundle: Self =
+            serde_ignored::deserialize(&mut serde_json::Deserializer::from_slice(payload), |path| {
+                unknown.get_or_insert_with(|| crate::document::dotted(&path));
+            })
+            .map_err(|error| Refusal::Malformed(error.to_string()))?;
+        match unknown {
+            Some(path) => Err(Refusal::UnknownField(path)),
+            None => Ok(bundle),
+        }
+    }
+}
+
+/// Digest of payload bytes: `sha256:` and 64 hex digits. What status calls `policyHash`.
+pub fn digest(payload: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(payload).iter().fold("sha256:".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Why a Bundle was refused. The id is the metric label, the event field and part of the status message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The envelope is larger than [`MAX_ENVELOPE_BYTES`].
+    #[error("the envelope has {0} bytes, more than {MAX_ENVELOPE_BYTES}")]
+    TooLarge(usize),
+    /// Not a DSSE envelope, or not the payload of one.
+    #[error("not a Bundle: {0}")]
+    Malformed(String),
+    /// The envelope has no signature.
+    #[error("the envelope carries no signature")]
+    Unsigned,
+    /// No signature was made by a known key over these bytes.
+    #[error("no signature by a known key fits the payload")]
+    Signature,
+    /// Written by a newer operator.
+    #[error("schema version {0} is not {SCHEMA_VERSION}, the one this version reads")]
+    SchemaVersion(u32),
+    /// A field this version does not know.
+    #[error("unknown field {0}")]
+    UnknownField(String),
+    /// Made for another namespace.
+    #[error("made for another namespace")]
+    Namespace,
+    /// Not newer than what is in force or than the floor injected with the pod.
+    #[error("sequence {found} is older than {floor}")]
+    Older {
+        /// Sequence of the refused Bundle.
+        found: u64,
+        /// Lowest acceptable sequence.
+        floor: u64,
+    },
+    /// The policies cannot be compiled by this version.
+    #[error("cannot be compiled: {0}")]
+    Build(String),
+}
+
+impl Refusal {
+    /// Every id, for metrics.
+    pub const IDS: [&str; 9] = [
+        "too_large",
+        "malformed",
+        "unsigned",
+        "signature",
+        "schema_version",
+        "unknown_field",
+        "namespace",
+        "older",
+        "build",
+    ];
+
+    /// One word from a closed list.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "too_large",
+            Self::Malformed(_) => "malformed",
+            Self::Unsigned => "unsigned",
+            Self::Signature => "signature",
+            Self::SchemaVersion(_) => "schema_version",
+            Self::UnknownField(_) => "unknown_field",
+            Self::Namespace => "namespace",
+            Self::Older { .. } => "older",
+            Self::Build(_) => "build",
+        }
+    }
+}
+
+/// A DSSE envelope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Envelope {
+    payload_type: String,
+    payload: String,
+    signatures: Vec<Signature>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Signature {
+    keyid: String,
+    sig: String,
+}
+
+impl Envelope {
+    /// Seals payload bytes. `sign` gets the pre-authentication encoding and returns the raw signature.
+    pub fn seal(payload: &[u8], key_id: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
+        let sig = sign(&pre_authentication_encoding(PAYLOAD_TYPE, payload));
+        Self {
+            payload_type: PAYLOAD_TYPE.to_owned(),
+            payload: BASE64.encode(payload),
+            signatures: vec![Signature { keyid: key_id.to_owned(), sig: BASE64.encode(sig) }],
+        }
+    }
+
+    /// The text that goes into the ConfigMap.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default() // plain structs with string keys always serialise
+    }
+
+    /// Reads the text of an envelope and returns the payload bytes once `verify(key_id, message, signature)` accepts
+    /// one of its signatures. `key_id` is a hint from the envelope, not proof.
+    pub fn open(text: &[u8], verify: impl Fn(&str, &[u8], &[u8]) -> bool) -> Result<Vec<u8>, Refusal> {
+        if text.len() > MAX_ENVELOPE_BYTES {
+            return Err(Refusal::TooLarge(text.len()));
+        }
+        let envelope: Self =
+            serde_json::from_slice(text).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        if envelope.payload_type != PAYLOAD_TYPE {
+            return Err(Refusal::Malformed(format!("payload type is not {PAYLOAD_TYPE}")));
+        }
+        if envelope.signatures.is_empty() {
+            return Err(Refusal::Unsigned);
+        }
+        let payload =
+            BASE64.decode(&envelope.payload).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        let message = pre_authentication_encoding(PAYLOAD_TYPE, &payload);
+        let accepted = envelope.signatures.iter().any(|Signature { keyid, sig }| {
+            BASE64.decode(sig).is_ok_and(|signature| verify(keyid, &message, &signature))
+        });
+        if accepted { Ok(payload) } else { Err(Refusal::Signature) }
+    }
+}
+
+/// `PAE(type, body)` of DSSE v1: what is signed, so that the type cannot be exchanged.
+fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let mut message =
+        format!("DSSEv1 {} {} {} ", payload_type.len(), payload_type, payload.len()).into_bytes();
+    message.extend_from_slice(payload);
+    message
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Reads RaspPolicy documents from YAML files, strictly: what the API server would prune is an error here.
+//!
+//! Used where no API server stands before us: the gateway's `--policy FILE` and tests of the examples.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{API_VERSION, KIND, RaspPolicySpec};
+
+/// A RaspPolicy as it stands in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// Always [`API_VERSION`].
+    pub api_version: String,
+    /// Always [`KIND`].
+    pub kind: String,
+    /// Name and namespace; other metadata is not used.
+    pub metadata: Metadata,
+    /// The policy.
+    pub spec: RaspPolicySpec,
+}
+
+/// The part of ObjectMeta that matters in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// `metadata.labels`, not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<std::collections::BTreeMap<String, String>>,
+    /// `metadata.annotations`, not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<std::collections::BTreeMap<String, String>>,
+}
+
+/// Why a file of policies was refused. Documents are counted from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not YAML, or a value of the wrong type.
+    #[error("document {index}: {message}")]
+    Parse {
+        /// Which document.
+        index: usize,
+        /// What the parser says, with the path of the field.
+        message: String,
+    },
+    /// A field that does not exist; a typing error would otherwise switch protection off.
+    #[error(
+        "document {index}: unknown field {path}; known fields are listed by `kubectl explain rasppolicy.spec`"
+    )]
+    UnknownField {
+        /// Which document.
+        index: usize,
+        /// Dotted path of the field.
+        path: String,
+    },
+    /// Another kind of object.
+    #[error("document {index}: is a {found}, only {API_VERSION} {KIND} can be read here")]
+    Kind {
+        /// Which document.
+        index: usize,
+        /// `apiVersion kind` found.
+        found: String,
+    },
+    /// A value outside its range.
+    #[error("document {index}: {message}")]
+    Value {
+        /// Which document.
+        index: usize,
+        /// Field, value, and what to do.
+        message: String,
+    },
+    /// The file holds no document.
+    #[error("no document in the file; expected at least one {API_VERSION} {KIND}")]
+    Empty,
+}
+
+/// Reads every document of a YAML file. An empty document (only comments) is skipped.
+pub fn parse(yaml: &str) -> Result<Vec<Document>, Error> {
+    let mut documents = Vec::new();
+    for (index, raw) in serde_yaml::Deserializer::from_str(yaml).enumerate() {
+        let index = index + 1;
+        let parse_error = |message: String| Error::Parse { index, message };
+        // Through JSON values, the form in which the API server sees the object.
+        let value = serde_json::Value::deserialize(raw).map_err(|error| parse_error(error.to_string()))?;
+        if value.is_null() {
+            continue;
+        }
+        let found = format!(
+            "{} {}",
+            value["apiVersion"].as_str().unwrap_or("(no apiVersion)"),
+            value["kind"].as_str().unwrap_or("(no kind)")
+        );
+        if found != format!("{API_VERSION} {KIND}") {
+            return Err(Error::Kind { index, found });
+        }
+        let mut unknown = None;
+        let document: Document = serde_ignored::deserialize(&value, |path| {
+            unknown.get_or_insert_with(|| dotted(&path));
+        })
+        .map_err(|error| parse_error(error.to_string()))?;
+        if let Some(path) = unknown {
+            return Err(Error::UnknownField { index, path });
+        }
+        document.spec.check().map_err(|message| Error::Value { index, message })?;
+        documents.push(document);
+    }
+    if documents.is_empty() { Err(Error::Empty) } else { Ok(documents) }
+}
+
+/// Path of a field as users write it; serde_ignored marks each `Option` on the way with `?`.
+pub(crate) fn dotted(path: &serde_ignored::Path<'_>) -> String {
+    path.to_string().split('.').filter(|part| *part != "?").collect::<Vec<_>>().join(".")
+}
+
+impl RaspPolicySpec {
+    /// The ranges that the CRD schema states, for readers that no API server protects.
+    pub fn check(&self) -> Result<(), String> {
+        if let Some(bytes) = self.inspection.as_ref().and_then(|inspection| inspection.max_body_bytes)
+            && !(1024..=16_777_216).contains(&bytes)
+        {
+            return Err(format!("spec.inspection.maxBodyBytes is {bytes}; use 1024 to 16777216"));
+        }
+        let Some(response) = &self.response else { return Ok(()) };
+        if let Some(status) = response.status
+            && !(400..=599).contains(&status)
+        {
+            return Err(format!("spec.response.status is {status}; use 400 to 599"));
+        }
+        if let Some(body) = &response.body
+            && body.chars().count() > 8192
+        {
+            return Err("spec.response.body is too long; use at most 8192 characters".into());
+        }
+        if response.content_type.is_some() && response.body.is_none() {
+            return Err(
+                "spec.response.contentType is the type of body: set body as well, or remove contentType"
+                    .into(),
+            );
+        }
+        if let Some(content_type) = &response.content_type
+            && (content_type.len() > 128
+                || !content_type.bytes().all(|b| (0x20..0x7f).contains(&b))
+                || !content_type.contains('/'))
+        {
+            return Err(
+                "spec.response.contentType is not a media type; use for example text/html; charset=utf-8"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    const HEAD: &str = "apiVersion: rasp.dev/v1alpha1\nkind: RaspPolicy\nmetadata: {name: a}\n";
+
+    #[test]
+    fn reads_every_document_and_skips_empty_ones() {
+        let yaml = format!("# only a comment\n---\n{HEAD}spec: {{mode: Block}}\n---\n{HEAD}spec: {{}}\n");
+        let documents = parse(&yaml).unwrap();
+        assert_eq!(documents.len(), 2);
+        assert_eq!(documents[0].spec.mode, Some(crate::api::Mode::Block));
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_where() {
+        let table = [
+            ("spec: {mood: Block}", "unknown field spec.mood"),
+            (
+                "spec: {detections: {sqlInjection: {mode: Block, confidence: High}}}",
+                "spec.detections.sqlInjection.confidence",
+            ),
+            ("spec: {mode: Blok}", "unknown variant `Blok`, expected one of `Off`, `Monitor`, `Block`"),
+            ("spec: {response: {status: 200}}", "spec.response.status is 200; use 400 to 599"),
+            ("spec: {response: {contentType: text/html}}", "set body as well"),
+            ("spec: {response: {body: x, contentType: html}}", "not a media type"),
+            ("spec: {inspection: {maxBodyBytes: 1}}", "spec.inspection.maxBodyBytes is 1; use 1024"),
+        ];
+        for (spec, expected) in table {
+            let error = parse(&format!("{HEAD}{spec}\n")).unwrap_err().to_string();
+            assert!(error.contains(expected), "{spec}: {error}");
+        }
+        let error = parse("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n").unwrap_err().to_string();
+        assert!(error.contains("is a v1 Pod"), "{error}");
+        assert!(parse("# nothing\n").unwrap_err().to_string().contains("no document"));
+    }
+}

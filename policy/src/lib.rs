@@ -1,0 +1,17 @@
+//! What is asked for: the API types users write, how several of them combine, and the signed bytes sidecars read.
+//!
+//! In reading order: [`api`] (RaspPolicy as written), [`document`] (strict reading of YAML files), [`selector`]
+//! (which pods), [`precedence`] (which value wins), [`bundle`] (the wire form), [`report`] (what a sidecar tells
+//! back), [`pod`] (names, ports and paths both binaries agree on).
+//!
+//! Architecture invariant: no IO, no clock, no signing key, and no Kubernetes client types without feature `crd`.
+
+pub mod api;
+pub mod bundle;
+#[cfg(feature = "crd")]
+pub mod crd;
+pub mod document;
+pub mod pod;
+pub mod precedence;
+pub mod report;
+pub mod selector;

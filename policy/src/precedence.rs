@@ -1,0 +1,258 @@
+//! Which value wins, field by field, when several policies concern one pod. Pure; the operator uses it for status
+//! and every sidecar for its Ruleset, so the two cannot disagree.
+//!
+//! Levels that exist now, highest first: policy with `podSelector` > policy for the whole namespace > built-in.
+//! Between equals the strictest mode wins (Block > Monitor > Off, Closed > Open); any other field goes to the oldest
+//! policy, then to the lowest name.
+
+use crate::api::{Confidence, FailureMode, Mode, RaspPolicySpec};
+use crate::bundle::{Bundle, Entry};
+use crate::report::EffectiveMode;
+use crate::selector::Labels;
+
+/// What is in force for one pod: every field has a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// Mode of everything that is not an attack class: limits and failures.
+    pub mode: Mode,
+    /// What happens to a request that could not be judged, in Block.
+    pub failure_mode: FailureMode,
+    /// SQL injection.
+    pub sql_injection: EffectiveDetection,
+    /// Bytes of a request body that are inspected.
+    pub max_body_bytes: usize,
+    /// Status of a block response.
+    pub response_status: u16,
+    /// Body of a block response; `None` is the problem document.
+    pub response_body: Option<ResponseBody>,
+}
+
+/// Settings of one attack class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EffectiveDetection {
+    /// What is done with findings.
+    pub mode: Mode,
+    /// Lowest confidence that Block acts on.
+    pub min_confidence: Confidence,
+}
+
+/// A configured body of a block response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseBody {
+    /// Value of `content-type`.
+    pub content_type: String,
+    /// Sent as it is.
+    pub text: String,
+}
+
+impl Effective {
+    /// The built-in defaults, the last level of precedence.
+    ///
+    /// | field | value |
+    /// |---|---|
+    /// | mode | Monitor |
+    /// | failureMode | Open |
+    /// | detections.sqlInjection.mode | the mode in force |
+    /// | detections.sqlInjection.minConfidence | High |
+    /// | inspection.maxBodyBytes | 131072 |
+    /// | response.status | 403 |
+    /// | response.body | RFC 9457 problem document |
+    pub fn builtin() -> Self {
+        Self {
+            mode: Mode::Monitor,
+            failure_mode: FailureMode::Open,
+            sql_injection: EffectiveDetection { mode: Mode::Monitor, min_confidence: Confidence::High },
+            max_body_bytes: 131_072,
+            response_status: 403,
+            response_body: None,
+        }
+    }
+
+    /// The built-in defaults in Block, for `rasp-proxy gateway` without a policy file.
+    pub fn builtin_blocking() -> Self {
+        let mut effective = Self::builtin();
+        effective.mode = Mode::Block;
+        effective.sql_injection.mode = Mode::Block;
+        effective
+    }
+
+    /// The mode in force as reports and status say it.
+    pub fn effective_mode(&self) -> EffectiveMode {
+        EffectiveMode::combine([self.mode.into(), self.sql_injection.mode.into()])
+    }
+}
+
+/// A field that takes part in precedence, by its path in the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    /// `spec.mode`
+    Mode,
+    /// `spec.failureMode`
+    FailureMode,
+    /// `spec.detections.sqlInjection.mode`
+    SqlInjectionMode,
+    /// `spec.detections.sqlInjection.minConfidence`
+    SqlInjectionMinConfidence,
+    /// `spec.inspection.maxBodyBytes`
+    MaxBodyBytes,
+    /// `spec.response.status`
+    ResponseStatus,
+    /// `spec.response.body`, together with its content type
+    ResponseBody,
+}
+
+impl Field {
+    /// Every field, in the order of the API.
+    pub const ALL: [Self; 7] = [
+        Self::Mode,
+        Self::FailureMode,
+        Self::SqlInjectionMode,
+        Self::SqlInjectionMinConfidence,
+        Self::MaxBodyBytes,
+        Self::ResponseStatus,
+        Self::ResponseBody,
+    ];
+
+    /// Path in the object, for messages.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Mode => "spec.mode",
+            Self::FailureMode => "spec.failureMode",
+            Self::SqlInjectionMode => "spec.detections.sqlInjection.mode",
+            Self::SqlInjectionMinConfidence => "spec.detections.sqlInjection.minConfidence",
+            Self::MaxBodyBytes => "spec.inspection.maxBodyBytes",
+            Self::ResponseStatus => "spec.response.status",
+            Self::ResponseBody => "spec.response.body",
+        }
+    }
+
+    fn is_set(self, spec: &RaspPolicySpec) -> bool {
+        let sql = spec.detections.as_ref().and_then(|detections| detections.sql_injection.as_ref());
+        let response = spec.response.as_ref();
+        match self {
+            Self::Mode => spec.mode.is_some(),
+            Self::FailureMode => spec.failure_mode.is_some(),
+            Self::SqlInjectionMode => sql.is_some_and(|sql| sql.mode.is_some()),
+            Self::SqlInjectionMinConfidence => sql.is_some_and(|sql| sql.min_confidence.is_some()),
+            Self::MaxBodyBytes => spec.inspection.as_ref().is_some_and(|i| i.max_body_bytes.is_some()),
+            Self::ResponseStatus => response.is_some_and(|response| response.status.is_some()),
+            Self::ResponseBody => response.is_some_and(|response| response.body.is_some()),
+        }
+    }
+
+    /// Rank of the value where the strictest wins; 0 for fields that go to the oldest.
+    fn strictness(self, spec: &RaspPolicySpec) -> u8 {
+        match self {
+            Self::Mode => spec.mode.map_or(0, |mode| mode as u8),
+            Self::FailureMode => spec.failure_mode.map_or(0, |mode| mode as u8),
+            Self::SqlInjectionMode => spec
+                .detections
+                .as_ref()
+                .and_then(|detections| detections.sql_injection.as_ref())
+                .and_then(|sql| sql.mode)
+                .map_or(0, |mode| mode as u8),
+            _ => 0,
+        }
+    }
+}
+
+/// What is in force for one pod, and which policy decided each field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// The values.
+    pub effective: Effective,
+    /// For each field that a policy decided: the index of the entry in the Bundle.
+    pub winners: Vec<(Field, usize)>,
+    /// Indices of the entries that select the pod, highest precedence first.
+    pub selected: Vec<usize>,
+}
+
+/// Resolves the policies of a Bundle for a pod with these labels.
+pub fn resolve(bundle: &Bundle, labels: &Labels) -> Resolution {
+    let mut selected: Vec<usize> = (0..bundle.entries.len())
+        .filter(|&index| bundle.entries.get(index).is_some_and(|entry| entry.selects(labels)))
+        .collect();
+    selected.sort_by(|&a, &b| order(bundle, a).cmp(&order(bundle, b)));
+
+    let mut effective = Effective::builtin();
+    let mut winners = Vec::new();
+    let mut class_mode_set = false;
+    for field in Field::ALL {
+        let Some(winner) = winner(bundle, &selected, field) else { continue };
+        let Some(entry) = bundle.entries.get(winner) else { continue };
+        take(&mut effective, field, &entry.spec);
+        class_mode_set |= field == Field::SqlInjectionMode;
+        winners.push((field, winner));
+    }
+    if !class_mode_set {
+        effective.sql_injection.mode = effective.mode;
+    }
+    Resolution { effective, winners, selected }
+}
+
+type Order<'a> = (bool, &'a str, &'a str);
+
+/// Selector first, then the oldest, then the lowest name. RFC 3339 times in UTC compare as text.
+fn order(bundle: &Bundle, index: usize) -> Order<'_> {
+    bundle.entries.get(index).map_or((true, "", ""), |Entry { source, spec }| {
+        (spec.pod_selector.is_none(), source.created_at.as_str(), source.name.as_str())
+    })
+}
+
+fn winner(bundle: &Bundle, selected: &[usize], field: Field) -> Option<usize> {
+    let entry = |index: &usize| bundle.entries.get(*index);
+    let sets = |index: &&usize| entry(index).is_some_and(|entry| field.is_set(&entry.spec));
+    let first = selected.iter().find(sets)?;
+    let level = entry(first)?.spec.pod_selector.is_some();
+    let mut best = *first;
+    for index in selected.iter().filter(sets) {
+        let (candidate, current) = (entry(index)?, bundle.entries.get(best)?);
+        if candidate.spec.pod_selector.is_some() == level
+            && field.strictness(&candidate.spec) > field.strictness(&current.spec)
+        {
+            best = *index;
+        }
+    }
+    Some(best)
+}
+
+fn take(effective: &mut Effective, field: Field, spec: &RaspPolicySpec) {
+    let sql = spec.detections.as_ref().and_then(|detections| detections.sql_injection.as_ref());
+    let response = spec.response.as_ref();
+    match field {
+        Field::Mode => effective.mode = spec.mode.unwrap_or(effective.mode),
+        Field::FailureMode => effective.failure_mode = spec.failure_mode.unwrap_or(effective.failure_mode),
+        Field::SqlInjectionMode => {
+            effective.sql_injection.mode =
+                sql.and_then(|sql| sql.mode).unwrap_or(effective.sql_injection.mode);
+        }
+        Field::SqlInjectionMinConfidence => {
+            effective.sql_injection.min_confidence =
+                sql.and_then(|sql| sql.min_confidence).unwrap_or(effective.sql_injection.min_confidence);
+        }
+        Field::MaxBodyBytes => {
+            let bytes = spec.inspection.as_ref().and_then(|inspection| inspection.max_body_bytes);
+            effective.max_body_bytes =
+                bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(effective.max_body_bytes);
+        }
+        Field::ResponseStatus => {
+            let status = response.and_then(|response| response.status);
+            effective.response_status =
+                status.and_then(|status| u16::try_from(status).ok()).unwrap_or(effective.response_status);
+        }
+        Field::ResponseBody => {
+            effective.response_body = response.and_then(|response| {
+                response.body.as_ref().map(|text| ResponseBody {
+                    content_type: response
+                        .content_type
+                        .clone()
+                        .unwrap_or_else(|| "text/plain; charset=utf-8".to_owned()),
+                    text: text.clone(),
+                })
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

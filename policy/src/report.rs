@@ -1,0 +1,143 @@
+//! What a sidecar tells the operator: which Bundle it has in force, on change and every minute.
+//!
+//! Sent as JSON by `POST /v1/report` over TLS with an audience-bound service account token; the operator checks
+//! that the token belongs to the pod named here. Status of policies stands on these reports alone.
+
+use serde::{Deserialize, Serialize};
+
+/// Schema of [`Report`]; raised when a reader has to know.
+pub const SCHEMA_VERSION: u32 = 1;
+/// Path of the operator's endpoint.
+pub const PATH: &str = "/v1/report";
+/// Audience of the token. A token for the API server is not accepted, and ours is of no use there.
+pub const AUDIENCE: &str = "rasp.dev";
+
+/// One sidecar's statement of what it has in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// [`SCHEMA_VERSION`] of the sender.
+    pub schema_version: u32,
+    /// The pod that reports.
+    pub pod: PodRef,
+    /// `Kind/name` of the controller, fixed at admission.
+    pub workload: String,
+    /// Version of rasp-proxy.
+    pub version: String,
+    /// Where the Ruleset in force comes from.
+    pub state: PolicyState,
+    /// Digest of the Bundle in force, absent in state `Bootstrapping`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Sequence of the Bundle in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// Every policy object in the Bundle in force, whether or not it selects this pod.
+    #[serde(default)]
+    pub sources: Vec<Acknowledged>,
+    /// Mode in force.
+    pub mode: EffectiveMode,
+    /// The newest Bundle that was refused since the one in force was loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Rejected>,
+}
+
+/// Names a pod beyond doubt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PodRef {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+}
+
+/// A policy object and the generation that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// `metadata.uid` of the policy.
+    pub uid: String,
+    /// `metadata.generation` of the policy.
+    pub generation: i64,
+}
+
+/// Why and which Bundle was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Id of [`crate::bundle::Refusal`], one word.
+    pub reason: String,
+    /// A sentence for people; never contents of the Bundle.
+    pub message: String,
+}
+
+/// Where the Ruleset in force comes from. Values of `rasp_policy_state{state}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PolicyState {
+    /// No Bundle was ever loaded: the failure mode injected with the pod decides.
+    Bootstrapping,
+    /// The newest Bundle seen is in force.
+    Current,
+    /// A newer Bundle was refused; the last good one stays in force.
+    Rejected,
+}
+
+impl PolicyState {
+    /// Every state, for metrics.
+    pub const ALL: [Self; 3] = [Self::Bootstrapping, Self::Current, Self::Rejected];
+
+    /// Label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bootstrapping => "bootstrapping",
+            Self::Current => "current",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Mode in force, over the classes of one sidecar or over several sidecars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+pub enum EffectiveMode {
+    /// Everything is Off.
+    Off,
+    /// Everything is in Monitor.
+    Monitor,
+    /// Everything is in Block.
+    Block,
+    /// Classes or sidecars differ.
+    Mixed,
+    /// Nobody reported.
+    Unknown,
+}
+
+impl EffectiveMode {
+    /// The mode of a group: the common one, `Mixed` where they differ, `Unknown` for an empty group.
+    pub fn combine(modes: impl IntoIterator<Item = Self>) -> Self {
+        let mut modes = modes.into_iter();
+        let Some(first) = modes.next() else { return Self::Unknown };
+        if modes.all(|mode| mode == first) { first } else { Self::Mixed }
+    }
+
+    /// The word users read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "Off",
+            Self::Monitor => "Monitor",
+            Self::Block => "Block",
+            Self::Mixed => "Mixed",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl From<crate::api::Mode> for EffectiveMode {
+    fn from(mode: crate::api::Mode) -> Self {
+        match mode {
+            crate::api::Mode::Off => Self::Off,
+            crate::api::Mode::Monitor => Self::Monitor,
+            crate::api::Mode::Block => Self::Block,
+        }
+    }
+}
