@@ -72,9 +72,9 @@ fn every_field_of_a_policy_changes_what_is_in_force() {
 
 #[test]
 fn the_more_specific_policy_wins_then_the_strictest_then_the_oldest_then_the_lowest_name() {
+    type Row<'a> = (&'a [(&'a str, u8, &'a str)], Mode, usize);
     let with_web = |rest: &str| format!("{SELECT_WEB}\n{rest}");
     // Policies as (name, creation day, spec), the mode in force, the winner of the mode.
-    type Row<'a> = (&'a [(&'a str, u8, &'a str)], Mode, usize);
     let table: [Row<'_>; 7] = [
         (&[("ns", 1, "mode: Block"), ("web", 2, &with_web("mode: Monitor"))], Mode::Monitor, 1),
         (&[("web", 2, &with_web("mode: Off")), ("ns", 1, "mode: Block")], Mode::Off, 0),
