@@ -7,6 +7,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 chart=$root/charts/kube-rasp
 HELM=${HELM:-helm}
+command -v "$HELM" >/dev/null || { echo "charts: no helm in PATH; set HELM to its path" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HELM HELM_CONFIG_HOME="$work" HELM_CACHE_HOME="$work" HELM_DATA_HOME="$work"

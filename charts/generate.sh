@@ -8,6 +8,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-$root}
 helm=${HELM:-helm}
+command -v "$helm" >/dev/null || { echo "charts: no helm in PATH; set HELM to its path" >&2; exit 1; }
 operator=${RASP_OPERATOR:?"set RASP_OPERATOR to the path of the binary, after: cargo build -p rasp-operator"}
 
 home=$(mktemp -d)
