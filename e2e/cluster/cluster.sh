@@ -28,7 +28,7 @@ in_cluster() {
 image() {
   require_root; require_up
   B=$(bin_dir)
-  local archive; for archive in "$@"; do ctr images import "$archive" >/dev/null || die "cannot import $archive"; done
+  local archive; for archive in "$@"; do import "$archive"; done
 }
 
 status() {

@@ -42,20 +42,16 @@ root = "$STATE/data/containerd"
 state = "$RUN/containerd"
 [grpc]
   address = "$RUN/containerd.sock"
-[plugins.'io.containerd.shim.v1.manager']
-  socket_dir = "$RUN/s"
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = "cluster.test/pause:1"
 [plugins.'io.containerd.cri.v1.runtime']
   restrict_oom_score_adj = true         # a root without CAP_SYS_RESOURCE may not lower oom_score_adj
-  netns_mounts_under_state_dir = true   # pod network namespaces go when our folder goes, whatever was killed before
+  netns_mounts_under_state_dir = true   # /run/netns is the machine's
 [plugins.'io.containerd.cri.v1.runtime'.cni]
   bin_dirs = ["/usr/lib/cni"]
   conf_dir = "$STATE/cni"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
-[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
-  Root = "$RUN/runc"
 T
   mkdir -p "$STATE/cni"
   cat >"$STATE/cni/10-pods.conflist" <<T
@@ -80,7 +76,6 @@ kind: KubeletConfiguration
 authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: $P/ca.crt}}
 authorization: {mode: Webhook}
 cgroupDriver: cgroupfs
-cgroupRoot: /$CGROUP
 cgroupsPerQOS: false
 enforceNodeAllocatable: []
 failCgroupV1: false

@@ -6,9 +6,8 @@ NAME=${KUBE_RASP_CLUSTER:-dev}
 CACHE=${KUBE_RASP_CACHE:-$HOME/.cache/kube-rasp}
 NETNS=kube-rasp-$NAME
 STATE=${KUBE_RASP_STATE:-$CACHE/state}/$NAME # large: etcd, images, logs
-RUN=/run/kube-rasp-$NAME                     # sockets: containerd allows 42 characters for the folder of shim sockets
+RUN=/run/kube-rasp-$NAME                     # sockets (whose paths have to be short), process ids, the owner
 LOCK=/run/lock/kube-rasp-$NAME.lock
-CGROUP=kube-rasp-$NAME                       # every container process is below it, in each hierarchy
 KUBECONFIG_FILE=$STATE/admin.conf
 
 NODE_IP=172.30.0.1 NODE_IP6=fd00:30::1
@@ -23,19 +22,23 @@ die() { say "$*"; exit 1; }
 
 # The hash of everything that decides what the binaries are; a build with the same inputs is never repeated.
 inputs() {
-  (cd "$here" && { go version; cat build.sh pause.c ../images/image.py hyperkube/go.* hyperkube/main.go tools/*/go.*; }) |
+  (cd "$here" && { go version; cat build.sh pause.c hyperkube/go.* hyperkube/main.go tools/*/go.*; }) |
     sha256sum | cut -c1-16
 }
-# Read once per script: `go version` takes as long as the rest of a kubectl call.
-bin_dir() { echo "$CACHE/cluster/$(inputs)/bin"; }
+# A cluster that is up goes on with the programs it was started with, whatever is built meanwhile.
+bin_dir() { cat "$RUN/bin" 2>/dev/null || echo "$CACHE/cluster/$(inputs)/bin"; }
 
 # `nsenter --net`, never `ip netns exec`: the latter mounts a new /sys, in which the kubelet finds no cgroups.
 in_node() { nsenter --net="/run/netns/$NETNS" "$@"; }
 node_pids() { ip netns pids "$NETNS" 2>/dev/null || true; }
-pod_pids() {
-  find /sys/fs/cgroup -type d -path "*/$CGROUP/*" -o -type d -name "$CGROUP" 2>/dev/null |
-    while read -r group; do cat "$group/cgroup.procs" 2>/dev/null || true; done | sort -u
+# Containers are in their own network namespaces; they are known by the ids that our containerd has a folder for. Its
+# CRI plugin puts them below this cgroup in each hierarchy, where another containerd of the machine may have its own.
+pod_cgroups() {
+  local id; for id in $(ls "$RUN/containerd/io.containerd.runtime.v2.task/k8s.io" 2>/dev/null); do
+    find /sys/fs/cgroup -depth -type d -path "*/k8s.io/$id*"
+  done
 }
+pod_pids() { pod_cgroups | while read -r group; do cat "$group/cgroup.procs" 2>/dev/null || true; done | sort -u; }
 
 # Held until the script ends. The path is compared after the lock was won: `down` removes the file it has locked.
 lock() {

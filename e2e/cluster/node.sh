@@ -2,17 +2,18 @@
 # machine's network; `down` is the exact reverse and needs nothing to be healthy. Sourced by cluster.sh.
 # shellcheck shell=bash disable=SC2154
 
-COMPONENTS=(etcd apiserver kcm scheduler kube-proxy coredns containerd kubelet)
+COMPONENTS=(mounts etcd apiserver kcm scheduler kube-proxy coredns containerd kubelet)
 # kubelet sets these for the whole machine, and refuses to start if it may not: they are put back by `down`.
 SYSCTLS=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
-# Folders at fixed places that programs make although they are told to use others; removed by `down` if they were not
-# there before `up` and are empty then.
-FOREIGN_FOLDERS=(/var/log/containers /var/log/pods /var/lib/cni /var/lib/kubelet /run/containerd /usr/libexec/kubernetes /opt/cni /etc/cni)
+# Folders at fixed places that kubelet, containerd and CNI use whatever they are told. The node has its own instead of
+# the machine's, where another kubelet may be at work; those that `up` had to make are removed by `down`.
+FIXED_FOLDERS=(/run/mount /run/containerd /run/nri /var/lib/cni /var/lib/kubelet /var/log/containers)
 
 start() { # name, command
-  local name=$1; shift
+  local name=$1 mount=(); shift
+  [[ ! -e $RUN/mounts.pid ]] || mount=("--mount=/proc/$(cat "$RUN/mounts.pid")/ns/mnt")
   # Descriptor 9 is the lock: a daemon that inherits it would hold it for ever.
-  setsid nsenter --net="/run/netns/$NETNS" "$@" >"$STATE/log/$name.log" 2>&1 </dev/null 9>&- &
+  setsid nsenter --net="/run/netns/$NETNS" "${mount[@]}" "$@" >"$STATE/log/$name.log" 2>&1 </dev/null 9>&- &
   echo $! >"$RUN/$name.pid"
 }
 
@@ -26,6 +27,10 @@ until_ok() { # what, tries of 0.2 s, command
 
 kc() { in_node "$B/kubectl" --kubeconfig "$KUBECONFIG_FILE" "$@"; }
 ctr() { in_node "$B/ctr" -a "$RUN/containerd.sock" -n k8s.io "$@"; }
+
+import() { # what ctr says is shown only when it fails: it warns of cgroup v1 each time
+  local said; said=$(ctr images import "$1" 2>&1) || die "cannot import $1: $said"
+}
 
 healthy() {
   local component pids; pids=$(node_pids)
@@ -47,10 +52,25 @@ claim() {
   mkdir -p -m 0700 "$RUN"
   echo "$STATE" >"$RUN/owner"
   sysctl -e "${SYSCTLS[@]}" | tr -d ' ' >"$RUN/sysctls"
-  local folder; for folder in "${FOREIGN_FOLDERS[@]}"; do [[ -e $folder ]] || echo "$folder"; done >"$RUN/absent"
+  local folder; for folder in "${FIXED_FOLDERS[@]}"; do [[ -e $folder ]] || echo "$folder"; done >"$RUN/absent"
   mountpoint -q /run/netns || touch "$RUN/no-netns-mount"
+  echo "$CACHE/cluster/$(inputs)/bin" >"$RUN/bin"
   rm -rf "$STATE"
-  mkdir -p "$STATE"/{log,data} "$RUN/s"
+  mkdir -p "$STATE"/{log,data}
+}
+
+# A mount namespace for everything that runs: mounts of volumes, images and pod networks end with its last process. It
+# is a slave of the machine's, and shared inside, because pods may ask for propagation.
+mounts() {
+  mkdir -p "${FIXED_FOLDERS[@]}"
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  start mounts unshare --mount --propagation slave sh -euc '
+    run=$1; shift
+    mount --make-rshared /
+    for folder in "$@"; do mkdir -p "$run/own$folder"; mount -n --bind "$run/own$folder" "$folder"; done
+    touch "$run/mounts.ready"
+    exec sleep infinity' sh "$RUN" "${FIXED_FOLDERS[@]}"
+  until_ok "the mount namespace" 50 test -e "$RUN/mounts.ready"
 }
 
 network() {
@@ -90,7 +110,8 @@ node() {
   start coredns "$B/coredns" -conf "$STATE/Corefile"
   PATH=$B:$PATH start containerd "$B/containerd" -c "$STATE/containerd.toml" # finds its shim and runc by PATH
   until_ok containerd 150 ctr version
-  ctr images import "$B/pause.tar" >/dev/null
+  "$here/../images/image.py" "$STATE/pause.tar" cluster.test/pause:1 '{"Entrypoint": ["/pause"]}' "$B/pause=/pause"
+  import "$STATE/pause.tar"
   start kubelet "$hk" kubelet --config="$STATE/kubelet.yaml" --kubeconfig="$P/kubelet.conf" --hostname-override=node1 \
     --node-ip=$NODE_IP,$NODE_IP6 --root-dir="$STATE/data/kubelet"
   until_ok "the node" 300 kc get node/node1 serviceaccount/default
@@ -98,9 +119,9 @@ node() {
 }
 
 up() {
-  require_root; lock; B=$(bin_dir); claim
+  require_root; lock; build; B=$(bin_dir); claim; B=$(bin_dir)
   local started=$SECONDS
-  pki; configs; network; control_plane; node
+  pki; configs; network; mounts; control_plane; node
   say "'$NAME' is up after $((SECONDS - started)) s: $(kc version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p' | tail -1), kubeconfig $KUBECONFIG_FILE (inside network namespace $NETNS)"
 }
 
@@ -116,27 +137,16 @@ kill_all() { # no signal but KILL: all state is thrown away, and the API server 
   die "these processes of cluster '$NAME' do not end: $pids"
 }
 
-unmount_all() {
-  local i points
-  for ((i = 0; i < 20; i++)); do
-    points=$(awk -v s="$STATE/" -v r="$RUN/" 'index($2, s) == 1 || index($2, r) == 1 {print $2}' /proc/mounts | sort -r)
-    [[ -z $points ]] && return
-    xargs -r umount <<<"$points" 2>/dev/null || sleep 0.1
-  done
-  die "these mounts of cluster '$NAME' are busy: $points"
-}
-
 clean() {
-  kill_all
-  unmount_all
-  find /sys/fs/cgroup -depth -type d \( -path "*/$CGROUP/*" -o -name "$CGROUP" \) -exec rmdir {} + 2>/dev/null || true
+  kill_all # which ends the mounts as well
+  pod_cgroups | while read -r group; do rmdir "$group" || true; done
+  rmdir /sys/fs/cgroup/k8s.io /sys/fs/cgroup/*/k8s.io 2>/dev/null || true # stays while somebody else has groups in it
   [[ ! -e /run/netns/$NETNS ]] || ip netns del "$NETNS"
-  if [[ -e $RUN/no-netns-mount && -z $(ls -A /run/netns) ]]; then umount /run/netns && rmdir /run/netns; fi
+  if [[ -e $RUN/no-netns-mount && -z $(ls -A /run/netns) ]]; then umount -n /run/netns && rmdir /run/netns; fi
   if [[ -s $RUN/sysctls ]]; then sysctl -q -e -p "$RUN/sysctls"; fi
-  # kubelet links every container log from here, whatever podLogsDir says.
-  find /var/log/containers -maxdepth 1 -type l -lname "$STATE/*" -delete 2>/dev/null || true
-  local folder; while read -r folder; do find "$folder" -depth -type d -empty -delete 2>/dev/null || true; done <"$RUN/absent"
-  rm -rf "$STATE" "$RUN" # the owner file goes last of all: until then `down` can be repeated
+  local folder; while read -r folder; do rmdir "$folder" 2>/dev/null || true; done <"$RUN/absent"
+  rm -rf "$STATE"
+  rm -rf "$RUN" # last of all: until then `down` can be repeated
 }
 
 down() {

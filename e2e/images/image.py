@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""image.py OUT.tar REF JSON FILE=PATH...: a docker-archive image with one layer, made of a few files, without any builder.
+"""image.py OUT.tar REF JSON SOURCE=PATH...: a docker-archive image with one layer, made of a few files, without any builder.
 
-JSON is the image configuration as the OCI specification spells it ({"Entrypoint": [...], "User": "..."}). Bytes
-depend on the arguments and the files alone: no time, owner or host name goes in, so equal inputs give equal digests.
+JSON is the image configuration as the OCI specification spells it ({"Entrypoint": [...], "User": "..."}). SOURCE is
+a file, `link:TARGET` or `dir:MODE`. Bytes depend on the arguments and the files alone: no time, owner or host name
+goes in, so equal inputs give equal digests.
 """
 import hashlib
 import io
@@ -35,6 +36,15 @@ def layer(files):
                 if folder not in made:
                     made.add(folder)
                     tar.addfile(entry(folder, tarfile.DIRTYPE, 0o755))
+            if source.startswith("link:"):
+                info = entry(path, tarfile.SYMTYPE, 0o777)
+                info.linkname = source.removeprefix("link:")
+                tar.addfile(info)
+                continue
+            if source.startswith("dir:"):
+                made.add(path)
+                tar.addfile(entry(path, tarfile.DIRTYPE, int(source.removeprefix("dir:"), 8)))
+                continue
             # Follows links: Debian's libraries are links to versioned files, and a link alone would dangle.
             with open(source, "rb") as content:
                 info = entry(path, tarfile.REGTYPE, 0o755 if os.access(source, os.X_OK) else 0o644)
