@@ -1,0 +1,166 @@
+//! Decides whether a pod gets the sidecar, and computes the patch that adds it. Pure functions of JSON objects:
+//! a pod is never read through typed structs, so that fields newer than this version survive.
+//!
+//! A decision never depends on an annotation this project writes; whether a pod is injected already is told from its
+//! containers. Patches only add; nothing the pod's author wrote is moved out, changed or removed.
+//! Called by [`crate::webhook`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rasp_policy::api::FailureMode;
+use rasp_policy::bundle::Bundle;
+use rasp_policy::precedence;
+use serde_json::Value;
+
+mod annotation;
+mod container;
+mod obstacle;
+mod patch;
+mod pod;
+mod present;
+mod probe;
+mod reason;
+mod workload;
+
+pub use annotation::Invalid;
+pub use pod::Pod;
+pub use reason::{Mesh, Reason};
+pub use workload::Owner;
+
+/// What injection needs to know beyond the pod and its namespace; the same for every pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Image of both containers.
+    pub proxy_image: String,
+    /// `imagePullPolicy` of both containers.
+    pub pull_policy: String,
+    /// `https://HOST:PORT` of the operator.
+    pub operator_url: String,
+    /// PEM certificates of the CAs that may have signed the operator's certificate.
+    pub operator_ca_pem: String,
+    /// Standard base64 of the raw public keys that may have signed a Bundle.
+    pub public_keys: Vec<String>,
+    /// Requests and limits of both containers.
+    pub resources: Resources,
+}
+
+/// Kubernetes quantities. All four are always written: a LimitRange has run before webhooks, and a pod without them
+/// would not start in a namespace with a quota.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// `requests.cpu`
+    pub cpu_request: String,
+    /// `limits.cpu`
+    pub cpu_limit: String,
+    /// `requests.memory`
+    pub memory_request: String,
+    /// `limits.memory`
+    pub memory_limit: String,
+}
+
+/// What is known of the pod's namespace. The default is a namespace of which nothing is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NamespaceFacts {
+    /// `metadata.uid`.
+    pub uid: Option<String>,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`; Linkerd reads its wish to inject from here.
+    pub annotations: BTreeMap<String, String>,
+    /// The Bundle that the namespace's ConfigMap holds. It must have been written already: its sequence is the floor
+    /// below which the new sidecar refuses a Bundle, so one that is only planned would keep the sidecar without any.
+    pub bundle: Option<Arc<Bundle>>,
+}
+
+/// How injection was asked for; told by the path of the webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// The namespace asks for it, the pod may opt out.
+    Enabled,
+    /// The namespace demands it: a pod cannot opt out, and what cannot be injected by the pod's own fault is denied.
+    Enforced,
+    /// Only the pod asks for it.
+    Object,
+}
+
+impl Level {
+    /// Every level.
+    pub const ALL: [Self; 3] = [Self::Enabled, Self::Enforced, Self::Object];
+
+    /// Last segment of the webhook's path, and log field.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Enforced => "enforced",
+            Self::Object => "object",
+        }
+    }
+}
+
+/// What is to be done with a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// The pod gets the sidecar.
+    Inject(Plan),
+    /// The pod starts as it is, at every level.
+    Skip(Reason),
+    /// The pod is at fault: denied at [`Level::Enforced`], started as it is elsewhere.
+    Refuse(Reason),
+}
+
+/// The additions to one pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// RFC 6902 operations, all of them `add`.
+    pub patch: json_patch::Patch,
+    /// `Kind/name` of the workload, as the sidecar will report it.
+    pub workload: String,
+    /// What the pod's author should know although the pod is injected.
+    pub warnings: Vec<String>,
+}
+
+/// Decides about a pod as the API server sends it on CREATE.
+///
+/// | | `Enabled` | `Enforced` | `Object` |
+/// |---|---|---|---|
+/// | pod label `"true"`, other or absent | inject | inject | only `"true"` |
+/// | pod label `"false"` | skip | inject | skip |
+/// | an obstacle (host network, ...) | skip | skip | skip |
+/// | the pod's own fault (UID in use, ...) | refuse: starts with a Warning | refuse: denied | refuse: starts with a Warning |
+pub fn decide(pod: &Value, level: Level, namespace: &NamespaceFacts, settings: &Settings) -> Decision {
+    match plan(pod, level, namespace, settings) {
+        Ok(plan) => Decision::Inject(plan),
+        Err(reason) if reason.is_fault() => Decision::Refuse(reason),
+        Err(reason) => Decision::Skip(reason),
+    }
+}
+
+fn plan(pod: &Value, level: Level, namespace: &NamespaceFacts, settings: &Settings) -> Result<Plan, Reason> {
+    let pod = Pod::new(pod).ok_or(Reason::MalformedPod)?;
+    obstacle::unwanted(&pod, level)?;
+    let tuning = annotation::Tuning::parse(&pod);
+    let is_present = present::uses_our_names(&pod);
+    if is_present {
+        present::judge(&pod, &container::render(&pod, &tuning.clone()?, namespace, settings))?;
+    }
+    obstacle::impossible(&pod, namespace)?;
+    obstacle::conflicting(&pod)?;
+    let tuning = tuning?;
+    if is_present {
+        return Err(Reason::AlreadyInjected);
+    }
+    Ok(Plan {
+        patch: patch::build(&pod, container::render(&pod, &tuning, namespace, settings)),
+        workload: workload::identity(&pod),
+        warnings: obstacle::weakening(&pod, level, &tuning),
+    })
+}
+
+/// What the sidecar does while it never had a Bundle: fixed at admission, so that a missing ConfigMap cannot loosen it.
+fn failure_mode(pod: &Pod<'_>, namespace: &NamespaceFacts) -> FailureMode {
+    match &namespace.bundle {
+        Some(bundle) => precedence::resolve(bundle, &pod.labels()).effective.failure_mode,
+        None => precedence::Effective::builtin().failure_mode,
+    }
+}

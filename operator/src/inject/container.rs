@@ -1,0 +1,185 @@
+//! Renders the two containers and the two volumes that injection adds. Every security setting is written on the
+//! container, so that none of the pod's own settings (`runAsNonRoot`, `runAsUser`, a seccomp profile) reaches ours.
+
+use std::collections::BTreeSet;
+
+use rasp_policy::api::FailureMode;
+use rasp_policy::pod::{
+    ADMIN_PORT, ADMIN_PORT_NAME, BUNDLE_CONFIG_MAP, BUNDLE_KEY, CONFIG_DIR, CONFIG_VOLUME, INIT_CONTAINER,
+    LABELS_FILE, PROXY_CONTAINER, PROXY_UID, RUN_DIR, RUN_VOLUME, TOKEN_FILE, env,
+};
+use rasp_policy::report;
+use serde_json::{Value, json};
+
+use super::annotation::Tuning;
+use super::pod::Pod;
+use super::{NamespaceFacts, Settings, failure_mode, probe, workload};
+
+/// What is added to a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rendered {
+    /// Sets and proves the packet rules.
+    pub(super) init: Value,
+    /// The native sidecar.
+    pub(super) proxy: Value,
+    /// Mounted by the sidecar only.
+    pub(super) volumes: [Value; 2],
+}
+
+pub(super) fn render(
+    pod: &Pod<'_>,
+    tuning: &Tuning,
+    namespace: &NamespaceFacts,
+    settings: &Settings,
+) -> Rendered {
+    Rendered {
+        init: init(tuning, settings),
+        proxy: proxy(&proxy_env(pod, tuning, namespace, settings), settings),
+        volumes: [config_volume(), run_volume()],
+    }
+}
+
+fn init(tuning: &Tuning, settings: &Settings) -> Value {
+    json!({
+        "name": INIT_CONTAINER,
+        "image": settings.proxy_image,
+        "imagePullPolicy": settings.pull_policy,
+        "args": ["init"],
+        "env": [
+            from_field(env::HOST_IPS, "status.hostIPs"),
+            literal(env::SKIP_INBOUND_PORTS, &list(&tuning.skip_inbound_ports)),
+        ],
+        "resources": resources(settings),
+        // UID 0, because file capabilities are lost without privilege escalation; NET_ADMIN is all that is left of it.
+        "securityContext": security_context(&json!({
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "runAsNonRoot": false,
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+        })),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    })
+}
+
+fn proxy(env: &[Value], settings: &Settings) -> Value {
+    let get = |path: &str| json!({"path": path, "port": ADMIN_PORT});
+    json!({
+        "name": PROXY_CONTAINER,
+        "image": settings.proxy_image,
+        "imagePullPolicy": settings.pull_policy,
+        "restartPolicy": "Always",
+        "args": ["sidecar"],
+        "env": env,
+        "ports": [{"name": ADMIN_PORT_NAME, "containerPort": ADMIN_PORT, "protocol": "TCP"}],
+        "resources": resources(settings),
+        "securityContext": security_context(&json!({
+            "runAsUser": PROXY_UID,
+            "runAsGroup": PROXY_UID,
+            "runAsNonRoot": true,
+            "capabilities": {"drop": ["ALL"]},
+        })),
+        "volumeMounts": [
+            {"name": CONFIG_VOLUME, "mountPath": CONFIG_DIR, "readOnly": true},
+            {"name": RUN_VOLUME, "mountPath": RUN_DIR},
+        ],
+        // The containers of the application start once this succeeds: 120 times every second.
+        "startupProbe": {
+            "httpGet": get("/readyz"), "periodSeconds": 1, "failureThreshold": 120, "timeoutSeconds": 1,
+        },
+        "readinessProbe": {
+            "httpGet": get("/readyz"), "periodSeconds": 5, "failureThreshold": 3, "timeoutSeconds": 2,
+        },
+        "livenessProbe": {
+            "httpGet": get("/livez"), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5,
+        },
+        "lifecycle": {"preStop": {"exec": {"command": ["/rasp-proxy", "drain"]}}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    })
+}
+
+fn proxy_env(pod: &Pod<'_>, tuning: &Tuning, namespace: &NamespaceFacts, settings: &Settings) -> Vec<Value> {
+    let probes = serde_json::to_string(&probe::collect(pod)).unwrap_or_default(); // plain structs always serialise
+    let floor = namespace.bundle.as_ref().map_or(0, |bundle| bundle.sequence);
+    let failure_mode = match failure_mode(pod, namespace) {
+        FailureMode::Open => "Open",
+        FailureMode::Closed => "Closed",
+    };
+    let mut variables = vec![
+        literal(env::WORKLOAD, &workload::identity(pod)),
+        from_field(env::NAMESPACE, "metadata.namespace"),
+        from_field(env::POD_NAME, "metadata.name"),
+        from_field(env::POD_UID, "metadata.uid"),
+        from_field(env::POD_IPS, "status.podIPs"),
+        literal(env::OPERATOR_URL, &settings.operator_url),
+        literal(env::OPERATOR_CA, &settings.operator_ca_pem),
+        literal(env::PUBLIC_KEYS, &settings.public_keys.join(",")),
+        literal(env::SEQUENCE_FLOOR, &floor.to_string()),
+        literal(env::FAILURE_MODE, failure_mode),
+        literal(env::PROBES, &probes),
+        literal(env::OPAQUE_PORTS, &list(&tuning.opaque_ports)),
+    ];
+    variables.extend(namespace.uid.as_ref().map(|uid| literal(env::NAMESPACE_UID, uid)));
+    variables
+}
+
+/// kubelet expands `$(NAME)` in values, and the path of a probe is written by the pod's author; `$$` stands for `$`.
+fn literal(name: &str, value: &str) -> Value {
+    json!({"name": name, "value": value.replace('$', "$$")})
+}
+
+fn from_field(name: &str, path: &str) -> Value {
+    json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}})
+}
+
+fn list(ports: &BTreeSet<u16>) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn resources(settings: &Settings) -> Value {
+    let resources = &settings.resources;
+    json!({
+        "requests": {"cpu": resources.cpu_request, "memory": resources.memory_request},
+        "limits": {"cpu": resources.cpu_limit, "memory": resources.memory_limit},
+    })
+}
+
+/// What both containers have in common, and what `own` adds to it.
+fn security_context(own: &Value) -> Value {
+    let mut context = json!({
+        "allowPrivilegeEscalation": false,
+        "privileged": false,
+        "readOnlyRootFilesystem": true,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    json_patch::merge(&mut context, own);
+    context
+}
+
+/// The ConfigMap is optional: a pod must be able to start before the operator has written it.
+fn config_volume() -> Value {
+    json!({
+        "name": CONFIG_VOLUME,
+        "projected": {
+            "sources": [
+                {"configMap": {
+                    "name": BUNDLE_CONFIG_MAP,
+                    "optional": true,
+                    "items": [{"key": BUNDLE_KEY, "path": BUNDLE_KEY}],
+                }},
+                {"downwardAPI": {"items": [
+                    {"path": LABELS_FILE, "fieldRef": {"fieldPath": "metadata.labels"}},
+                ]}},
+                {"serviceAccountToken": {
+                    "audience": report::AUDIENCE,
+                    "expirationSeconds": 3600,
+                    "path": TOKEN_FILE,
+                }},
+            ],
+        },
+    })
+}
+
+/// In memory, so that it does not keep the autoscaler from removing the node; what is written there is a few bytes.
+fn run_volume() -> Value {
+    json!({"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})
+}

@@ -1,0 +1,159 @@
+//! What stands against injecting a pod, in the order in which it is told: not wanted, not possible, in conflict with
+//! what the pod asks for. And what weakens the protection of a pod that is injected.
+
+use rasp_policy::pod::{ADMIN_PORT, INBOUND_PORT, INJECT_LABEL, OUTBOUND_PORT, PROXY_UID};
+use serde_json::Value;
+
+use super::annotation::Tuning;
+use super::pod::{Container, Pod};
+use super::reason::{Mesh, Reason};
+use super::{Level, NamespaceFacts};
+
+/// The pod or its namespace does not ask for injection.
+pub(super) fn unwanted(pod: &Pod<'_>, level: Level) -> Result<(), Reason> {
+    // A mirror shows what a node runs from a file: the kubelet never starts anything from it, so the annotation cannot
+    // be used to evade injection.
+    if pod.annotation("kubernetes.io/config.mirror").is_some() {
+        return Err(Reason::StaticPod);
+    }
+    match (level, pod.label(INJECT_LABEL)) {
+        (Level::Enabled | Level::Object, Some("false")) => Err(Reason::OptedOut),
+        (Level::Enabled | Level::Enforced, _) | (Level::Object, Some("true")) => Ok(()),
+        (Level::Object, _) => Err(Reason::NotOptedIn),
+    }
+}
+
+/// The sidecar could not do its work in this pod.
+pub(super) fn impossible(pod: &Pod<'_>, namespace: &NamespaceFacts) -> Result<(), Reason> {
+    if pod.spec("hostNetwork").and_then(Value::as_bool) == Some(true) {
+        return Err(Reason::HostNetwork);
+    }
+    let text = |outer, inner| pod.spec(outer).and_then(|value| value.get(inner)).and_then(Value::as_str);
+    if text("os", "name") == Some("windows") || text("nodeSelector", "kubernetes.io/os") == Some("windows") {
+        return Err(Reason::Windows);
+    }
+    if let Some(mesh) = mesh_of_namespace(pod, namespace) {
+        return Err(Reason::MeshSidecar { mesh, by_namespace: true });
+    }
+    if let Some(mesh) = mesh_of_pod(pod) {
+        return Err(Reason::MeshSidecar { mesh, by_namespace: false });
+    }
+    // The API server takes a value it does not know for the strictest.
+    match namespace.labels.get("pod-security.kubernetes.io/enforce").map(String::as_str) {
+        None | Some("privileged") => Ok(()),
+        Some(level) => Err(Reason::PodSecurity(level.to_owned())),
+    }
+}
+
+const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
+const ISTIO_AMBIENT: &str = "istio.io/dataplane-mode";
+const LINKERD_INJECT: &str = "linkerd.io/inject";
+
+/// The namespace is in a mesh and the pod does not opt out of it. The mesh's own webhook may run after ours, so its
+/// containers need not be there yet.
+fn mesh_of_namespace(pod: &Pod<'_>, namespace: &NamespaceFacts) -> Option<Mesh> {
+    let label = |key| namespace.labels.get(key).map(String::as_str);
+    let sidecar = label("istio-injection") == Some("enabled") || label("istio.io/rev").is_some();
+    let sidecar = sidecar && label("istio-injection") != Some("disabled");
+    let opted_out = pod.label(ISTIO_INJECT).or(pod.annotation(ISTIO_INJECT)) == Some("false");
+    let ambient = label(ISTIO_AMBIENT) == Some("ambient") && pod.label(ISTIO_AMBIENT) != Some("none");
+    if (sidecar && !opted_out) || ambient {
+        return Some(Mesh::Istio);
+    }
+    let linkerd = namespace.annotations.get(LINKERD_INJECT).is_some_and(|value| linkerd_injects(value));
+    (linkerd && pod.annotation(LINKERD_INJECT) != Some("disabled")).then_some(Mesh::Linkerd)
+}
+
+fn mesh_of_pod(pod: &Pod<'_>) -> Option<Mesh> {
+    let has = |name| pod.containers().any(|container| container.name() == name);
+    let asks = pod.label(ISTIO_INJECT).or(pod.annotation(ISTIO_INJECT)) == Some("true");
+    let ambient = pod.label(ISTIO_AMBIENT) == Some("ambient");
+    if has("istio-proxy") || pod.annotation("sidecar.istio.io/status").is_some() || asks || ambient {
+        return Some(Mesh::Istio);
+    }
+    let linkerd = has("linkerd-proxy")
+        || pod.annotation("linkerd.io/proxy-version").is_some()
+        || pod.annotation(LINKERD_INJECT).is_some_and(linkerd_injects);
+    linkerd.then_some(Mesh::Linkerd)
+}
+
+fn linkerd_injects(value: &str) -> bool {
+    matches!(value, "enabled" | "ingress")
+}
+
+/// The pod asks for what belongs to the sidecar.
+pub(super) fn conflicting(pod: &Pod<'_>) -> Result<(), Reason> {
+    if let Some(member) = own_id(pod.spec("securityContext")) {
+        return Err(Reason::OwnUidInUse { field: format!("spec.securityContext.{member}") });
+    }
+    for container in pod.foreign_containers() {
+        if let Some(member) = own_id(container.value().get("securityContext")) {
+            return Err(Reason::OwnUidInUse { field: container.path(&format!("securityContext.{member}")) });
+        }
+        if let Some((index, port)) = own_port(container) {
+            let field = container.path(&format!("ports[{index}].containerPort"));
+            return Err(Reason::OwnPortInUse { field, port });
+        }
+    }
+    Ok(())
+}
+
+/// The member of a security context, of a pod or of a container, that gives a process the id of the proxy.
+fn own_id(context: Option<&Value>) -> Option<&'static str> {
+    let context = context?;
+    let is_own = |value: &Value| value.as_i64() == Some(PROXY_UID);
+    let single = ["runAsUser", "runAsGroup", "fsGroup"];
+    let single = single.into_iter().find(|member| context.get(*member).is_some_and(is_own));
+    let groups = || context.get("supplementalGroups").and_then(Value::as_array);
+    single.or_else(|| groups()?.iter().any(is_own).then_some("supplementalGroups"))
+}
+
+fn own_port(container: Container<'_>) -> Option<(usize, u16)> {
+    container.ports().enumerate().find_map(|(index, port)| {
+        let port = u16::try_from(port.get("containerPort")?.as_u64()?).ok()?;
+        [INBOUND_PORT, OUTBOUND_PORT, ADMIN_PORT].contains(&port).then_some((index, port))
+    })
+}
+
+/// What an injected pod can still do to escape inspection.
+pub(super) fn weakening(pod: &Pod<'_>, level: Level, tuning: &Tuning) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(value) = pod.label(INJECT_LABEL).filter(|value| !["true", "false"].contains(value)) {
+        warnings
+            .push(format!("label {INJECT_LABEL} is {value:?} and has no effect: use \"true\" or \"false\""));
+    } else if level == Level::Enforced && pod.label(INJECT_LABEL) == Some("false") {
+        warnings
+            .push(format!("label {INJECT_LABEL}: \"false\" has no effect: the namespace enforces injection"));
+    }
+    for container in pod.foreign_containers() {
+        if let Some(member) = rules_power(container.value()) {
+            let field = container.path(&format!("securityContext.{member}"));
+            warnings.push(format!("{field} lets the container remove the packet rules: leave it out"));
+        }
+        for port in container.ports() {
+            let port =
+                port.get("containerPort").and_then(Value::as_u64).and_then(|port| port.try_into().ok());
+            if let Some(port) = port.filter(|port| tuning.skip_inbound_ports.contains(port)) {
+                let name = container.name();
+                warnings.push(format!(
+                    "port {port} of container {name} is not inspected: an annotation skips it"
+                ));
+            }
+        }
+    }
+    warnings
+}
+
+/// The member of a container's security context that allows it to change the packet rules of the pod.
+fn rules_power(container: &Value) -> Option<&'static str> {
+    let context = container.get("securityContext")?;
+    if context.get("privileged").and_then(Value::as_bool) == Some(true) {
+        return Some("privileged");
+    }
+    let added = context.get("capabilities")?.get("add")?.as_array()?;
+    let added = added.iter().filter_map(Value::as_str).map(|name| name.trim_start_matches("CAP_"));
+    added
+        .into_iter()
+        .any(|name| matches!(name, "NET_ADMIN" | "SYS_ADMIN" | "ALL"))
+        .then_some("capabilities.add")
+}

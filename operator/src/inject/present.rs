@@ -1,0 +1,144 @@
+//! Tells a pod that is injected already from one that only looks like it. A pod's author who wrote containers with our
+//! names would otherwise be left alone: here they must be what injection adds, in everything that decides about
+//! protection. What other webhooks may add (an environment variable, a mount) is accepted.
+
+use rasp_policy::pod::{CONFIG_VOLUME, INIT_CONTAINER, PROXY_CONTAINER, Probe, RUN_VOLUME, env};
+use serde_json::Value;
+
+use super::container::Rendered;
+use super::pod::{Container, Pod};
+use super::reason::Reason;
+
+const VOLUMES: [&str; 2] = [CONFIG_VOLUME, RUN_VOLUME];
+
+/// Whether a container, a volume or the mount of one has a name of ours.
+pub(super) fn uses_our_names(pod: &Pod<'_>) -> bool {
+    pod.containers().any(Container::has_our_name)
+        || pod.list("volumes").any(|volume| VOLUMES.iter().any(|name| is_named(volume, name)))
+        || foreign_mount(pod).is_some()
+}
+
+/// Compares what is there with what would be added now.
+pub(super) fn judge(pod: &Pod<'_>, rendered: &Rendered) -> Result<(), Reason> {
+    let differs = |name, difference: &str| Reason::NameInUse { name, difference: difference.to_owned() };
+    if let Some((name, container)) = foreign_mount(pod) {
+        return Err(differs(name, &format!("container {} mounts it", container.name())));
+    }
+    for (name, wanted) in [(INIT_CONTAINER, &rendered.init), (PROXY_CONTAINER, &rendered.proxy)] {
+        if pod.list("containers").any(|container| is_named(container, name)) {
+            return Err(differs(name, "it is no init container"));
+        }
+        let found = named(pod, "initContainers", name).ok_or_else(|| differs(name, "it is missing"))?;
+        if let Some(difference) = container(found, wanted) {
+            return Err(differs(name, &difference));
+        }
+    }
+    for (name, wanted) in VOLUMES.into_iter().zip(&rendered.volumes) {
+        let found = named(pod, "volumes", name).ok_or_else(|| differs(name, "it is missing"))?;
+        if !contains(found, wanted) {
+            return Err(differs(name, "another volume"));
+        }
+    }
+    Ok(())
+}
+
+/// The token for reports and the control socket are for the sidecar alone. A mount can be written before the volume
+/// exists, because the API server checks that only after injection.
+fn foreign_mount<'a>(pod: &Pod<'a>) -> Option<(&'static str, Container<'a>)> {
+    pod.foreign_containers().find_map(|container| {
+        let mounted =
+            |name: &&str| elements(container.value(), "volumeMounts").any(|mount| is_named(mount, name));
+        VOLUMES.into_iter().find(mounted).map(|name| (name, container))
+    })
+}
+
+fn is_named(value: &Value, name: &str) -> bool {
+    value.get("name").and_then(Value::as_str) == Some(name)
+}
+
+fn named<'a>(pod: &Pod<'a>, list: &str, name: &str) -> Option<&'a Value> {
+    pod.list(list).find(|value| is_named(value, name))
+}
+
+/// What of a container that decides about protection is not as it is wanted.
+fn container(found: &Value, wanted: &Value) -> Option<String> {
+    for member in ["image", "args", "restartPolicy", "securityContext"] {
+        let same = match (found.get(member), wanted.get(member)) {
+            (Some(found), Some(wanted)) => contains(found, wanted),
+            (found, None) => found.is_none_or(Value::is_null),
+            (None, Some(_)) => false,
+        };
+        if !same {
+            return Some(member.to_owned());
+        }
+    }
+    // `command` would replace the entry point, `envFrom` could set what `env` leaves open.
+    for member in ["command", "envFrom"] {
+        if found.get(member).and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+            return Some(member.to_owned());
+        }
+    }
+    let mut mounts = elements(wanted, "volumeMounts");
+    if !mounts.all(|wanted| elements(found, "volumeMounts").any(|found| contains(found, wanted))) {
+        return Some("volumeMounts".to_owned());
+    }
+    environment(found, wanted)
+}
+
+/// The name of a variable that is not as it is wanted. Of two variables with one name kubelet takes the last.
+fn environment(found: &Value, wanted: &Value) -> Option<String> {
+    let name = |variable: &Value| variable.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    for wanted in elements(wanted, "env") {
+        let name = name(wanted);
+        let mut same_name = elements(found, "env").filter(|variable| is_named(variable, &name));
+        let is_accepted = match (same_name.next(), same_name.next()) {
+            (Some(found), None) => variable(&name, found, wanted),
+            (None, None) => name == env::NAMESPACE_UID,
+            _ => false,
+        };
+        if !is_accepted {
+            return Some(format!("env {name}"));
+        }
+    }
+    let wanted_names: Vec<String> = elements(wanted, "env").map(name).collect();
+    elements(found, "env")
+        .map(name)
+        .find(|name| name.starts_with("RASP_") && name != env::NAMESPACE_UID && !wanted_names.contains(name))
+        .map(|name| format!("env {name}"))
+}
+
+/// Whether a variable is as wanted, or as another replica or an earlier round of the same admission may have set it.
+fn variable(name: &str, found: &Value, wanted: &Value) -> bool {
+    let text = |value: &Value| value.get("value").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let probes = |value: &Value| serde_json::from_str::<Vec<Probe>>(&text(value)).ok();
+    match name {
+        // Replicas see a new Bundle at different times.
+        env::SEQUENCE_FLOOR => text(found).parse::<u64>().is_ok(),
+        env::FAILURE_MODE => text(found) == text(wanted) || text(found) == "Closed",
+        // Another webhook may have added a container with a probe since.
+        env::PROBES => match (probes(found), probes(wanted)) {
+            (Some(found), Some(wanted)) => found.iter().all(|probe| wanted.contains(probe)),
+            _ => false,
+        },
+        _ => contains(found, wanted),
+    }
+}
+
+fn elements<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Whether everything in `wanted` is in `found`. The API server fills in defaults, so `found` may hold more members;
+/// lists must have the same length.
+fn contains(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| found.get(key).is_some_and(|found| contains(found, wanted)))
+        }
+        (Value::Array(found), Value::Array(wanted)) => {
+            found.len() == wanted.len()
+                && found.iter().zip(wanted).all(|(found, wanted)| contains(found, wanted))
+        }
+        (found, wanted) => found == wanted,
+    }
+}
