@@ -205,7 +205,7 @@ impl Visit for Scan<'_> {
         if !self.detector.may_match(field.value) {
             return Ok(());
         }
-        if let Some(finding) = self.detector.detect(field, budget)? {
+        if let Some(finding) = Detector::detect(field, budget)? {
             findings.push(finding);
         }
         Ok(())
