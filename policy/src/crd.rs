@@ -42,12 +42,15 @@ pub(crate) fn undescribed(schema: &mut schemars::Schema) {
 }
 
 /// Removes `nullable` (a null must be an error, not a silent "absent": `podSelector:` with its lines commented out
-/// would select the whole namespace) and writes whole bounds as integers.
+/// would select the whole namespace), writes whole bounds as integers, and leaves the wrapping of lines to kubectl.
 fn tidy(node: &mut serde_yaml::Value) {
     match node {
         serde_yaml::Value::Mapping(mapping) => {
             if mapping.get("nullable").is_some_and(serde_yaml::Value::is_bool) {
                 mapping.shift_remove("nullable");
+            }
+            if let Some(serde_yaml::Value::String(description)) = mapping.get_mut("description") {
+                *description = unwrapped(description);
             }
             for bound in ["minimum", "maximum"] {
                 let Some(value) = mapping.get_mut(bound) else { continue };
@@ -60,6 +63,11 @@ fn tidy(node: &mut serde_yaml::Value) {
         serde_yaml::Value::Sequence(items) => items.iter_mut().for_each(tidy),
         _ => {}
     }
+}
+
+/// Paragraphs of one line each.
+fn unwrapped(description: &str) -> String {
+    description.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The integer that a bound stands for, through its shortest text.
