@@ -52,6 +52,14 @@ async fn each_leaf_of_a_policy_changes_what_a_client_sees() -> anyhow::Result<()
         "detections.sqlInjection.minConfidence: {strict:?} {lax:?}"
     );
 
+    let json = [("content-type", "application/json")];
+    let deep = "[".repeat(500) + &"]".repeat(500);
+    for (failure_mode, expected) in [("Open", 200), ("Closed", 503)] {
+        policy(&cluster, &shop.name, "p", &format!("{{mode: Block, failureMode: {failure_mode}}}")).await?;
+        let seen = http::request(web, PORT, "POST", "/", &json, deep.as_bytes()).await.status();
+        ensure!(seen == Some(expected), "failureMode {failure_mode}, a document nested too deep: {seen:?}");
+    }
+
     let spec = "{mode: Block, response: {status: 418, body: <h1>no</h1>, contentType: text/html}}";
     policy(&cluster, &shop.name, "p", spec).await?;
     let Outcome::Answered(blocked) = http::get(web, PORT, ATTACK).await else { anyhow::bail!("no answer") };
