@@ -94,11 +94,7 @@ impl Error {
 
 /// Puts the rules in force and proves them; falls back to [`Form::Plain`] where the kernel has no `nft_socket`.
 pub fn run(config: &Config) -> Result<Outcome, Error> {
-    match enforce(config, Form::Listeners) {
-        Err(Attempt::NoSocketMatch(_)) => enforce(config, Form::Plain),
-        attempt => attempt,
-    }
-    .map_err(Attempt::into_error)
+    strongest(|form| enforce(config, form))
 }
 
 /// Like [`run`], with exactly this form.
@@ -120,6 +116,7 @@ pub fn prove(config: &Config) -> Result<Outcome, Error> {
 }
 
 /// Why an attempt to enforce failed.
+#[derive(Debug)]
 enum Attempt {
     NoSocketMatch(Error),
     Failed(Error),
@@ -137,6 +134,15 @@ impl From<Error> for Attempt {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
+}
+
+/// Whether the kernel has `nft_socket` is told by trying: asking for a module would say less than a rule that works.
+fn strongest(mut attempt: impl FnMut(Form) -> Result<Outcome, Attempt>) -> Result<Outcome, Error> {
+    match attempt(Form::Listeners) {
+        Err(Attempt::NoSocketMatch(_)) => attempt(Form::Plain),
+        other => other,
+    }
+    .map_err(Attempt::into_error)
 }
 
 fn enforce(config: &Config, form: Form) -> Result<Outcome, Attempt> {
