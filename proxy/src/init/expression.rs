@@ -145,9 +145,7 @@ impl Expression {
             }
             Self::Verdict(code) => {
                 data.be32(1, REGISTER_VERDICT);
-                data.nested(2, |inner| {
-                    inner.nested(DATA_VERDICT, |verdict| verdict.be32(VERDICT_CODE, *code))
-                });
+                data.nested(2, |inner| inner.nested(DATA_VERDICT, |v| v.be32(VERDICT_CODE, *code)));
             }
             Self::Redirect => {
                 data.be32(1, REGISTER_1);

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::attribute::{Writer, aligned};
+use super::expression::Expression;
 use super::ruleset::{Chain, Rule, Table};
 
 /// `NFPROTO_INET`: IPv4 and IPv6 in one table.
@@ -62,10 +63,9 @@ impl Step<'_> {
     /// The kernel modules without which this step fails.
     pub(super) fn modules(&self) -> Vec<&'static str> {
         match self {
-            Self::Begin | Self::Commit | Self::CreateTable(_) | Self::DeleteTable(_) => vec!["nf_tables"],
             Self::CreateChain(table) if table.chain.kind == "nat" => vec!["nft_chain_nat"],
-            Self::CreateChain(_) => vec!["nf_tables"],
-            Self::CreateRule(_, rule) => rule.expressions.iter().filter_map(|e| e.module()).collect(),
+            Self::CreateRule(_, rule) => rule.expressions.iter().filter_map(Expression::module).collect(),
+            _ => vec!["nf_tables"],
         }
     }
 }
@@ -73,7 +73,7 @@ impl Step<'_> {
 impl fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Begin => f.write_str("begin a batch of nftables"),
+            Self::Begin => f.write_str("run the batch of nftables"),
             Self::CreateTable(table) => write!(f, "create table {}", table.name),
             Self::DeleteTable(table) => write!(f, "delete table {}", table.name),
             Self::CreateChain(table) => {

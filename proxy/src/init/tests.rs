@@ -47,9 +47,9 @@ fn the_outcome_says_which_form_is_in_force() {
 fn an_error_names_the_step_and_what_to_do() {
     let cases = [
         (
-            "begin a batch",
+            "run the batch",
             Errno::PERM,
-            "cannot begin a batch of nftables: run as UID 0 with the NET_ADMIN capability, which rasp-init adds in its securityContext",
+            "cannot run the batch of nftables: run as UID 0 with the NET_ADMIN capability, which rasp-init adds in its securityContext",
         ),
         (
             "create table rasp-redirect",

@@ -168,7 +168,9 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         if let Some(expressions) = Expression::decode_list(&bytes) {
-            expressions.iter().for_each(|expression| drop(expression.to_string()));
+            for expression in &expressions {
+                let _ = expression.to_string();
+            }
         }
     }
 

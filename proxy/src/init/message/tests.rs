@@ -31,7 +31,7 @@ fn a_batch_replaces_both_tables_between_begin_and_commit() {
     assert_eq!(
         steps,
         [
-            "begin a batch of nftables",
+            "run the batch of nftables",
             "create table rasp-redirect",
             "delete table rasp-redirect",
             "create table rasp-redirect",

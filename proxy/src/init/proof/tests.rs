@@ -113,6 +113,8 @@ fn a_table_that_is_missing_or_dormant_is_named() {
     assert_eq!(found, Difference::TableFlags { table: "rasp-redirect", flags: 1 });
 }
 
+type Edit = fn(&mut Option<dump::Base>);
+
 #[test]
 fn a_chain_that_is_missing_foreign_or_called_elsewhere_is_named() {
     let found = difference(|dump| drop(dump.chains.remove(0)));
@@ -122,7 +124,6 @@ fn a_chain_that_is_missing_foreign_or_called_elsewhere_is_named() {
         dump.chains.push(dump::Chain { table, name, base: None });
     });
     assert_eq!(found, Difference::ExtraChain { table: "rasp-guard", chain: "extra".to_owned() });
-    type Edit = fn(&mut Option<dump::Base>);
     let edits: [Edit; 5] = [
         |base| *base = None,
         |base| base.as_mut().unwrap().hook = 4,
