@@ -39,6 +39,16 @@ pub struct Readiness {
 }
 
 impl Readiness {
+    /// Nothing is ready yet.
+    pub fn new(cache: Arc<Cache>) -> Self {
+        Self {
+            cache,
+            serving: AtomicBool::new(false),
+            ca_in_place: Arc::default(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
     /// What is missing; ready when nothing is.
     pub fn missing(&self) -> Vec<&'static str> {
         let flags = [

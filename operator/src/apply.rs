@@ -18,8 +18,8 @@ use crate::signing::Key;
 
 /// Field manager of everything the operator writes.
 pub const FIELD_MANAGER: &str = "kube-rasp-operator";
-/// Longest wait for one write.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for one write. Less than the margin between the end of our term and the next leader's.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// The API server refuses ConfigMaps over 1 MiB; the rest is room for metadata.
 const MAX_TEXT_BYTES: usize = (1 << 20) - 16 * 1024;
 

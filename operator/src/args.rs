@@ -95,17 +95,6 @@ impl Run {
     pub fn operator_url(&self) -> String {
         format!("https://{}.{}.svc:443", self.service, self.namespace)
     }
-
-    /// The names under which the API server and sidecars reach the Service.
-    pub fn dns_names(&self) -> Vec<String> {
-        let Self { service, namespace, .. } = self;
-        vec![
-            format!("{service}.{namespace}.svc"),
-            format!("{service}.{namespace}.svc.cluster.local"),
-            format!("{service}.{namespace}"),
-            service.clone(),
-        ]
-    }
 }
 
 #[cfg(test)]

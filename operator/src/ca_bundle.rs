@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::apply::FIELD_MANAGER;
+use crate::certificate::Issued;
 use crate::leader::Leadership;
 use crate::metrics::{ErrorKind, Metrics};
 use crate::observe::watch::follow;
@@ -40,8 +41,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Runs until the task is dropped. `ca` is the PEM of the CA in use.
-    pub async fn run(self, mut ca: watch::Receiver<String>) {
+    /// Runs until the task is dropped. `ca` tells which CA is in use.
+    pub async fn run(self, mut ca: watch::Receiver<Arc<Issued>>) {
         let kind = ApiResource::erase::<MutatingWebhookConfiguration>(&());
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
         let (seen, mut webhooks) = watch::channel(Vec::new());
@@ -58,8 +59,9 @@ impl Keeper {
         });
         let repair = async {
             loop {
-                let (current, pem) = (webhooks.borrow_and_update().clone(), ca.borrow_and_update().clone());
-                self.look(&api, &current, &pem).await;
+                let (current, issued) =
+                    (webhooks.borrow_and_update().clone(), ca.borrow_and_update().clone());
+                self.look(&api, &current, &issued.ca_pem).await;
                 tokio::select! {
                     _ = webhooks.changed() => {}
                     _ = ca.changed() => {}
@@ -78,7 +80,7 @@ impl Keeper {
         let patch: Patch<Value> = Patch::Json(patch);
         match tokio::time::timeout(Duration::from_secs(10), api.patch(&self.name, &params, &patch)).await {
             Ok(Ok(_)) => {
-                tracing::info!(configuration = self.name, "the CA is in place in the webhook configuration")
+                tracing::info!(configuration = self.name, "the CA was put into the webhook configuration");
             }
             Ok(Err(error)) => {
                 self.metrics.failed(ErrorKind::CaBundle);

@@ -27,6 +27,8 @@ mod namespace;
 const AGAIN: Duration = Duration::from_secs(15);
 /// Changes that come together are one turn. Short, so that Programmed shows within a second of the last report.
 const DEBOUNCE: Duration = Duration::from_millis(200);
+/// A failed write is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
 /// Namespaces worked on at once.
 const AT_ONCE: usize = 8;
 
@@ -75,21 +77,28 @@ impl Controller {
     async fn lead(&self) {
         let mut again = tokio::time::interval(AGAIN);
         again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut failed = BTreeSet::new();
         while self.leadership.is_leader() {
             tokio::select! {
                 _ = again.tick() => self.cache.dirty().mark(self.relevant()),
                 () = self.cache.dirty().wait() => tokio::time::sleep(DEBOUNCE).await,
                 // Ends the term in time also when nothing happens.
-                () = tokio::time::sleep(Duration::from_secs(1)) => continue,
+                () = tokio::time::sleep(RETRY) => self.cache.dirty().mark(std::mem::take(&mut failed)),
             }
             // A plan made from half a cache would drop policies.
             if self.cache.missing().is_empty() {
-                let names = self.cache.dirty().take();
-                futures::stream::iter(names)
-                    .for_each_concurrent(AT_ONCE, |name| async move { self.namespace(&name).await })
-                    .await;
+                failed.extend(self.turn().await);
             }
         }
+    }
+
+    /// Works on every marked namespace; returns those where a write failed.
+    async fn turn(&self) -> Vec<String> {
+        let turns = self.cache.dirty().take().into_iter().map(|name| async move {
+            let done = self.namespace(&name).await;
+            (!done).then_some(name)
+        });
+        futures::stream::iter(turns).buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await
     }
 
     /// The namespaces that have policies, sidecars, a Bundle, or ask for injection.

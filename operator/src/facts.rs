@@ -55,7 +55,8 @@ impl webhook::Facts for Facts {
     async fn namespace(&self, name: &str) -> Option<NamespaceFacts> {
         let namespace = self.cache.namespace(name, PATIENCE).await?;
         let stored = self.cache.read().bundles.of(name).into_iter().next();
-        let opened = stored.and_then(|stored| stored.opened.as_ref().ok().map(|opened| Arc::clone(&opened.bundle)));
+        let opened =
+            stored.and_then(|stored| stored.opened.as_ref().ok().map(|opened| Arc::clone(&opened.bundle)));
         Some(facts(&namespace, opened))
     }
 

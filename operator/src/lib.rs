@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`args`], [`run`] (wiring), [`inject`] (pure decisions and patches), [`webhook`] (AdmissionReview
 //! in and out) with [`facts`], [`certificate`], [`observe`] (caches), [`plan`] and [`status`] (pure decisions),
-//! [`controller`] (the leader's loop), [`apply`] (writes), [`leader`], [`secrets`] with [`signing`], [`ca_bundle`],
+//! [`controller`] (the leader's loop), [`apply`] (writes), [`leader`], [`secrets`] with [`signing`] and
+//! [`serving`], [`ca_bundle`],
 //! [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and [`admin`].
 
 pub mod admin;
@@ -23,6 +24,7 @@ pub mod routes;
 pub mod run;
 pub mod secrets;
 pub mod server;
+pub mod serving;
 pub mod signing;
 pub mod status;
 pub mod webhook;

@@ -33,9 +33,9 @@ pub struct Routes<F> {
 impl<F: Facts> Handler for Routes<F> {
     async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        let level = path.strip_prefix("/inject/").and_then(|level| {
-            Level::ALL.into_iter().find(|known| known.as_str() == level)
-        });
+        let level = path
+            .strip_prefix("/inject/")
+            .and_then(|level| Level::ALL.into_iter().find(|known| known.as_str() == level));
         if level.is_none() && path != rasp_policy::report::PATH {
             return empty(StatusCode::NOT_FOUND);
         }

@@ -19,15 +19,19 @@ use tokio::sync::watch;
 use crate::metrics::{ErrorKind, Metrics};
 use crate::observe::{MANAGED_BY, MANAGED_BY_LABEL};
 
+/// Pause before what another replica wrote is read.
+const RACE: Duration = Duration::from_millis(100);
+
 /// Contents of a Secret.
 pub type Data = BTreeMap<String, ByteString>;
 
-/// What can be kept in a Secret.
+/// What can be kept in a Secret. `names` are the DNS names of the operator, for material that has any.
 pub trait Material: Sized + Send + Sync + 'static {
-    /// Makes new material.
-    fn make(names: &[String]) -> Result<Self, String>;
-    /// Reads it; the message says what is wrong and what to do.
-    fn read(data: &Data) -> Result<Self, String>;
+    /// At start: reads what is there, an absent Secret having no data, or makes what is missing. Tells whether it was
+    /// made and has to be written.
+    fn ensure(data: &Data, names: &[String]) -> Result<(Self, bool), String>;
+    /// While running: reads what somebody wrote. The message says what is wrong and what to do.
+    fn read(data: &Data, names: &[String]) -> Result<Self, String>;
     /// The contents of the Secret.
     fn data(&self) -> Data;
 }
@@ -58,30 +62,30 @@ pub enum Error {
 pub struct Held<T> {
     api: Api<Secret>,
     name: String,
+    names: Vec<String>,
     value: watch::Sender<Arc<T>>,
 }
 
 impl<T: Material> Held<T> {
-    /// Reads the material, or makes it at the first start. `names` are the DNS names, for material that has any.
+    /// Reads the material, or makes it at the first start.
     pub async fn obtain(api: Api<Secret>, name: &str, names: &[String]) -> Result<Self, Error> {
         let access = |source| Error::Access { name: name.to_owned(), source: Box::new(source) };
-        let unusable = |message| Error::Unusable { name: name.to_owned(), message };
-        let found = api.get_opt(name).await.map_err(access)?;
-        let secret = match found {
-            Some(secret) => secret,
-            None => {
-                let made = T::make(names).map_err(unusable)?;
-                match api.create(&PostParams::default(), &secret(name, made.data())).await {
-                    Ok(secret) => secret,
-                    Err(kube::Error::Api(status)) if status.code == 409 => {
-                        api.get(name).await.map_err(access)?
-                    }
-                    Err(error) => return Err(access(error)),
+        loop {
+            let found = api.get_opt(name).await.map_err(access)?;
+            let data = found.as_ref().and_then(|secret| secret.data.clone()).unwrap_or_default();
+            let (value, made) = T::ensure(&data, names)
+                .map_err(|message| Error::Unusable { name: name.to_owned(), message })?;
+            match if made { write(&api, name, found, value.data()).await } else { Ok(()) } {
+                Ok(()) => {
+                    let (name, names, value) =
+                        (name.to_owned(), names.to_vec(), watch::Sender::new(Arc::new(value)));
+                    return Ok(Self { api, name, names, value });
                 }
+                // Another replica was faster; what it made is read.
+                Err(kube::Error::Api(status)) if status.code == 409 => tokio::time::sleep(RACE).await,
+                Err(error) => return Err(access(error)),
             }
-        };
-        let value = T::read(&secret.data.unwrap_or_default()).map_err(unusable)?;
-        Ok(Self { api, name: name.to_owned(), value: watch::Sender::new(Arc::new(value)) })
+        }
     }
 
     /// The material in use.
@@ -121,7 +125,7 @@ impl<T: Material> Held<T> {
         if data == self.get().data() {
             return;
         }
-        match T::read(&data) {
+        match T::read(&data, &self.names) {
             Ok(value) => {
                 tracing::info!(secret = self.name, "the secret changed, its contents are in use now");
                 self.value.send_replace(Arc::new(value));
@@ -150,6 +154,17 @@ impl<T: Material> Held<T> {
                 tracing::error!(%error, secret = self.name, "the secret was deleted and cannot be restored");
             }
             Err(_) => metrics.failed(ErrorKind::Secret),
+        }
+    }
+}
+
+async fn write(api: &Api<Secret>, name: &str, found: Option<Secret>, data: Data) -> Result<(), kube::Error> {
+    match found {
+        None => api.create(&PostParams::default(), &secret(name, data)).await.map(|_| ()),
+        // Carries the resourceVersion that was read: whoever wrote since wins.
+        Some(found) => {
+            let changed = Secret { data: Some(data), ..found };
+            api.replace(name, &PostParams::default(), &changed).await.map(|_| ())
         }
     }
 }

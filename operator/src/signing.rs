@@ -110,12 +110,18 @@ impl Key {
 }
 
 impl Material for Key {
-    fn make(_names: &[String]) -> Result<Self, String> {
-        Self::generate().map_err(|error| error.to_string())
+    /// A key that cannot be read is never replaced: every injected sidecar trusts it, so a person has to decide.
+    fn ensure(data: &Data, names: &[String]) -> Result<(Self, bool), String> {
+        if data.is_empty() {
+            return Self::generate().map(|key| (key, true)).map_err(|error| error.to_string());
+        }
+        Self::read(data, names).map(|key| (key, false))
     }
-    fn read(data: &Data) -> Result<Self, String> {
+
+    fn read(data: &Data, _names: &[String]) -> Result<Self, String> {
         Self::from_secret(data).map_err(|error| error.to_string())
     }
+
     fn data(&self) -> Data {
         self.secret_data()
     }

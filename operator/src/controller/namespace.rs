@@ -27,9 +27,12 @@ struct View {
 }
 
 impl Controller {
-    /// Plans and writes for one namespace. Failures are logged, counted, shown in status and tried again.
-    pub(super) async fn namespace(&self, name: &str) {
-        let Some(view) = self.view(name) else { return self.forget(name) };
+    /// Plans and writes for one namespace. Failures are logged, counted and shown in status; `false` asks to try again.
+    pub(super) async fn namespace(&self, name: &str) -> bool {
+        let Some(view) = self.view(name) else {
+            self.forget(name);
+            return true;
+        };
         if let Some(opened) = view.stored.as_ref().and_then(|stored| stored.opened.as_ref().ok()) {
             self.remember(&opened.bundle);
         }
@@ -48,7 +51,7 @@ impl Controller {
             &*self.compile,
         );
         let (stored, error) = self.distribute(&view, &plan).await;
-        self.report_status(&view, &plan, stored.as_deref(), error.as_deref()).await;
+        self.report_status(&view, &plan, stored.as_deref(), error.as_deref()).await && error.is_none()
     }
 
     fn view(&self, name: &str) -> Option<View> {
@@ -106,12 +109,19 @@ impl Controller {
         }
     }
 
-    async fn report_status(&self, view: &View, plan: &Plan, stored: Option<&Stored>, error: Option<&str>) {
-        let Some(since) = self.leadership.since() else { return };
+    async fn report_status(
+        &self,
+        view: &View,
+        plan: &Plan,
+        stored: Option<&Stored>,
+        error: Option<&str>,
+    ) -> bool {
+        let Some(since) = self.leadership.since() else { return false };
         let leader_for = since.elapsed();
         let written = stored.and_then(|stored| stored.opened.as_ref().ok());
         let targets = view.targets(&*self.why);
         self.count(view, &targets, written.map(|opened| opened.digest.as_str()), leader_for);
+        let mut done = true;
         for policy in &view.policies {
             let Some(verdict) = plan.verdicts.get(&policy.name) else { continue };
             let input = status::Input {
@@ -125,9 +135,10 @@ impl Controller {
             };
             let status = status::status(&input);
             if status != policy.status {
-                self.write_status(policy, verdict, &status).await;
+                done &= self.write_status(policy, verdict, &status).await;
             }
         }
+        done
     }
 
     async fn write_status(
@@ -135,17 +146,17 @@ impl Controller {
         policy: &Policy,
         verdict: &Verdict,
         status: &rasp_policy::api::RaspPolicyStatus,
-    ) {
+    ) -> bool {
         match self.writer.status(policy, status).await {
             Ok(written) => self.cache.remember(|state| {
                 state.policies.put(written);
             }),
             // Deleted meanwhile; the watch will tell.
-            Err(error) if error.is_gone() => return,
+            Err(error) if error.is_gone() => return true,
             Err(error) => {
                 self.metrics.failed(ErrorKind::StatusWrite);
                 tracing::warn!(namespace = policy.namespace, policy = policy.name, %error, "cannot write the status");
-                return;
+                return false;
             }
         }
         let reason = |of: &rasp_policy::api::RaspPolicyStatus, kind| {
@@ -175,6 +186,7 @@ impl Controller {
             );
             (self.invalid)(policy, message);
         }
+        true
     }
 
     /// Moves the gauges of the namespace.

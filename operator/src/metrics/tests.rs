@@ -43,7 +43,7 @@ const FROZEN: [Row; 8] = [
         |metrics| metrics.failed(ErrorKind::Lease),
         r#"rasp_reconcile_errors_total{kind="lease"} 1"#,
     ),
-    ("rasp_build_info", |_| {}, r#"rasp_build_info{version="#),
+    ("rasp_build_info", |_| {}, r"rasp_build_info{version="),
 ];
 
 #[test]

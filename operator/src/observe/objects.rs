@@ -1,6 +1,8 @@
 //! The compact copies: only what decisions need, read from the JSON the API server sends. Reading never fails; what
 //! cannot be read is kept as broken, with the message.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kube::core::{DynamicObject, ObjectMeta};
 use rasp_policy::api::{RaspPolicySpec, RaspPolicyStatus};
@@ -27,6 +29,8 @@ pub struct Namespace {
     pub uid: String,
     /// `metadata.labels`
     pub labels: Labels,
+    /// `metadata.annotations`
+    pub annotations: BTreeMap<String, String>,
     /// Being deleted: nothing can be created in it any more.
     pub terminating: bool,
     version: Option<u64>,
@@ -102,6 +106,7 @@ impl Namespace {
             name: metadata.name.unwrap_or_default(),
             uid: metadata.uid.unwrap_or_default(),
             labels: metadata.labels.unwrap_or_default(),
+            annotations: metadata.annotations.unwrap_or_default(),
         }
     }
 }
@@ -139,7 +144,7 @@ fn has_sidecar(pod: &Value) -> bool {
 const DROPPED_FROM_CONTAINERS: [&str; 7] =
     ["env", "envFrom", "command", "args", "volumeMounts", "resources", "lifecycle"];
 /// Likewise of the pod's spec.
-const DROPPED_FROM_SPEC: [&str; 4] = ["volumes", "affinity", "tolerations", "topologySpreadConstraints"];
+const DROPPED_FROM_SPEC: [&str; 3] = ["affinity", "tolerations", "topologySpreadConstraints"];
 
 fn manifest(metadata: &ObjectMeta, data: &Value) -> Value {
     let mut spec = data.get("spec").cloned().unwrap_or_default();

@@ -127,6 +127,9 @@ mod tests {
 
     use super::{Identity, identity};
 
+    /// What is wrong, and how it comes about.
+    type Row = (&'static str, fn(&mut Value));
+
     fn answer(change: impl Fn(&mut Value)) -> Option<Identity> {
         let mut status = json!({
             "authenticated": true,
@@ -147,7 +150,7 @@ mod tests {
     fn only_a_token_bound_to_a_pod_and_made_for_us_has_an_identity() {
         let expected = Identity { namespace: "shop".into(), pod: "web-1".into(), uid: "u1".into() };
         assert_eq!(answer(|_| {}), Some(expected));
-        let table: [(&str, fn(&mut Value)); 6] = [
+        let table: [Row; 6] = [
             ("not authenticated", |status| status["authenticated"] = json!(false)),
             ("valid for the API server only", |status| status["audiences"] = json!([])),
             ("made for somebody else", |status| status["audiences"] = json!(["vault"])),
