@@ -34,8 +34,8 @@ node_pids() { ip netns pids "$NETNS" 2>/dev/null || true; }
 # Containers are in their own network namespaces; they are known by the ids that our containerd has a folder for. Its
 # CRI plugin puts them below this cgroup in each hierarchy, where another containerd of the machine may have its own.
 pod_cgroups() {
-  local id; for id in $(ls "$RUN/containerd/io.containerd.runtime.v2.task/k8s.io" 2>/dev/null); do
-    find /sys/fs/cgroup -depth -type d -path "*/k8s.io/$id*"
+  local folder; for folder in "$RUN"/containerd/io.containerd.runtime.v2.task/k8s.io/*/; do
+    [[ ! -d $folder ]] || find /sys/fs/cgroup -depth -type d -path "*/k8s.io/$(basename "$folder")*"
   done
 }
 pod_pids() { pod_cgroups | while read -r group; do cat "$group/cgroup.procs" 2>/dev/null || true; done | sort -u; }

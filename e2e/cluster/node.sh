@@ -1,6 +1,6 @@
 # Starts and stops the one node of a cluster. Everything runs in its own network namespace, so nothing touches the
 # machine's network; `down` is the exact reverse and needs nothing to be healthy. Sourced by cluster.sh.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2086,SC2153,SC2154,SC2174
 
 COMPONENTS=(mounts etcd apiserver kcm scheduler kube-proxy coredns containerd kubelet)
 # kubelet sets these for the whole machine, and refuses to start if it may not: they are put back by `down`.

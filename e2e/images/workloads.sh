@@ -9,7 +9,8 @@ cache=${KUBE_RASP_CACHE:-$HOME/.cache/kube-rasp}/workloads
 PACKAGES=(busybox-static libc6 libcrypt1 libnginx-mod-http-echo libpcre2-8-0 libssl3 nginx prometheus zlib1g)
 
 # Names, versions and hashes as apt knows them: the key of the cache, and no download.
-uris=$(cd / && apt-get download --print-uris "${PACKAGES[@]}" 2>&1) && [[ $(wc -l <<<"$uris") == "${#PACKAGES[@]}" ]] || {
+uris=$(cd / && apt-get download --print-uris "${PACKAGES[@]}" 2>&1) || true
+[[ $(grep -c "^'" <<<"$uris") == "${#PACKAGES[@]}" ]] || {
   printf 'workloads: apt does not know these packages: %s\n%s\nrun: apt-get update\n' "${PACKAGES[*]}" "$uris" >&2
   exit 1
 }

@@ -1,0 +1,86 @@
+# The only entry for people and for continuous integration. `make help` lists the targets.
+#
+# Tests, demo and images share one profile (dev) and one set of features, so that everything is compiled once. Caches:
+# cargo's target folder, and $KUBE_RASP_CACHE (default ~/.cache/kube-rasp) for the cluster and the workload images.
+# Options: KEEP=1 (make e2e leaves its cluster up), TEST=words (make unit, make e2e: only tests named so).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CLUSTER  := e2e/cluster/cluster.sh
+IMAGES   := dist/images
+HOST      = $(shell rustc -vV | sed -n 's/^host: //p')
+BINARIES  = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/debug
+# helm and kubeconform are compiled with the cluster; nothing of them is installed on this machine.
+TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-operator"
+
+.PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts deny e2e images \
+  binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
+
+help: ## list the targets
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '  make %-22s %s\n' "$$name" "$$what"; done
+
+demo: prerequisites-cluster cluster-build images ## protect an unchanged web server on a real cluster, and show it
+	@e2e/demo/demo.sh $(IMAGES)
+
+demo-down: cluster-down ## remove every trace of the demo
+
+test: prerequisites-test ## every check and test; what continuous integration runs
+	@e2e/stages.sh fmt arrows clippy doc unit cluster-build generated-up-to-date charts images e2e
+
+fmt: ## formatting, checked
+	cargo fmt --all --check
+
+arrows: ## what may depend on what
+	e2e/checks/arrows.sh
+
+clippy: ## lints, warnings denied
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+doc: ## documentation builds without warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+unit: ## unit and integration tests; nothing but this machine's loopback and network namespaces
+	cargo test --locked --workspace -- $(TEST)
+
+generate: binaries cluster-build ## write the CRD and the install manifests from the sources
+	$(TOOLS) sh charts/generate.sh
+
+generated-up-to-date: binaries cluster-build ## the committed generated files are what `make generate` writes
+	$(TOOLS) e2e/checks/generated.sh
+
+charts: binaries cluster-build ## charts: lint, rendering, what the schemas refuse
+	$(TOOLS) sh charts/check.sh
+
+deny: ## licences, bans and sources of all crates (needs cargo-deny)
+	cargo deny --locked check bans licenses sources
+
+binaries: # one `-p` at a time: a build of the whole workspace would unify features
+	cargo build --locked -p rasp-proxy
+	cargo build --locked -p rasp-operator
+
+workloads: # images of the servers that tests and demo protect
+	e2e/images/workloads.sh $(IMAGES)
+
+images: binaries workloads ## images of kube-rasp and of the test servers, in dist/images
+	e2e/images/product.sh "$(BINARIES)" $(IMAGES)
+
+e2e: images cluster-build ## the end-to-end tests, on a cluster of their own
+	e2e/run.sh $(IMAGES)
+
+cluster-build: # compiles Kubernetes the first time
+	@$(CLUSTER) build
+
+cluster-up: prerequisites-cluster ## start the local Kubernetes of the demo (nothing of kube-rasp in it)
+	@$(CLUSTER) up
+
+cluster-down: ## remove it
+	@$(CLUSTER) down
+
+prerequisites-test:
+	@e2e/prerequisites.sh test
+
+prerequisites-cluster:
+	@e2e/prerequisites.sh cluster
