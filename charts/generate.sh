@@ -39,6 +39,6 @@ metadata:
   labels:
     pod-security.kubernetes.io/enforce: restricted
 NAMESPACE
-  # Nothing here is managed by Helm.
-  sed -e '/app.kubernetes.io\/managed-by:/d' -e '/app.kubernetes.io\/instance:/d' -e '/helm.sh\/chart:/d' "$home/install.yaml"
+  # Nothing here is managed by Helm. Empty lines differ between its versions.
+  sed -e '/app.kubernetes.io\/managed-by:/d' -e '/app.kubernetes.io\/instance:/d' -e '/helm.sh\/chart:/d' -e '/^$/d' "$home/install.yaml"
 } >"$out/manifests/install.yaml"
