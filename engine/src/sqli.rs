@@ -22,7 +22,7 @@ mod rules;
 mod statement;
 mod words;
 
-use evidence::Evidence;
+use evidence::{Evidence, Prefix};
 use lexer::Kind;
 use parser::Parser;
 use rules::Rule;
@@ -49,8 +49,8 @@ impl Detector {
     pub(crate) fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Option<Finding>, Reason> {
         let mut best: Option<(&Rule, Confidence, Evidence)> = None;
         let mut too_deep = false;
-        let mut see = |(parser, mut evidence): (Parser<'_>, Evidence), prose: bool| {
-            evidence.prose = prose;
+        let mut see = |(parser, mut evidence): (Parser<'_>, Evidence), prefix: Prefix| {
+            evidence.prefix = prefix;
             too_deep |= parser.too_deep;
             if let Some((rule, confidence)) = rules::judge(&evidence)
                 && best.is_none_or(|(_, known, _)| confidence > known)
@@ -62,14 +62,24 @@ impl Detector {
         let value = field.value;
         for quote in *b"'\"`" {
             for at in closing_quotes(value, quote).into_iter().flatten() {
-                let prose = is_prose(value.get(..at).unwrap_or_default());
-                see(Parser::new(value, at + 1).after_quote(quote, at), prose)?;
+                let prefix = prefix(value.get(..at).unwrap_or_default());
+                see(Parser::new(value, at + 1).after_quote(quote, at), prefix)?;
             }
         }
-        see(Parser::new(value, 0).bare(), false)?;
+        for mark in [&b"*/"[..], b"$$"] {
+            if let Some(at) = memchr::memmem::find(value, mark) {
+                let prefix = prefix(value.get(..at).unwrap_or_default());
+                if prefix != Prefix::Prose {
+                    see(Parser::new(value, at + 2).after_quote(b'*', at), prefix)?;
+                }
+            }
+        }
         let parser = Parser::new(value, 0);
-        if matches!(parser.kind(), Kind::Word(word) if Parser::starts_statement(word)) {
-            see(parser.whole(), false)?;
+        let whole = matches!(parser.kind(), Kind::Word(word) if Parser::starts_statement(word));
+        if whole && parser.peek() != Kind::Open {
+            see(parser.whole(), Prefix::Empty)?;
+        } else {
+            see(parser.bare(), Prefix::Empty)?;
         }
         match best {
             Some((rule, confidence, evidence)) => Ok(Some(finding(field, rule, confidence, &evidence))),
@@ -122,11 +132,17 @@ fn closing_quote(value: &[u8], quote: u8, backslash_escapes: bool) -> Option<usi
     }
 }
 
-/// Whether this looks like code, markup or a sentence rather than like a datum that an application would store.
-fn is_prose(prefix: &[u8]) -> bool {
+/// What an application would have stored, had the value ended before the quote.
+fn prefix(bytes: &[u8]) -> Prefix {
     let mark =
         |byte: &u8| matches!(byte, b'(' | b'{' | b'<' | b'>' | b'=' | b';' | b'[' | b'\n' | b'"' | b'`');
-    prefix.iter().any(mark) || prefix.iter().filter(|byte| **byte == b' ').count() > 5
+    let blanks = bytes.iter().filter(|byte| **byte <= b' ').take(6).count();
+    match bytes.last() {
+        None => Prefix::Empty,
+        _ if blanks > 5 || bytes.iter().any(mark) => Prefix::Prose,
+        Some(last) if blanks == 0 && last.is_ascii_alphanumeric() => Prefix::Word,
+        Some(_) => Prefix::Words,
+    }
 }
 
 #[cfg(test)]

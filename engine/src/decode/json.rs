@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Field, Visit};
+use super::{Field, Visit, pairs};
 use crate::finding::Part;
 use crate::reason::Reason;
 
@@ -93,7 +93,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
         let field = Field { part: Part::Json, name: self.key.as_bytes(), value: value.as_bytes() };
-        let result = self.visit.field(&field);
+        let result = pairs::text(&field, self.visit);
         self.keep(result)
     }
 

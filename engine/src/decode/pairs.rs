@@ -55,8 +55,11 @@ pub(super) fn text(field: &Field<'_>, visit: &mut dyn Visit) -> Result<(), Reaso
         return Ok(());
     }
     visit.budget().decoded(field.value.len())?;
-    if json::looks_like(field.value) && json::is_valid(field.value) {
-        return json::decode(field.value, false, visit);
+    if json::looks_like(field.value) {
+        visit.budget().work(field.value.len())?;
+        if json::is_valid(field.value) {
+            return json::decode(field.value, false, visit);
+        }
     }
     visit.field(field)?;
     let mut value = Cow::Borrowed(field.value);

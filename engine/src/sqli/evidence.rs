@@ -22,6 +22,17 @@ pub(super) enum Operand {
     Compound,
 }
 
+/// What stands before the quote that a value closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prefix {
+    Empty,
+    /// One word, as a user name or a number is.
+    Word,
+    Words,
+    /// Code, markup or a long sentence.
+    Prose,
+}
+
 /// How the value goes on where an operand has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opener {
@@ -41,6 +52,21 @@ pub(super) enum Opener {
     Statement,
     /// Another text right behind.
     Text,
+    /// `as x`, `in boolean mode`: what ends a select in parentheses or a full-text search.
+    Alias,
+    /// A `select` in parentheses.
+    Parenthesis,
+}
+
+/// What is inside the comment at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remark {
+    /// Little or nothing, as attackers write it.
+    Tidy,
+    /// More, or the quote that the value closes: a flag, a heading, a colour or a path in quotes has that.
+    Untidy,
+    /// `7" #2 needle`: a blank before the mark and none behind it.
+    Number,
 }
 
 /// How reading ended.
@@ -48,14 +74,14 @@ pub(super) enum Opener {
 pub(super) enum Ending {
     /// All of it was read.
     Complete,
-    /// In a comment that swallows what follows in the statement; `tidy`: with little or nothing inside.
-    Comment { tidy: bool },
+    /// In a comment that swallows what follows in the statement.
+    Comment(Remark),
     /// In a text that the statement around the value closes.
     OpenText,
     /// Where an operand should have followed.
     Incomplete,
-    /// At something that cannot stand there.
-    Broken,
+    /// At something that cannot stand there; `commented`: a comment ends the rest.
+    Broken { commented: bool },
 }
 
 /// A set of facts.
@@ -108,6 +134,9 @@ impl Facts {
     /// That `select` has more than one thing in it that prose does not have.
     pub(super) const UNION_LONG: Self = Self(1 << 25);
 
+    /// A comparison of constants outside of a condition.
+    pub(super) const CONSTANTS: Self = Self(1 << 26);
+
     pub(super) fn add(&mut self, facts: Self) {
         self.0 |= facts.0;
     }
@@ -130,8 +159,7 @@ pub(super) struct Evidence {
     pub opener: Opener,
     pub ending: Ending,
     pub facts: Facts,
-    /// What stands before the closing quote looks like code or prose rather than like a datum.
-    pub prose: bool,
+    pub prefix: Prefix,
     /// First byte of what goes on.
     pub start: usize,
     /// First byte that was not read.

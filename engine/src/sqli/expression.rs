@@ -131,7 +131,8 @@ impl Parser<'_> {
         self.facts.add(match (self.boolean_seen, same) {
             (true, true) => Facts::TAUTOLOGY,
             (true, false) => Facts::CONDITION,
-            (false, _) => Facts::COMPARISON,
+            (false, true) => Facts::COMPARISON.or(Facts::CONSTANTS),
+            (false, false) => Facts::COMPARISON,
         });
     }
 
@@ -189,8 +190,9 @@ impl Parser<'_> {
                 Ok(Shape::Constant)
             }
             Kind::Text { .. } => {
-                while matches!(self.kind(), Kind::Text { .. }) {
-                    self.hard += 1;
+                while let Kind::Text { open } = self.kind() {
+                    // `"union select" is ..`: what follows a phrase in quotes is not a text of a select list.
+                    self.hard += usize::from(!open);
                     self.bump();
                 }
                 Ok(Shape::Constant)

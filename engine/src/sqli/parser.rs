@@ -1,7 +1,7 @@
 //! How a value goes on where an operand of a statement has ended: the cursor over the tokens, and the list of things
 //! that may stand there. Expressions and statements are in files of their own.
 
-use super::evidence::{Context, Ending, Evidence, Facts, Opener, Operand};
+use super::evidence::{Context, Ending, Evidence, Facts, Opener, Operand, Prefix, Remark};
 use super::expression::Shape;
 use super::lexer::{Kind, Lexer, Token};
 use super::words::Word;
@@ -20,6 +20,8 @@ pub(super) struct Parser<'a> {
     end: usize,
     /// The quote of the last token, if that is a text that the statement around the value closes.
     open_text: Option<u8>,
+    /// Whether the last token read is a closing parenthesis that the statement around the value opened.
+    after_close: bool,
     pub(super) facts: Facts,
     /// A boolean operator or a condition's word was read, so a comparison now is a condition of its own.
     pub(super) boolean_seen: bool,
@@ -42,6 +44,7 @@ impl<'a> Parser<'a> {
             next,
             end: at,
             open_text: None,
+            after_close: false,
             facts: Facts::default(),
             boolean_seen: false,
             hard: 0,
@@ -80,6 +83,7 @@ impl<'a> Parser<'a> {
                 _ => None,
             };
         }
+        self.after_close = false;
         self.current = self.next;
         if self.next.kind != Kind::End {
             self.next = self.lexer.next();
@@ -108,7 +112,7 @@ impl<'a> Parser<'a> {
     }
 
     fn evidence(
-        &self,
+        &mut self,
         context: Context,
         operand: Operand,
         opener: Opener,
@@ -116,11 +120,11 @@ impl<'a> Parser<'a> {
         read: &Read<()>,
     ) -> Evidence {
         let ending = match (read, self.kind()) {
-            (Ok(()), Kind::Comment) => Ending::Comment { tidy: self.is_tidy(context) },
+            (Ok(()), Kind::Comment) => Ending::Comment(self.remark(context)),
             (Ok(()), Kind::End) if self.closes(context) => Ending::OpenText,
             (Ok(()), Kind::End) => Ending::Complete,
             (Err(_), Kind::End | Kind::Comment) => Ending::Incomplete,
-            _ => Ending::Broken,
+            _ => Ending::Broken { commented: self.is_commented_out() },
         };
         let end = if self.kind() == Kind::Comment { self.current.end } else { self.end };
         Evidence {
@@ -129,26 +133,41 @@ impl<'a> Parser<'a> {
             opener,
             ending,
             facts: self.facts,
-            prose: false,
+            prefix: Prefix::Empty,
             start,
             end: end.max(start),
         }
+    }
+
+    /// Whether what could not be read ends in a comment. Only looked at where something was found before.
+    fn is_commented_out(&mut self) -> bool {
+        if self.facts == Facts::default() {
+            return false;
+        }
+        while !matches!(self.kind(), Kind::End | Kind::Comment) {
+            self.bump();
+        }
+        self.kind() == Kind::Comment
     }
 
     fn closes(&self, context: Context) -> bool {
         self.open_text.is_some_and(|open| context == Context::Quoted(open))
     }
 
-    /// An attacker's comment is empty or short. A flag, a heading, a colour or a path in quotes is not.
-    fn is_tidy(&self, context: Context) -> bool {
+    fn remark(&self, context: Context) -> Remark {
         let comment = self.text(self.current);
-        let dashes = comment.starts_with(b"--") || comment.starts_with(b"/*");
-        let inside = comment.get(if dashes { 2 } else { 1 }..).unwrap_or_default();
+        let hash = comment.starts_with(b"#");
+        let inside = comment.get(if hash { 1 } else { 2 }..).unwrap_or_default();
         let quoted = match context {
             Context::Quoted(quote) => inside.contains(&quote),
             _ => false,
         };
-        !quoted && inside.len() <= 40
+        let blank_before = self.end < self.current.start;
+        match inside.first() {
+            Some(first) if hash && blank_before && first.is_ascii_alphanumeric() => Remark::Number,
+            _ if quoted || inside.len() > 40 => Remark::Untidy,
+            _ => Remark::Tidy,
+        }
     }
 }
 
@@ -205,9 +224,14 @@ impl Parser<'_> {
     fn opener(&mut self) -> Opener {
         while matches!(self.kind(), Kind::Close) {
             self.bump();
+            self.after_close = true;
         }
         match self.kind() {
             Kind::Comment => Opener::Comment,
+            // `) as x where ..` where the statement has a select in parentheses; `against ('..' in boolean mode)`.
+            Kind::Word(Word::As) if self.after_close => Opener::Alias,
+            Kind::Word(Word::In | Word::With) if self.peek() == Kind::Name => Opener::Alias,
+            Kind::Open if self.peek() == Kind::Word(Word::Select) => Opener::Parenthesis,
             Kind::Word(Word::Or | Word::And) | Kind::Ampersands => Opener::Boolean,
             Kind::Pipes => Opener::Pipes,
             Kind::Word(Word::SetOperator) => Opener::SetOperator,
@@ -228,6 +252,9 @@ impl Parser<'_> {
                 | Word::Tail,
             ) => Opener::Clause,
             Kind::Semicolon => Opener::Statement,
+            Kind::Word(Word::If | Word::Insert | Word::Values) if self.peek() == Kind::Open => {
+                Opener::Nothing
+            }
             Kind::Word(word) if Self::starts_statement(word) => Opener::Statement,
             Kind::Text { .. } => Opener::Text,
             _ => Opener::Nothing,
@@ -263,6 +290,16 @@ impl Parser<'_> {
                 }
                 Opener::Clause => self.clauses()?,
                 Opener::Statement => self.further_statement()?,
+                Opener::Alias => {
+                    self.bump();
+                    self.bump();
+                    while self.kind() == Kind::Name {
+                        self.bump();
+                    }
+                }
+                Opener::Parenthesis => {
+                    self.sum()?;
+                }
                 Opener::Text if quoted => {
                     self.sum()?;
                 }
@@ -301,7 +338,12 @@ impl Parser<'_> {
         if !separated && !plain {
             return Err(Stop);
         }
-        let strong = self.statement()? || (alone && self.at_end());
+        let strong = if separated && self.kind() == Kind::Open {
+            self.condition()?;
+            self.facts.any(Facts::SUBSELECT)
+        } else {
+            self.statement()? || (alone && self.at_end())
+        };
         self.facts.add(if strong { Facts::STACKED } else { Facts::STACKED_WEAK });
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The rules: which evidence is an attack, and how sure that is. One table; ids are frozen. Of several rules that
 //! apply, the surest one counts, then the first.
 
-use super::evidence::{Context, Ending, Evidence, Facts, Opener, Operand};
+use super::evidence::{Context, Ending, Evidence, Facts, Opener, Operand, Prefix, Remark};
 use crate::finding::{Confidence, RuleId};
 
 /// One rule.
@@ -120,20 +120,28 @@ impl Evidence {
     /// The statement is well-formed after the value, as far as can be told.
     fn closed(&self) -> bool {
         match self.ending {
-            Ending::Comment { .. } => true,
+            Ending::Comment(_) => true,
             Ending::OpenText => self.quoted(),
             Ending::Complete => !self.quoted(),
-            Ending::Incomplete | Ending::Broken => false,
+            Ending::Incomplete | Ending::Broken { .. } => false,
         }
     }
 
-    /// The value ends in a comment, after more than the comment.
+    /// The value ends in a comment that an attacker would write, or stands behind a datum as only an attack does.
     fn commented(&self) -> bool {
-        matches!(self.ending, Ending::Comment { tidy: true })
+        match self.ending {
+            Ending::Comment(Remark::Tidy) => true,
+            Ending::Comment(Remark::Untidy) => self.prefix == Prefix::Word,
+            _ => false,
+        }
     }
 
     fn broken(&self) -> bool {
-        matches!(self.ending, Ending::Broken | Ending::Incomplete)
+        matches!(self.ending, Ending::Broken { .. } | Ending::Incomplete)
+    }
+
+    fn broken_off(&self) -> bool {
+        matches!(self.ending, Ending::Broken { commented: false } | Ending::Incomplete)
     }
 
     /// A bare value that nothing but an operand was read of.
@@ -154,10 +162,10 @@ impl Evidence {
     /// For structure that prose or code before the quote makes less sure.
     fn in_datum(&self, confidence: Confidence) -> Confidence {
         match confidence {
-            Certain if self.prose => High,
-            High if self.prose => Medium,
-            Medium if self.prose => Low,
-            other => other,
+            _ if self.prefix != Prefix::Prose => confidence,
+            Certain => High,
+            High => Medium,
+            Medium | Low => Low,
         }
     }
 }
@@ -166,17 +174,20 @@ fn union(e: &Evidence) -> Option<Confidence> {
     let after_name = e.context == Context::Bare && e.operand == Operand::Name;
     match () {
         () if !e.any(Facts::UNION) => None,
+        () if e.context == Context::Statement && !e.commented() => Some(Medium),
         () if e.any(Facts::UNION_LONG) && e.closed() => Some(Certain),
         () if e.any(Facts::UNION_LONG) => Some(High),
         () if after_name && e.any(Facts::UNION_STRONG) => Some(Medium),
         () if after_name => Some(Low),
-        () if e.any(Facts::UNION_STRONG) || (e.quoted() && e.closed()) => Some(High),
+        () if e.any(Facts::UNION_STRONG) || (e.quoted() && e.commented()) => Some(High),
         () => Some(Medium),
     }
 }
 
 fn stacked(e: &Evidence) -> Option<Confidence> {
     match () {
+        // A script of statements closes nothing.
+        () if e.context == Context::Statement && e.any(Facts::STACKED) => Some(Medium),
         () if e.any(Facts::STACKED) && e.closed() => Some(Certain),
         () if e.any(Facts::STACKED) => Some(High),
         () if e.any(Facts::STACKED_WEAK) && e.quoted() && e.commented() => Some(High),
@@ -217,13 +228,12 @@ fn tautology(e: &Evidence) -> Option<Confidence> {
     }
     Some(match e.context {
         Context::Quoted(_) if e.closed() => Certain,
-        Context::Quoted(_) if !e.broken() => High,
-        Context::Quoted(_) => Medium,
+        Context::Quoted(_) if !e.broken_off() => High,
         Context::Bare if e.commented() => Certain,
-        Context::Bare if e.broken() || e.opener == Opener::Compare || e.alone() => Medium,
+        Context::Bare if e.broken_off() || e.opener == Opener::Compare || e.alone() => Medium,
         Context::Bare => High,
         Context::Statement if e.any(Facts::STATEMENT) && !e.broken() => High,
-        Context::Statement => Medium,
+        Context::Quoted(_) | Context::Statement => Medium,
     })
 }
 
@@ -236,6 +246,7 @@ fn function(e: &Evidence) -> Option<Confidence> {
         () if e.quoted() && (e.closed() || ((compares || tells) && !e.broken())) => Some(e.in_datum(High)),
         () if e.quoted() => Some(e.in_datum(Medium)),
         () if e.alone() && e.broken() => None,
+        () if e.alone() && e.any(Facts::CONSTANTS.or(Facts::TAUTOLOGY)) => Some(High),
         () if e.alone() && (tells || e.any(Facts::CASE)) => Some(Medium),
         () if e.alone() || e.broken() => Some(Low),
         () if e.operand != Operand::Name && e.opener == Opener::Boolean && (compares || tells) => Some(High),
@@ -310,8 +321,9 @@ fn operator(e: &Evidence) -> Option<Confidence> {
 fn comment(e: &Evidence) -> Option<Confidence> {
     let only = e.opener == Opener::Comment || (e.opener == Opener::Statement && e.facts == Facts::default());
     match e.ending {
-        Ending::Comment { tidy: true } if only && e.quoted() => Some(e.in_datum(High)),
-        Ending::Comment { tidy: false } if only && e.quoted() => Some(Low),
+        Ending::Comment(_) if !only || !e.quoted() => None,
+        Ending::Comment(_) if e.commented() => Some(e.in_datum(High)),
+        Ending::Comment(_) => Some(Low),
         _ => None,
     }
 }

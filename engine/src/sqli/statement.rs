@@ -126,6 +126,11 @@ impl Parser<'_> {
                 Kind::Word(word) if Self::may_be_name(word) => self.bump(),
                 _ => return Err(Stop),
             }
+            // `sysmaster:sysdual` of Informix, and `name@link` of Oracle
+            if self.kind() == Kind::Variable && self.token().start == part.end {
+                self.hard += 1;
+                self.bump();
+            }
             if !matches!(self.kind(), Kind::Dot) {
                 return Ok(part);
             }
@@ -401,7 +406,7 @@ impl Parser<'_> {
                     self.operand()?;
                     self.facts.add(Facts::PROCEDURE);
                 }
-                Kind::Word(Word::Into) => self.into_clause()?,
+                Kind::Word(Word::Into) => self.target_clause()?,
                 Kind::Word(Word::SetOperator) => self.set_operators()?,
                 Kind::Word(Word::Tail) => {
                     self.bump();
@@ -438,7 +443,7 @@ impl Parser<'_> {
         }
     }
 
-    fn into_clause(&mut self) -> Read<()> {
+    fn target_clause(&mut self) -> Read<()> {
         self.bump();
         if self.eat(Word::File) {
             if !matches!(self.kind(), Kind::Text { .. }) {

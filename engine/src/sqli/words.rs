@@ -377,6 +377,7 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("upper", F::Text),
     ("user", F::Information),
     ("user_name", F::Information),
+    ("uuid_to_bin", F::Error),
     ("version", F::Information),
     ("xmltype", F::Error),
 ];
