@@ -1,0 +1,79 @@
+//! The tables of the documentation are what the operator publishes: names that users script against are frozen there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rasp_operator::inject::Reason;
+use rasp_operator::metrics::{ErrorKind, Metrics, Rollout};
+use rasp_operator::webhook::Outcome;
+
+const METRICS: &str = include_str!("../../docs/metrics.md");
+const INJECTION: &str = include_str!("../../docs/injection.md");
+
+/// The rows of the first table after a heading, as trimmed cells.
+fn table<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let mut lines = page.lines().skip_while(|line| *line != heading).skip(1);
+    let rows: Vec<Vec<&str>> = lines
+        .by_ref()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert!(!rows.is_empty(), "no table after {heading}");
+    rows
+}
+
+/// The words between backticks.
+fn codes(text: &str) -> BTreeSet<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// Name, type and label names of every metric of a page in the text format.
+fn published(page: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut metrics = BTreeMap::new();
+    for (name, kind) in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')) {
+        let sample = page.lines().find(|line| line.starts_with(&format!("{name}{{"))).unwrap_or_default();
+        let labels = sample.split(['{', ',']).filter_map(|part| Some(part.split_once("=\"")?.0.to_owned()));
+        metrics.insert(name.to_owned(), (kind.to_owned(), labels.collect()));
+    }
+    metrics
+}
+
+#[test]
+fn the_table_of_metrics_is_what_is_published() {
+    let metrics = Metrics::new().unwrap();
+    metrics.injected("shop", "Pod", "injected", "");
+    metrics.answered(Duration::from_millis(1));
+    metrics.pods("shop", 1, 1);
+    let page = String::from_utf8(metrics.render(jiff::Timestamp::UNIX_EPOCH)).unwrap();
+    let documented: BTreeMap<String, (String, BTreeSet<String>)> = table(METRICS, "## Operator")
+        .into_iter()
+        .map(|row| {
+            let labels = codes(row[1]).into_iter().map(str::to_owned).collect();
+            (row[0].trim_matches('`').to_owned(), (row[2].to_owned(), labels))
+        })
+        .collect();
+    assert_eq!(published(&page), documented);
+}
+
+#[test]
+fn the_table_of_metrics_names_every_label_value() {
+    let meaning = |name: &str| {
+        let rows = table(METRICS, "## Operator");
+        codes(rows.iter().find(|row| row[0].contains(name)).unwrap()[3])
+    };
+    let errors = meaning("rasp_reconcile_errors_total");
+    assert!(ErrorKind::ALL.iter().all(|kind| errors.contains(kind.id())), "{errors:?}");
+    let rollouts = meaning("rasp_policy_rollouts_total");
+    assert!(Rollout::ALL.iter().all(|result| rollouts.contains(result.id())), "{rollouts:?}");
+    let results = meaning("rasp_injection_requests_total");
+    assert!(Outcome::ALL.iter().all(|result| results.contains(result.as_str())), "{results:?}");
+}
+
+#[test]
+fn the_table_of_reasons_is_the_list_of_reasons() {
+    let rows = table(INJECTION, "## Why a pod was not injected");
+    let documented: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(documented, Reason::IDS.into_iter().collect());
+}
