@@ -1,1 +1,26 @@
-fn main() {}
+//! Entry of `rasp-operator`: reads the command line, installs the TLS provider and the log, and hands over to the library.
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use rasp_operator::args::{Args, Command, Generate};
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().command {
+        Command::Generate { what: Generate::Crd } => {
+            print!("{}", rasp_policy::crd::rasp_policy_yaml().context("cannot print the CRD")?);
+            Ok(())
+        }
+        Command::Run(run) => {
+            rasp_operator::run::install_log(&run.log);
+            rustls::crypto::aws_lc_rs::default_provider()
+                .install_default()
+                .map_err(|_| anyhow::anyhow!("another TLS provider is installed already"))?;
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .context("cannot start the runtime")?
+                .block_on(rasp_operator::run::run(*run))
+                .context("the operator stopped")
+        }
+    }
+}

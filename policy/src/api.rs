@@ -37,6 +37,7 @@ pub const KIND: &str = "RaspPolicy";
         singular = "rasppolicy",
         shortname = "rp",
         category = "rasp",
+        doc = "What kube-rasp detects in pods of one namespace, what it does about it, and (in status) what is really in force.",
         namespaced,
         status = "RaspPolicyStatus",
         derive = "PartialEq",
@@ -55,7 +56,8 @@ pub struct RaspPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_selector: Option<LabelSelector>,
     /// Off relays traffic untouched, Monitor inspects and reports, Block also refuses what is detected.
-    /// A detection may have a mode of its own. Built-in: Monitor.
+    /// A detection may have a mode of its own. Write "Off" in quotes: YAML reads the bare word as a boolean.
+    /// Built-in: Monitor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// What happens to a request that could not be judged (no policy, internal error) while the mode is Block.
@@ -75,7 +77,7 @@ pub struct RaspPolicySpec {
 
 /// What is done with what is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema), schemars(transform = crate::crd::undescribed))]
 pub enum Mode {
     /// Bytes are relayed untouched and uninspected.
     Off,
@@ -98,7 +100,7 @@ impl Mode {
 
 /// What happens to a request that could not be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema), schemars(transform = crate::crd::undescribed))]
 pub enum FailureMode {
     /// It passes and is counted.
     Open,
@@ -108,7 +110,7 @@ pub enum FailureMode {
 
 /// How sure a finding is; calibrated per detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema), schemars(transform = crate::crd::undescribed))]
 pub enum Confidence {
     /// A hint. Recorded, never blocked by the built-in settings.
     Low,
@@ -150,7 +152,9 @@ pub struct Detection {
     /// Mode of this class. Absent: the mode of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// Lowest confidence that Block acts on; lower findings are reported. Built-in: High.
+    /// Lowest confidence that Block acts on; findings below it are reported only. Low is a hint, Medium a structure
+    /// that ordinary input can have too, High one that it practically never has, Certain a complete attack.
+    /// Built-in: High.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_confidence: Option<Confidence>,
 }

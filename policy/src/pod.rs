@@ -60,7 +60,8 @@ pub mod env {
     pub const POD_NAME: &str = "RASP_POD_NAME";
     /// `metadata.uid` of the pod.
     pub const POD_UID: &str = "RASP_POD_UID";
-    /// `status.podIPs`, comma separated. In the sidecar only; original destinations are checked against it.
+    /// `status.podIPs`, comma separated. The sidecar checks original destinations against it, the init container
+    /// compares it with [`HOST_IPS`].
     pub const POD_IPS: &str = "RASP_POD_IPS";
     /// `status.hostIPs`, comma separated. In the init container, which refuses to run where the pod's IP is the host's.
     pub const HOST_IPS: &str = "RASP_HOST_IPS";

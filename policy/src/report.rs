@@ -98,7 +98,7 @@ impl PolicyState {
 
 /// Mode in force, over the classes of one sidecar or over several sidecars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema), schemars(transform = crate::crd::undescribed))]
 pub enum EffectiveMode {
     /// Everything is Off.
     Off,

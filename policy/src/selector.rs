@@ -10,15 +10,23 @@ pub type Labels = BTreeMap<String, String>;
 /// A label selector; `matchLabels` and `matchExpressions` must all hold. An empty selector selects every pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "crd",
+    derive(kube::KubeSchema),
+    x_kube(validation = (
+        "!has(self.matchLabels) || self.matchLabels.all(key, size(key) <= 317)",
+        "a label key has at most 317 characters: a prefix of 253, a slash, a name of 63"
+    )),
+    schemars(extend("x-kubernetes-map-type" = "atomic"))
+)]
 pub struct LabelSelector {
     /// Labels the pod must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[cfg_attr(feature = "crd", schemars(extend("maxProperties" = 32)))]
+    #[cfg_attr(feature = "crd", schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63})))]
     pub match_labels: BTreeMap<String, String>,
     /// Requirements the pod's labels must meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "crd", schemars(length(max = 32)))]
+    #[cfg_attr(feature = "crd", schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic")))]
     pub match_expressions: Vec<Requirement>,
 }
 
@@ -34,13 +42,19 @@ pub struct LabelSelector {
 )]
 pub struct Requirement {
     /// Label key.
-    #[cfg_attr(feature = "crd", schemars(length(min = 1, max = 317)))]
+    #[cfg_attr(
+        feature = "crd",
+        schemars(
+            length(min = 1, max = 317),
+            regex(pattern = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+        )
+    )]
     pub key: String,
     /// How the label is compared with `values`.
     pub operator: Operator,
     /// Values for In and NotIn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "crd", schemars(length(max = 64), inner(length(max = 63))))]
+    #[cfg_attr(feature = "crd", schemars(length(max = 64), inner(length(max = 63)), extend("x-kubernetes-list-type" = "atomic")))]
     pub values: Vec<String>,
 }
 

@@ -17,13 +17,14 @@ pub struct RaspPolicyStatus {
     pub effective_mode: Option<EffectiveMode>,
     /// Digest of the Bundle that carries this generation, `sha256:` and 64 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(length(max = 71)))]
     pub policy_hash: Option<String>,
     /// How many pods are selected, and how many have this policy in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetCounts>,
     /// Accepted, Programmed and Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "crd", schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
+    #[cfg_attr(feature = "crd", schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
     pub conditions: Vec<Condition>,
 }
 
@@ -33,12 +34,16 @@ pub struct RaspPolicyStatus {
 #[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 pub struct TargetCounts {
     /// Running pods that the policy selects.
+    #[cfg_attr(feature = "crd", schemars(range(min = 0)))]
     pub matched: i32,
     /// Of these, sidecars that acknowledged this generation.
+    #[cfg_attr(feature = "crd", schemars(range(min = 0)))]
     pub programmed: i32,
     /// Of these, sidecars that have not acknowledged this generation (yet).
+    #[cfg_attr(feature = "crd", schemars(range(min = 0)))]
     pub outdated: i32,
     /// Of these, pods without a sidecar.
+    #[cfg_attr(feature = "crd", schemars(range(min = 0)))]
     pub unprotected: i32,
 }
 
@@ -48,8 +53,10 @@ pub struct TargetCounts {
 #[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 pub struct Condition {
     /// Accepted, Programmed or Degraded.
+    #[cfg_attr(feature = "crd", schemars(length(max = 316)))]
     pub r#type: String,
     /// True, False or Unknown.
+    #[cfg_attr(feature = "crd", schemars(extend("enum" = ["True", "False", "Unknown"])))]
     pub status: String,
     /// The generation of the spec that was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,8 +65,13 @@ pub struct Condition {
     #[cfg_attr(feature = "crd", schemars(extend("format" = "date-time")))]
     pub last_transition_time: String,
     /// One word from a closed list; scripts may match on it.
+    #[cfg_attr(
+        feature = "crd",
+        schemars(length(min = 1, max = 1024), regex(pattern = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))
+    )]
     pub reason: String,
     /// A sentence for people.
+    #[cfg_attr(feature = "crd", schemars(length(max = 32_768)))]
     pub message: String,
 }
 

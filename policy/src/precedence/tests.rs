@@ -1,1 +1,144 @@
+use super::{Effective, Field, resolve};
+use crate::api::{Confidence, FailureMode, Mode, RaspPolicySpec};
+use crate::bundle::{Bundle, Entry, Namespace, SCHEMA_VERSION, Source};
+use crate::selector::Labels;
 
+/// A Bundle of policies `(name, creation day, spec)`.
+fn mk_bundle(policies: &[(&str, u8, &str)]) -> Bundle {
+    let entries = policies
+        .iter()
+        .map(|(name, day, spec)| Entry {
+            source: Source {
+                name: (*name).to_owned(),
+                uid: format!("uid-{name}"),
+                generation: 1,
+                created_at: format!("2026-01-{day:02}T00:00:00Z"),
+            },
+            spec: serde_yaml::from_str(spec).unwrap_or_else(|error| panic!("{spec}: {error}")),
+        })
+        .collect();
+    Bundle {
+        schema_version: SCHEMA_VERSION,
+        namespace: Namespace { name: "shop".into(), uid: "uid".into() },
+        sequence: 1,
+        entries,
+    }
+}
+
+fn web() -> Labels {
+    Labels::from([("app".to_owned(), "web".to_owned())])
+}
+
+const SELECT_WEB: &str = "podSelector: {matchLabels: {app: web}}";
+
+#[test]
+fn without_policies_the_built_in_defaults_are_in_force() {
+    let resolution = resolve(&mk_bundle(&[]), &web());
+    assert_eq!(resolution.effective, Effective::builtin());
+    assert_eq!(resolution.effective.mode, Mode::Monitor);
+    assert_eq!(resolution.effective.failure_mode, FailureMode::Open);
+    assert_eq!(resolution.effective.sql_injection.min_confidence, Confidence::High);
+    assert_eq!(resolution.effective.max_body_bytes, 131_072);
+    assert_eq!(resolution.effective.response_status, 403);
+    assert!(resolution.winners.is_empty() && resolution.selected.is_empty());
+}
+
+#[test]
+fn every_field_of_a_policy_changes_what_is_in_force() {
+    type Row = (Field, &'static str, fn(&Effective) -> bool);
+    let table: [Row; 7] = [
+        (Field::Mode, "mode: Block", |e| e.mode == Mode::Block && e.sql_injection.mode == Mode::Block),
+        (Field::FailureMode, "failureMode: Closed", |e| e.failure_mode == FailureMode::Closed),
+        (Field::SqlInjectionMode, "detections: {sqlInjection: {mode: Off}}", |e| {
+            e.mode == Mode::Monitor && e.sql_injection.mode == Mode::Off
+        }),
+        (Field::SqlInjectionMinConfidence, "detections: {sqlInjection: {minConfidence: Low}}", |e| {
+            e.sql_injection.min_confidence == Confidence::Low
+        }),
+        (Field::MaxBodyBytes, "inspection: {maxBodyBytes: 2048}", |e| e.max_body_bytes == 2048),
+        (Field::ResponseStatus, "response: {status: 418}", |e| e.response_status == 418),
+        (Field::ResponseBody, "response: {body: no, contentType: text/html}", |e| {
+            e.response_body.as_ref().is_some_and(|b| b.text == "no" && b.content_type == "text/html")
+        }),
+    ];
+    assert_eq!(table.map(|row| row.0), Field::ALL, "a row for every field");
+    for (field, spec, holds) in table {
+        assert!(!holds(&Effective::builtin()), "{spec} is the built-in value, so the row shows nothing");
+        let resolution = resolve(&mk_bundle(&[("a", 1, spec)]), &web());
+        assert!(holds(&resolution.effective), "{spec}: {:?}", resolution.effective);
+        assert_eq!(resolution.winners, [(field, 0)], "{spec}");
+    }
+}
+
+#[test]
+fn the_more_specific_policy_wins_then_the_strictest_then_the_oldest_then_the_lowest_name() {
+    type Row<'a> = (&'a [(&'a str, u8, &'a str)], Mode, usize);
+    let with_web = |rest: &str| format!("{SELECT_WEB}\n{rest}");
+    // Policies as (name, creation day, spec), the mode in force, the winner of the mode.
+    let table: [Row<'_>; 7] = [
+        (&[("ns", 1, "mode: Block"), ("web", 2, &with_web("mode: Monitor"))], Mode::Monitor, 1),
+        (&[("web", 2, &with_web("mode: Off")), ("ns", 1, "mode: Block")], Mode::Off, 0),
+        (&[("a", 1, "mode: Monitor"), ("b", 2, "mode: Block")], Mode::Block, 1),
+        (&[("a", 1, "mode: Off"), ("b", 2, "mode: Monitor")], Mode::Monitor, 1),
+        (&[("b", 1, "mode: Block"), ("a", 2, "mode: Block")], Mode::Block, 0),
+        (&[("b", 1, "mode: Block"), ("a", 1, "mode: Block")], Mode::Block, 1),
+        (
+            &[("a", 1, "podSelector: {matchLabels: {app: api}}\nmode: Off"), ("b", 2, "mode: Block")],
+            Mode::Block,
+            1,
+        ),
+    ];
+    for (policies, mode, winner) in table {
+        let resolution = resolve(&mk_bundle(policies), &web());
+        assert_eq!(resolution.effective.mode, mode, "{policies:?}");
+        assert_eq!(resolution.winners, [(Field::Mode, winner)], "{policies:?}");
+    }
+}
+
+#[test]
+fn fields_without_an_order_of_strictness_go_to_the_oldest() {
+    let bundle = mk_bundle(&[
+        ("young", 9, "inspection: {maxBodyBytes: 1024}\nfailureMode: Closed"),
+        ("old", 1, "inspection: {maxBodyBytes: 4096}\nfailureMode: Open"),
+    ]);
+    let resolution = resolve(&bundle, &web());
+    assert_eq!(resolution.effective.max_body_bytes, 4096);
+    assert_eq!(resolution.effective.failure_mode, FailureMode::Closed, "a mode: the strictest");
+    assert_eq!(resolution.winners, [(Field::FailureMode, 0), (Field::MaxBodyBytes, 1)]);
+    assert_eq!(resolution.selected, [1, 0]);
+}
+
+#[test]
+fn policies_complete_each_other_field_by_field() {
+    let specific = format!("{SELECT_WEB}\nresponse: {{status: 404}}");
+    let bundle = mk_bundle(&[("ns", 1, "mode: Block\nresponse: {status: 418}"), ("web", 2, &specific)]);
+    let web_pod = resolve(&bundle, &web()).effective;
+    assert_eq!((web_pod.mode, web_pod.response_status), (Mode::Block, 404));
+    let other = resolve(&bundle, &Labels::new()).effective;
+    assert_eq!((other.mode, other.response_status), (Mode::Block, 418));
+}
+
+#[test]
+fn a_class_follows_the_mode_in_force_unless_it_has_its_own() {
+    // mode, sqlInjection.mode, mode of the class
+    let table = [
+        (None, None, Mode::Monitor),
+        (Some(Mode::Block), None, Mode::Block),
+        (Some(Mode::Off), None, Mode::Off),
+        (Some(Mode::Block), Some(Mode::Monitor), Mode::Monitor),
+        (Some(Mode::Monitor), Some(Mode::Block), Mode::Block),
+        (None, Some(Mode::Off), Mode::Off),
+    ];
+    for (mode, class, expected) in table {
+        let spec = RaspPolicySpec {
+            mode,
+            detections: Some(crate::api::Detections {
+                sql_injection: Some(crate::api::Detection { mode: class, min_confidence: None }),
+            }),
+            ..RaspPolicySpec::default()
+        };
+        let mut bundle = mk_bundle(&[("a", 1, "{}")]);
+        bundle.entries[0].spec = spec;
+        assert_eq!(resolve(&bundle, &web()).effective.sql_injection.mode, expected, "{mode:?} {class:?}");
+    }
+}

@@ -1,0 +1,111 @@
+#!/bin/sh
+# Checks the charts without a cluster: lint, rendering, what the schema must refuse, and that generated files are
+# up to date. What an API server says about them is tested end to end.
+# Environment: as for charts/generate.sh
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+chart=$root/charts/kube-rasp
+HELM=${HELM:-helm}
+command -v "$HELM" >/dev/null || { echo "charts: no helm in PATH; set HELM to its path" >&2; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export HELM HELM_CONFIG_HOME="$work" HELM_CACHE_HOME="$work" HELM_DATA_HOME="$work"
+failures=0
+
+fail() {
+  echo "charts: $*" >&2
+  failures=$((failures + 1))
+}
+
+render() { # render OUTPUT [ARGS...]
+  output=$1
+  shift
+  "$HELM" template kube-rasp "$chart" --namespace kube-rasp --kube-version 1.33.0 \
+    --values "$chart/ci/minimal-values.yaml" "$@" >"$output" 2>"$output.err"
+}
+
+# count FILE PATTERN EXPECTED
+count() {
+  found=$(grep -c -- "$2" "$1" || true)
+  [ "$found" = "$3" ] || fail "$(basename "$1"): '$2' is there $found times, expected $3"
+}
+
+# --- lint ---------------------------------------------------------------------------------------------------------
+for values in "$chart"/ci/*-values.yaml; do
+  "$HELM" lint --strict --quiet "$chart" --values "$values" || fail "lint with $(basename "$values")"
+done
+"$HELM" lint --strict --quiet "$root/charts/kube-rasp-crds" || fail "lint of kube-rasp-crds"
+
+# --- what is rendered ---------------------------------------------------------------------------------------------
+render "$work/minimal" || fail "rendering: $(cat "$work/minimal.err")"
+render "$work/full" --values "$chart/ci/full-values.yaml" || fail "rendering: $(cat "$work/full.err")"
+render "$work/single" --set operator.replicas=1 || fail "rendering: $(cat "$work/single.err")"
+
+# The webhook must not be able to take the cluster down: each of the three excludes these by name and answers in 5 s.
+count "$work/minimal" '^            - kube-system$' 3
+count "$work/minimal" '^            - kube-rasp$' 3
+count "$work/minimal" 'timeoutSeconds: 5$' 4 # and the liveness probe
+count "$work/minimal" 'failurePolicy: Fail$' 1
+count "$work/minimal" 'failurePolicy: Ignore$' 2
+count "$work/full" '^            - cert-manager$' 3
+# The operator writes it; a chart that did would take it away at every upgrade.
+count "$work/minimal" 'caBundle:' 0
+# Hardening.
+count "$work/minimal" 'readOnlyRootFilesystem: true' 1
+count "$work/minimal" 'allowPrivilegeEscalation: false' 1
+count "$work/minimal" 'drop: \[ALL\]' 1
+count "$work/minimal" 'runAsNonRoot: true' 1
+count "$work/minimal" 'type: RuntimeDefault' 1
+count "$work/minimal" 'hostNetwork\|hostPath\|privileged' 0
+# Least rights: no wildcard, no Secret of other namespaces, no write access to pods.
+count "$work/minimal" '"\*"\|\[\*\]' 0
+count "$work/minimal" 'resources: \[secrets\]' 2
+count "$work/minimal" 'resources: \[namespaces, pods\]' 1
+# What depends on the number of replicas and on settings.
+count "$work/minimal" 'kind: PodDisruptionBudget' 1
+count "$work/single" 'kind: PodDisruptionBudget\|topologySpreadConstraints' 0
+count "$work/minimal" 'kind: PodMonitor\|kind: NetworkPolicy' 0
+count "$work/full" 'kind: PodMonitor' 2
+count "$work/full" 'kind: NetworkPolicy' 1
+count "$work/full" 'aggregate-to-edit: "true"' 1
+count "$work/minimal" 'aggregate-to-edit' 0
+count "$work/full" 'operator:1.2.3@sha256:0123456789abcdef' 1
+count "$work/full" 'containerPort: 10250' 1
+
+# --- what the schema refuses, and the words that must be in the message -------------------------------------------
+refused() { # refused WORDS ARGS...
+  words=$1
+  shift
+  if render "$work/refused" "$@"; then
+    fail "accepted: $*"
+  elif ! grep -q -- "$words" "$work/refused.err"; then
+    fail "refused $* without saying '$words': $(cat "$work/refused.err")"
+  fi
+}
+refused /images/operator/repository --set images.operator.repository=
+refused /images/proxy/repository --set images.proxy.repository=registry.example.com/proxy:tag
+refused /images/proxy/digest --set images.proxy.digest=sha256:short
+refused /images/pullPolicy --set images.pullPolicy=Sometimes
+refused replica --set operator.replica=2
+refused /operator/replicas --set operator.replicas=two
+refused sidecar --set sidecar.image=x
+refused /proxy/resources/limits/memory --set proxy.resources.limits.memory=lots
+refused /proxy/resources/requests --set proxy.resources.requests.cpu=null
+refused /webhook/port --set webhook.port=8080
+refused /webhook/excludedNamespaces/0 --set 'webhook.excludedNamespaces={Kube_System}'
+refused failurePolicy --set webhook.failurePolicy=Fail
+refused /metrics/podMonitor/interval --set metrics.podMonitor.interval=often
+refused /networkPolicy/apiServerPorts --set-json 'networkPolicy.apiServerPorts=[]'
+
+# --- generated files ----------------------------------------------------------------------------------------------
+if sh "$root/charts/generate.sh" "$work/generated"; then
+  for file in charts/kube-rasp-crds/templates/rasppolicies.yaml manifests/crds.yaml manifests/install.yaml; do
+    diff -u "$root/$file" "$work/generated/$file" || fail "$file is stale; run: make generate"
+  done
+else
+  fail "charts/generate.sh failed"
+fi
+
+[ "$failures" = 0 ] || { echo "charts: $failures checks failed" >&2; exit 1; }
+echo "charts: ok"

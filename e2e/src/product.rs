@@ -1,0 +1,138 @@
+//! The installed kube-rasp as its users see it: policies and their status, sidecars, metrics.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use rasp_policy::api::{Condition, RaspPolicy, RaspPolicyStatus, TargetCounts};
+use rasp_policy::pod::{ADMIN_PORT, BUNDLE_CONFIG_MAP, BUNDLE_KEY};
+
+use crate::cluster::{Cluster, wait_for};
+use crate::http;
+
+/// Where the operator is installed.
+pub const NAMESPACE: &str = "kube-rasp";
+/// Its Deployment, Service and ServiceAccount.
+pub const OPERATOR: &str = "kube-rasp-operator";
+/// Labels of a namespace that asks for injection.
+pub const ENABLED: [(&str, &str); 1] = [("rasp.dev/inject", "enabled")];
+/// A request target with a SQL injection in its query.
+pub const ATTACK: &str = "/index.html?id=1%27%20OR%20%271%27=%271";
+/// A request target with words that a list of patterns would take for one.
+pub const BENIGN: &str = "/index.html?q=O%27Brien+select+a+room";
+/// Time a new policy has to reach every sidecar: kubelet's sync period of the test cluster and some.
+pub const ROLLOUT: Duration = Duration::from_secs(40);
+
+/// Applies a policy and waits until its status says that every selected sidecar has it.
+pub async fn policy(cluster: &Cluster, namespace: &str, name: &str, spec: &str) -> anyhow::Result<()> {
+    let yaml = format!(
+        "apiVersion: rasp.dev/v1alpha1\nkind: RaspPolicy\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+    );
+    cluster.apply(namespace, &yaml).await?;
+    programmed(cluster, namespace, name).await.map(drop)
+}
+
+/// Waits until the current generation of a policy is programmed.
+pub async fn programmed(cluster: &Cluster, namespace: &str, name: &str) -> anyhow::Result<RaspPolicyStatus> {
+    status(cluster, namespace, name, "Programmed", |status| condition_is(status, "Programmed", "True")).await
+}
+
+/// Waits until the status of the current generation is as wanted.
+pub async fn status(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    what: &str,
+    wanted: impl Fn(&RaspPolicyStatus) -> bool,
+) -> anyhow::Result<RaspPolicyStatus> {
+    let policies: Api<RaspPolicy> = Api::namespaced(cluster.client.clone(), namespace);
+    let ask = || async {
+        let policy = policies.get(name).await?;
+        let Some(status) = policy.status else { return Ok(None) };
+        let current = status.observed_generation == policy.metadata.generation;
+        Ok((current && wanted(&status)).then_some(status))
+    };
+    match wait_for(what, ROLLOUT, ask).await {
+        Ok(status) => Ok(status),
+        Err(error) => {
+            let last = policies.get(name).await?;
+            bail!("{error:#}; last status: {}", serde_json::to_string_pretty(&last.status)?)
+        }
+    }
+}
+
+/// A condition of a status.
+pub fn condition<'a>(status: &'a RaspPolicyStatus, kind: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|condition| condition.r#type == kind)
+}
+
+/// Whether a condition has this status.
+pub fn condition_is(status: &RaspPolicyStatus, kind: &str, value: &str) -> bool {
+    condition(status, kind).is_some_and(|condition| condition.status == value)
+}
+
+/// Counts of pods in a status.
+pub fn counts(status: &RaspPolicyStatus) -> TargetCounts {
+    status.targets.unwrap_or_default()
+}
+
+/// Changes `spec.mode` as `kubectl patch` does.
+pub async fn patch_mode(cluster: &Cluster, namespace: &str, name: &str, mode: &str) -> anyhow::Result<()> {
+    let patch = format!(r#"{{"spec":{{"mode":"{mode}"}}}}"#);
+    let arguments = ["-n", namespace, "patch", "rasppolicy", name, "--type=merge", "-p", patch.as_str()];
+    let printed = cluster.kubectl(&arguments, "").await?;
+    anyhow::ensure!(printed.success, "kubectl patch: {}", printed.stderr);
+    Ok(())
+}
+
+/// Scales the operator and waits until it is so. Restored to 1 by the test that calls it.
+pub async fn scale_operator(cluster: &Cluster, replicas: i32) -> anyhow::Result<()> {
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let patch = serde_json::json!({"spec": {"replicas": replicas}});
+    deployments.patch(OPERATOR, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let ask = || async {
+        let ready =
+            deployments.get(OPERATOR).await?.status.and_then(|status| status.ready_replicas).unwrap_or(0);
+        let label = format!("app.kubernetes.io/component={}", "operator");
+        let all = pods.list(&ListParams::default().labels(&label)).await?.items.len();
+        Ok((ready == replicas && i32::try_from(all)? == replicas).then_some(()))
+    };
+    wait_for("the operator to be scaled", Duration::from_mins(1), ask).await
+}
+
+/// The envelope that the sidecars of a namespace read.
+pub async fn envelope(cluster: &Cluster, namespace: &str) -> anyhow::Result<String> {
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), namespace);
+    let map = maps.get(BUNDLE_CONFIG_MAP).await?;
+    map.data.and_then(|mut data| data.remove(BUNDLE_KEY)).context("the ConfigMap holds a Bundle")
+}
+
+/// Overwrites the envelope, as somebody with write access to ConfigMaps could.
+pub async fn write_envelope(cluster: &Cluster, namespace: &str, text: &str) -> anyhow::Result<()> {
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), namespace);
+    let patch = serde_json::json!({"data": {BUNDLE_KEY: text}});
+    maps.patch(BUNDLE_CONFIG_MAP, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    Ok(())
+}
+
+/// The metrics page of a sidecar.
+pub async fn sidecar_metrics(ip: IpAddr) -> anyhow::Result<String> {
+    match http::get(ip, ADMIN_PORT, "/metrics").await {
+        http::Outcome::Answered(response) if response.status == 200 => Ok(String::from_utf8(response.body)?),
+        other => bail!("/metrics of {ip}: {}", other.word()),
+    }
+}
+
+/// Sum of the samples of a metric whose label set contains all of `labels` (`name="value"` each).
+pub fn sample(page: &str, metric: &str, labels: &[&str]) -> f64 {
+    page.lines()
+        .filter(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' '])))
+        .filter(|line| labels.iter().all(|label| line.contains(label)))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}

@@ -1,0 +1,145 @@
+//! Bundles that nobody should obey, written where sidecars read them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::Api;
+use kube::api::PostParams;
+use rasp_e2e::cluster::{Cluster, wait_for};
+use rasp_e2e::http;
+use rasp_e2e::product::{
+    ATTACK, BENIGN, ENABLED, OPERATOR, ROLLOUT, condition_is, envelope, policy, programmed, sample,
+    sidecar_metrics, status, write_envelope,
+};
+use rasp_e2e::workload::{PORT, addresses, name, nginx, ready_pods, restarts};
+
+#[tokio::test]
+async fn a_policy_that_breaks_the_schema_is_refused_with_the_path_of_the_field() -> anyhow::Result<()> {
+    let cluster = Cluster::connect().await?;
+    let shop = cluster.namespace("shop", &ENABLED).await?;
+    let table = [
+        ("{mode: Blok}", "spec.mode"),
+        ("{failureMode: Maybe}", "spec.failureMode"),
+        ("{detections: {sqlInjection: {minConfidence: Sure}}}", "spec.detections.sqlInjection.minConfidence"),
+        ("{detections: {sqlInjection: {mode: On}}}", "spec.detections.sqlInjection.mode"),
+        ("{inspection: {maxBodyBytes: 1}}", "spec.inspection.maxBodyBytes"),
+        ("{response: {status: 200}}", "spec.response.status"),
+        ("{response: {contentType: text/html}}", "set body as well"),
+        (
+            "{podSelector: {matchExpressions: [{key: a, operator: In}]}}",
+            "spec.podSelector.matchExpressions[0]",
+        ),
+        ("{mood: Block}", "spec.mood"),
+    ];
+    for (spec, expected) in table {
+        let yaml = format!(
+            "apiVersion: rasp.dev/v1alpha1\nkind: RaspPolicy\nmetadata: {{name: bad}}\nspec: {spec}\n"
+        );
+        let arguments = ["-n", shop.name.as_str(), "apply", "--validate=strict", "-f", "-"];
+        let printed = cluster.kubectl(&arguments, &yaml).await?;
+        ensure!(!printed.success && printed.stderr.contains(expected), "{spec}: {}", printed.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tampered_an_unsigned_and_an_older_bundle_are_refused_counted_reported_and_change_nothing()
+-> anyhow::Result<()> {
+    let cluster = Cluster::connect().await?;
+    let shop = cluster.namespace("shop", &ENABLED).await?;
+    cluster.apply(&shop.name, &nginx("web", 1)).await?;
+    let pod = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
+    let ip = *addresses(&pod)?.first().context("address")?;
+    policy(&cluster, &shop.name, "web", "{mode: Monitor}").await?;
+    let older = envelope(&cluster, &shop.name).await?;
+    policy(&cluster, &shop.name, "web", "{mode: Block, response: {status: 418}}").await?;
+    let good = envelope(&cluster, &shop.name).await?;
+    let mut tampered: serde_json::Value = serde_json::from_str(&good)?;
+    tampered["payload"] = serde_json::from_str::<serde_json::Value>(&older)?["payload"].clone();
+    let mut unsigned: serde_json::Value = serde_json::from_str(&older)?;
+    unsigned["signatures"] = serde_json::json!([]);
+
+    // The operator would repair the ConfigMap before a sidecar reads it: take that right away for a while.
+    let hand = Unrepaired::start(&cluster).await?;
+    let table = [(tampered.to_string(), "signature"), (unsigned.to_string(), "unsigned"), (older, "older")];
+    for (text, reason) in table {
+        let label = format!("kind=\"bundle_{reason}\"");
+        let before = sample(&sidecar_metrics(ip).await?, "rasp_errors_total", &[&label]);
+        write_envelope(&cluster, &shop.name, &text).await?;
+        let counted = || async {
+            let now = sample(&sidecar_metrics(ip).await?, "rasp_errors_total", &[&label]);
+            Ok((now > before).then_some(()))
+        };
+        wait_for(&format!("{reason} to be counted"), ROLLOUT, counted).await?;
+        let degraded = status(&cluster, &shop.name, "web", &format!("Degraded by {reason}"), |status| {
+            let condition = status.conditions.iter().find(|condition| condition.r#type == "Degraded");
+            condition.is_some_and(|c| c.status == "True" && c.message.contains(reason))
+        })
+        .await?;
+        let message =
+            &degraded.conditions.iter().find(|c| c.r#type == "Degraded").context("Degraded")?.message;
+        ensure!(message.contains(&name(&pod)), "the pod is named: {message}");
+        ensure!(
+            http::get(ip, PORT, ATTACK).await.status() == Some(418),
+            "{reason}: the last good policy blocks"
+        );
+        ensure!(http::get(ip, PORT, BENIGN).await.status() == Some(200), "{reason}: traffic goes on");
+    }
+    hand.end(&cluster).await?;
+    let healthy = |status: &rasp_policy::api::RaspPolicyStatus| condition_is(status, "Degraded", "False");
+    status(&cluster, &shop.name, "web", "not Degraded after the repair", healthy).await?;
+    programmed(&cluster, &shop.name, "web").await?;
+    let now = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
+    ensure!(restarts(&now, "rasp-proxy") == 0, "nothing restarted");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edited_or_deleted_bundle_is_repaired_by_the_operator() -> anyhow::Result<()> {
+    let cluster = Cluster::connect().await?;
+    let shop = cluster.namespace("shop", &ENABLED).await?;
+    cluster.apply(&shop.name, &nginx("web", 1)).await?;
+    ready_pods(&cluster, &shop.name, "web", 1).await?;
+    policy(&cluster, &shop.name, "web", "{mode: Block}").await?;
+    let good = envelope(&cluster, &shop.name).await?;
+    write_envelope(&cluster, &shop.name, "{}").await?;
+    let repaired =
+        || async { Ok((envelope(&cluster, &shop.name).await.ok().as_ref() == Some(&good)).then_some(())) };
+    wait_for("the edited Bundle to be repaired", Duration::from_secs(15), repaired).await?;
+    let arguments = ["-n", shop.name.as_str(), "delete", "configmap", "rasp-policy"];
+    ensure!(cluster.kubectl(&arguments, "").await?.success);
+    wait_for("the deleted Bundle to be repaired", Duration::from_secs(15), repaired).await?;
+    Ok(())
+}
+
+/// The operator without the right to write ConfigMaps, until [`Unrepaired::end`].
+struct Unrepaired {
+    original: ClusterRole,
+}
+
+impl Unrepaired {
+    async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
+        let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
+        let bound = Api::<ClusterRoleBinding>::all(cluster.client.clone()).get(OPERATOR).await?;
+        let original = roles.get(&bound.role_ref.name).await?;
+        let mut reduced = original.clone();
+        for rule in reduced.rules.iter_mut().flatten() {
+            if rule.resources.iter().flatten().any(|resource| resource == "configmaps") {
+                rule.verbs.retain(|verb| ["get", "list", "watch"].contains(&verb.as_str()));
+            }
+        }
+        reduced.rules.iter_mut().for_each(|rules| rules.retain(|rule| !rule.verbs.is_empty()));
+        roles.replace(&bound.role_ref.name, &PostParams::default(), &reduced).await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok(Self { original })
+    }
+
+    async fn end(mut self, cluster: &Cluster) -> anyhow::Result<()> {
+        let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
+        let name = self.original.metadata.name.clone().context("name")?;
+        self.original.metadata.resource_version = roles.get(&name).await?.metadata.resource_version;
+        roles.replace(&name, &PostParams::default(), &self.original).await?;
+        Ok(())
+    }
+}

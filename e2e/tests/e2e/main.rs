@@ -1,0 +1,11 @@
+//! kube-rasp on a real Kubernetes: each test is a sentence about the installed product. Run by `make e2e`.
+
+mod addresses;
+mod bundles;
+mod faults;
+mod injection;
+mod leaves;
+mod modes;
+mod prometheus;
+mod skips;
+mod status;

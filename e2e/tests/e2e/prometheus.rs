@@ -1,0 +1,79 @@
+//! Debian's Prometheus in the cluster network scrapes sidecar and operator.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use rasp_e2e::cluster::{Cluster, wait_for};
+use rasp_e2e::http;
+use rasp_e2e::product::{ATTACK, ENABLED, NAMESPACE, policy};
+use rasp_e2e::workload::{PORT, PROMETHEUS, addresses, is_ready, nginx, ready_pods};
+
+#[tokio::test]
+async fn prometheus_answers_for_detections_and_injections() -> anyhow::Result<()> {
+    let cluster = Cluster::connect().await?;
+    let shop = cluster.namespace("shop", &ENABLED).await?;
+    cluster.apply(&shop.name, &nginx("web", 1)).await?;
+    let pod = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
+    policy(&cluster, &shop.name, "web", "{mode: Block}").await?;
+    let ip = *addresses(&pod)?.first().context("address")?;
+    for _ in 0..3 {
+        ensure!(http::get(ip, PORT, ATTACK).await.status() == Some(403));
+    }
+    let operators: Api<Pod> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let label = ListParams::default().labels("app.kubernetes.io/component=operator");
+    let operator = operators.list(&label).await?.items.into_iter().find(is_ready).context("operator")?;
+    let operator_ip = *addresses(&operator)?.first().context("address")?;
+
+    let monitoring = cluster.namespace("monitoring", &[]).await?;
+    let yaml = format!(
+        r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: prometheus}}
+data:
+  prometheus.yml: |
+    global: {{scrape_interval: 1s}}
+    scrape_configs:
+    - job_name: sidecar
+      static_configs: [{{targets: ["{ip}:16191"]}}]
+    - job_name: operator
+      static_configs: [{{targets: ["{operator_ip}:8080"]}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: prometheus, labels: {{app: prometheus}}}}
+spec:
+  containers:
+  - name: prometheus
+    image: {PROMETHEUS}
+    imagePullPolicy: Never
+    args: ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/tmp/data"]
+    readinessProbe: {{httpGet: {{path: /-/ready, port: 9090}}, periodSeconds: 1}}
+    volumeMounts: [{{name: config, mountPath: /etc/prometheus}}, {{name: data, mountPath: /tmp}}]
+  volumes:
+  - {{name: config, configMap: {{name: prometheus}}}}
+  - {{name: data, emptyDir: {{}}}}
+"#
+    );
+    cluster.apply(&monitoring.name, &yaml).await?;
+    let prometheus = ready_pods(&cluster, &monitoring.name, "prometheus", 1).await?.remove(0);
+    let address = *addresses(&prometheus)?.first().context("address")?;
+    for (query, least) in [("sum(rasp_detections_total)", 3.0), ("sum(rasp_injection_requests_total)", 1.0)] {
+        let ask = || async {
+            let http::Outcome::Answered(answer) =
+                http::get(address, 9090, &format!("/api/v1/query?query={query}")).await
+            else {
+                return Ok(None);
+            };
+            let answer: serde_json::Value = serde_json::from_slice(&answer.body)?;
+            let value =
+                answer["data"]["result"][0]["value"][1].as_str().and_then(|text| text.parse::<f64>().ok());
+            Ok(value.filter(|value| *value >= least))
+        };
+        wait_for(query, Duration::from_secs(30), ask).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! The borrowed view of a request that the proxy hands over. Holds nothing and copies nothing.
+
+/// What the head of a request says, as it came: nothing decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Method, for example `GET`.
+    pub method: &'a str,
+    /// Request target: path and query, percent-encoded as it came.
+    pub target: &'a [u8],
+    /// Value of `content-type`.
+    pub content_type: Option<&'a [u8]>,
+    /// Value of `content-encoding`.
+    pub content_encoding: Option<&'a [u8]>,
+}
+
+/// What the proxy should hand over of the body that follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyPlan {
+    /// Stream it on and call `inspect_body` with [`Body::Opaque`].
+    Skip,
+    /// Collect at most so many bytes for `inspect_body`.
+    Window(usize),
+}
+
+/// The body of a request, as far as the proxy collected it.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// The request has none.
+    Empty,
+    /// All of it.
+    Complete(&'a [u8]),
+    /// Its first bytes; it was longer than the window.
+    Truncated(&'a [u8]),
+    /// It was not collected.
+    Opaque,
+}

@@ -1,0 +1,101 @@
+//! Why a request, or a part of it, was not inspected. Closed: the id is metric label, log field and status reason at
+//! once, so every value is frozen.
+
+/// Why something was not inspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Every detection is Off.
+    DetectionOff,
+    /// The connection does not carry a protocol that is inspected.
+    OpaqueProtocol,
+    /// The body has a binary or unknown type.
+    OpaqueBody,
+    /// The body has a structured type without a decoder.
+    UnsupportedBody,
+    /// The body has a `content-encoding`.
+    EncodedBody,
+    /// The body is not what its type says; its raw text was inspected.
+    MalformedBody,
+    /// The body is longer than the inspection limit.
+    BodyTooLarge,
+    /// The message has more values than are inspected.
+    TooManyParts,
+    /// The message is nested deeper than is inspected.
+    TooDeep,
+    /// Decoding produced more bytes than are inspected.
+    DecodedTooLarge,
+    /// The detectors used up their work units.
+    WorkLimit,
+    /// Inspecting failed.
+    InternalError,
+    /// No policy was ever loaded.
+    NoPolicy,
+}
+
+/// What a [`Reason`] means for the judgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Known and documented not to be inspected: passes in every mode, counted.
+    Passes,
+    /// Over a limit: refused in Block.
+    OverLimit,
+    /// Could not be judged: the failure mode decides in Block.
+    Failure,
+}
+
+impl Reason {
+    /// Every reason, from the least to the most serious; of several, the most serious one is kept.
+    pub const ALL: [Self; 13] = [
+        Self::DetectionOff,
+        Self::OpaqueProtocol,
+        Self::OpaqueBody,
+        Self::UnsupportedBody,
+        Self::EncodedBody,
+        Self::MalformedBody,
+        Self::TooManyParts,
+        Self::TooDeep,
+        Self::DecodedTooLarge,
+        Self::WorkLimit,
+        Self::BodyTooLarge,
+        Self::InternalError,
+        Self::NoPolicy,
+    ];
+
+    /// Metric label, log field and status reason.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::DetectionOff => "detection_off",
+            Self::OpaqueProtocol => "opaque_protocol",
+            Self::OpaqueBody => "opaque_body",
+            Self::UnsupportedBody => "unsupported_body",
+            Self::EncodedBody => "encoded_body",
+            Self::MalformedBody => "malformed_body",
+            Self::BodyTooLarge => "body_too_large",
+            Self::TooManyParts => "too_many_parts",
+            Self::TooDeep => "too_deep",
+            Self::DecodedTooLarge => "decoded_too_large",
+            Self::WorkLimit => "work_limit",
+            Self::InternalError => "internal_error",
+            Self::NoPolicy => "no_policy",
+        }
+    }
+
+    /// What it means for the judgement.
+    pub fn effect(self) -> Effect {
+        match self {
+            Self::DetectionOff
+            | Self::OpaqueProtocol
+            | Self::OpaqueBody
+            | Self::UnsupportedBody
+            | Self::EncodedBody
+            | Self::MalformedBody => Effect::Passes,
+            Self::BodyTooLarge => Effect::OverLimit,
+            Self::TooManyParts
+            | Self::TooDeep
+            | Self::DecodedTooLarge
+            | Self::WorkLimit
+            | Self::InternalError
+            | Self::NoPolicy => Effect::Failure,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The compiled policy and the one pipeline: decode, prefilter, detect. Immutable, shared by `Arc`, swapped as a whole.
+//! It never decides: that is [`crate::decide`].
+
+use rasp_policy::api::{FailureMode, Mode};
+use rasp_policy::precedence::Effective;
+
+use crate::budget::{Budget, Limits};
+use crate::decide::{self, Judgement};
+use crate::decode::{self, Field, Kind, Visit};
+use crate::finding::Finding;
+use crate::message::{Body, BodyPlan, Head};
+use crate::reason::Reason;
+use crate::sqli::Detector;
+
+/// How much of a message was really inspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Coverage {
+    /// All that has a decoder.
+    Full,
+    /// Not all of it; the most serious reason.
+    Partial(Reason),
+}
+
+/// Why a Ruleset could not be built. The policy is at fault, never traffic.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// `response.status` is not an error status.
+    #[error("response.status is {status}: use a status from 400 to 599")]
+    ResponseStatus {
+        /// The value.
+        status: u16,
+    },
+    /// `inspection.maxBodyBytes` is outside of what memory is planned for.
+    #[error("inspection.maxBodyBytes is {bytes}: use 1 to 16777216")]
+    MaxBodyBytes {
+        /// The value.
+        bytes: usize,
+    },
+    /// The prefilter of a detector could not be built.
+    #[error("build the prefilter automaton")]
+    BuildPrefilter(#[source] aho_corasick::BuildError),
+}
+
+/// What inspecting one message found, and what it cost.
+#[derive(Debug)]
+pub struct Inspection {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) coverage: Coverage,
+    budget: Budget,
+}
+
+impl Inspection {
+    /// The inspection of a message that could not be inspected, for example after a caught panic.
+    pub fn failed(reason: Reason) -> Self {
+        let mut inspection = Self::new(Limits::for_body(0));
+        inspection.note(reason);
+        inspection
+    }
+
+    fn new(limits: Limits) -> Self {
+        Self { findings: Vec::new(), coverage: Coverage::Full, budget: Budget::new(limits) }
+    }
+
+    /// Evidence so far.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Coverage so far.
+    pub fn coverage(&self) -> Coverage {
+        self.coverage
+    }
+
+    /// Work units spent so far.
+    pub fn work(&self) -> usize {
+        self.budget.spent_work()
+    }
+
+    /// Notes that part of the message was not inspected; the most serious reason is kept.
+    pub fn note(&mut self, reason: Reason) {
+        let rank = |reason: Reason| Reason::ALL.iter().position(|candidate| *candidate == reason);
+        match self.coverage {
+            Coverage::Partial(known) if rank(known) >= rank(reason) => {}
+            _ => self.coverage = Coverage::Partial(reason),
+        }
+    }
+}
+
+/// The compiled, immutable form of the policy in force.
+#[derive(Debug)]
+pub struct Ruleset {
+    effective: Effective,
+    limits: Limits,
+    detector: Option<Detector>,
+    loaded: bool,
+}
+
+impl Ruleset {
+    /// Compiles what is in force for a workload.
+    pub fn build(effective: &Effective) -> Result<Self, BuildError> {
+        if !(400..=599).contains(&effective.response_status) {
+            return Err(BuildError::ResponseStatus { status: effective.response_status });
+        }
+        if !(1..=16_777_216).contains(&effective.max_body_bytes) {
+            return Err(BuildError::MaxBodyBytes { bytes: effective.max_body_bytes });
+        }
+        let detector = match effective.sql_injection.mode {
+            Mode::Off => None,
+            Mode::Monitor | Mode::Block => Some(Detector::build().map_err(BuildError::BuildPrefilter)?),
+        };
+        Ok(Self {
+            effective: effective.clone(),
+            limits: Limits::for_body(effective.max_body_bytes),
+            detector,
+            loaded: true,
+        })
+    }
+
+    /// What is in force before any Bundle was loaded: every request has coverage `no_policy`. Closed refuses it, Open
+    /// lets it pass.
+    pub fn bootstrapping(failure_mode: FailureMode) -> Self {
+        let mut effective = Effective::builtin_blocking();
+        effective.failure_mode = failure_mode;
+        let limits = Limits::for_body(0);
+        Self { effective, limits, detector: None, loaded: false }
+    }
+
+    /// The policy this was built from.
+    pub fn effective(&self) -> &Effective {
+        &self.effective
+    }
+
+    /// Whether every mode is Off: relay untouched.
+    pub fn is_off(&self) -> bool {
+        self.effective.mode == Mode::Off && self.effective.sql_injection.mode == Mode::Off
+    }
+
+    /// Whether anything is in Block, so that a request waits for its judgement.
+    pub fn enforces(&self) -> bool {
+        self.effective.mode == Mode::Block || self.effective.sql_injection.mode == Mode::Block
+    }
+
+    /// What the proxy should hand over of the body that follows this head.
+    pub fn body_plan(&self, head: &Head<'_>) -> BodyPlan {
+        match (&self.detector, decode::kind(head)) {
+            (None, _) | (_, Kind::Not(_)) => BodyPlan::Skip,
+            (Some(_), _) => BodyPlan::Window(self.effective.max_body_bytes),
+        }
+    }
+
+    /// Inspects method and target.
+    pub fn inspect_head(&self, head: &Head<'_>) -> Inspection {
+        let mut inspection = Inspection::new(self.limits);
+        let Some(detector) = &self.detector else {
+            inspection.note(if self.loaded { Reason::DetectionOff } else { Reason::NoPolicy });
+            return inspection;
+        };
+        let mut scan = Scan { detector, inspection: &mut inspection };
+        if let Err(reason) = decode::target(head.target, &mut scan) {
+            inspection.note(reason);
+        }
+        inspection
+    }
+
+    /// Inspects the body and adds to what the head gave.
+    pub fn inspect_body(&self, head: &Head<'_>, body: Body<'_>, inspection: &mut Inspection) {
+        let Some(detector) = &self.detector else { return };
+        let kind = decode::kind(head);
+        let (bytes, truncated) = match body {
+            Body::Empty => return,
+            Body::Opaque => {
+                inspection.note(if let Kind::Not(reason) = kind { reason } else { Reason::OpaqueBody });
+                return;
+            }
+            Body::Complete(bytes) => (bytes, false),
+            Body::Truncated(bytes) => (bytes, true),
+        };
+        if truncated && !matches!(kind, Kind::Not(_)) {
+            inspection.note(Reason::BodyTooLarge);
+        }
+        let mut scan = Scan { detector, inspection };
+        if let Err(reason) = decode::body(kind, bytes, truncated, &mut scan) {
+            inspection.note(reason);
+        }
+    }
+
+    /// Judges what was found. Pure.
+    pub fn decide(&self, inspection: Inspection) -> Judgement {
+        decide::decide(&self.effective, inspection)
+    }
+}
+
+/// Runs the detectors on every field that a decoder yields.
+struct Scan<'a> {
+    detector: &'a Detector,
+    inspection: &'a mut Inspection,
+}
+
+impl Visit for Scan<'_> {
+    fn field(&mut self, field: &Field<'_>) -> Result<(), Reason> {
+        let Inspection { findings, budget, .. } = self.inspection;
+        budget.part()?;
+        budget.work(field.value.len())?;
+        if !self.detector.may_match(field.value) {
+            return Ok(());
+        }
+        if let Some(finding) = Detector::detect(field, budget)? {
+            findings.push(finding);
+        }
+        Ok(())
+    }
+
+    fn budget(&mut self) -> &mut Budget {
+        &mut self.inspection.budget
+    }
+}
+
+#[cfg(test)]
+mod tests;

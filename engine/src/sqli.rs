@@ -1,0 +1,133 @@
+//! SQL injection (CWE-89): would this value change the structure of a statement it is put into?
+//!
+//! The value is read as SQL from every place in a statement where applications put values: inside each quote it can
+//! close, where a number or a name stands, and as a statement by itself. Reading is lazy and stops at the first token
+//! that no dialect allows there, which is why prose costs little and matches nothing.
+//!
+//! In reading order: `prefilter`, `words` (vocabulary), `lexer`, `parser` (what may follow an operand), `expression`,
+//! `statement`, `evidence` (facts), `rules` (how sure they are), `mask`. Called by [`crate::ruleset`].
+
+use crate::budget::Budget;
+use crate::decode::Field;
+use crate::finding::{Class, Confidence, Finding, Location};
+use crate::reason::Reason;
+
+mod evidence;
+mod expression;
+mod lexer;
+mod mask;
+mod parser;
+mod prefilter;
+mod rules;
+mod statement;
+mod words;
+
+use evidence::Evidence;
+use lexer::Kind;
+use parser::Parser;
+use rules::Rule;
+
+pub(crate) use mask::name as mask_name;
+
+/// The detector. Immutable; one per Ruleset.
+#[derive(Debug)]
+pub(crate) struct Detector {
+    prefilter: prefilter::Prefilter,
+}
+
+impl Detector {
+    pub(crate) fn build() -> Result<Self, aho_corasick::BuildError> {
+        Ok(Self { prefilter: prefilter::Prefilter::build()? })
+    }
+
+    /// Whether [`Detector::detect`] could find something. No false negatives.
+    pub(crate) fn may_match(&self, value: &[u8]) -> bool {
+        self.prefilter.may_match(value)
+    }
+
+    /// The surest finding in a value.
+    pub(crate) fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Option<Finding>, Reason> {
+        let mut best: Option<(&Rule, Confidence, Evidence)> = None;
+        let mut too_deep = false;
+        let mut see = |(parser, mut evidence): (Parser<'_>, Evidence), prose: bool| {
+            evidence.prose = prose;
+            too_deep |= parser.too_deep;
+            if let Some((rule, confidence)) = rules::judge(&evidence)
+                && best.is_none_or(|(_, known, _)| confidence > known)
+            {
+                best = Some((rule, confidence, evidence));
+            }
+            budget.work(parser.work())
+        };
+        let value = field.value;
+        for quote in *b"'\"`" {
+            for at in closing_quotes(value, quote).into_iter().flatten() {
+                let prose = is_prose(value.get(..at).unwrap_or_default());
+                see(Parser::new(value, at + 1).after_quote(quote, at), prose)?;
+            }
+        }
+        see(Parser::new(value, 0).bare(), false)?;
+        let parser = Parser::new(value, 0);
+        if matches!(parser.kind(), Kind::Word(word) if Parser::starts_statement(word)) {
+            see(parser.whole(), false)?;
+        }
+        match best {
+            Some((rule, confidence, evidence)) => Ok(Some(finding(field, rule, confidence, &evidence))),
+            None if too_deep => Err(Reason::TooDeep),
+            None => Ok(None),
+        }
+    }
+}
+
+fn finding(field: &Field<'_>, rule: &'static Rule, confidence: Confidence, evidence: &Evidence) -> Finding {
+    let bytes = field.value.get(evidence.start..evidence.end).unwrap_or_default();
+    Finding {
+        class: Class::SqlInjection,
+        rule: rule.id,
+        reason: rule.reason,
+        location: Location {
+            part: field.part,
+            name: mask_name(field.name),
+            offset: evidence.start,
+            length: bytes.len(),
+        },
+        confidence,
+        sample: mask::sample(bytes),
+    }
+}
+
+/// Where a value closes the quote it stands in: at the first one that is not doubled, and, where a backslash stands
+/// before that, at the next one that has none, because only some dialects escape with backslashes.
+fn closing_quotes(value: &[u8], quote: u8) -> [Option<usize>; 2] {
+    let first = closing_quote(value, quote, false);
+    let second = closing_quote(value, quote, true);
+    [first, second.filter(|_| first != second)]
+}
+
+fn closing_quote(value: &[u8], quote: u8, backslash_escapes: bool) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let rest = value.get(at..)?;
+        let length = if backslash_escapes {
+            memchr::memchr2(quote, b'\\', rest)?
+        } else {
+            memchr::memchr(quote, rest)?
+        };
+        at += length;
+        match value.get(at..) {
+            Some([b'\\', ..]) if quote != b'\\' => at += 2,
+            Some([first, second, ..]) if first == second => at += 2,
+            _ => return Some(at),
+        }
+    }
+}
+
+/// Whether this looks like code, markup or a sentence rather than like a datum that an application would store.
+fn is_prose(prefix: &[u8]) -> bool {
+    let mark =
+        |byte: &u8| matches!(byte, b'(' | b'{' | b'<' | b'>' | b'=' | b';' | b'[' | b'\n' | b'"' | b'`');
+    prefix.iter().any(mark) || prefix.iter().filter(|byte| **byte == b' ').count() > 5
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! What reading a value as SQL showed: the facts that the rules look at. Plain data; made by the parser, read by the
+//! rules.
+
+/// The place in a statement that the value is put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Context {
+    /// Inside this quote, which the value closes.
+    Quoted(u8),
+    /// Where a number, a name or an expression stands.
+    Bare,
+    /// At the start of a statement.
+    Statement,
+}
+
+/// What a bare value starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operand {
+    /// Nothing: it goes on where the statement was.
+    Absent,
+    Constant,
+    Name,
+    Compound,
+}
+
+/// How the value goes on where an operand has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opener {
+    /// Not at all.
+    Nothing,
+    Comment,
+    /// `or`, `and`, `xor`, `&&`
+    Boolean,
+    /// `||`
+    Pipes,
+    SetOperator,
+    Compare,
+    /// Arithmetic, and `*`
+    Math,
+    Comma,
+    Clause,
+    Statement,
+    /// Another text right behind.
+    Text,
+}
+
+/// How reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// All of it was read.
+    Complete,
+    /// In a comment that swallows what follows in the statement; `tidy`: with little or nothing inside.
+    Comment { tidy: bool },
+    /// In a text that the statement around the value closes.
+    OpenText,
+    /// Where an operand should have followed.
+    Incomplete,
+    /// At something that cannot stand there.
+    Broken,
+}
+
+/// A set of facts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts(u32);
+
+impl Facts {
+    /// After a boolean operator or in a condition: a comparison of constants, or of a name with itself.
+    pub(super) const TAUTOLOGY: Self = Self(1);
+    /// After a boolean operator: any other comparison.
+    pub(super) const CONDITION: Self = Self(1 << 1);
+    /// After a boolean operator: a constant alone.
+    pub(super) const TRUTHY: Self = Self(1 << 2);
+    /// A comparison elsewhere.
+    pub(super) const COMPARISON: Self = Self(1 << 3);
+    /// A `select` in parentheses with more than names in it.
+    pub(super) const SUBSELECT: Self = Self(1 << 4);
+    /// A set operator and a `select`.
+    pub(super) const UNION: Self = Self(1 << 5);
+    /// That `select` has more than names in it.
+    pub(super) const UNION_STRONG: Self = Self(1 << 6);
+    pub(super) const TIME: Self = Self(1 << 7);
+    pub(super) const SLEEP: Self = Self(1 << 8);
+    pub(super) const ERROR: Self = Self(1 << 9);
+    pub(super) const SYSTEM: Self = Self(1 << 10);
+    pub(super) const INFORMATION: Self = Self(1 << 11);
+    pub(super) const TEXT_FUNCTION: Self = Self(1 << 12);
+    pub(super) const OTHER_FUNCTION: Self = Self(1 << 13);
+    /// `case when .. end`
+    pub(super) const CASE: Self = Self(1 << 14);
+    pub(super) const CATALOG: Self = Self(1 << 15);
+    /// `into outfile`
+    pub(super) const OUTFILE: Self = Self(1 << 16);
+    /// A further statement, complete enough to do something.
+    pub(super) const STACKED: Self = Self(1 << 17);
+    /// A further statement that prose could be.
+    pub(super) const STACKED_WEAK: Self = Self(1 << 18);
+    /// The value is a statement by itself.
+    pub(super) const STATEMENT: Self = Self(1 << 19);
+    /// `having`
+    pub(super) const HAVING: Self = Self(1 << 20);
+    /// `order by` or `group by` a number
+    pub(super) const ORDER_NUMBER: Self = Self(1 << 21);
+    /// `procedure analyse(..)`
+    pub(super) const PROCEDURE: Self = Self(1 << 22);
+    /// `||` between operands
+    pub(super) const PIPES: Self = Self(1 << 23);
+    /// `exists (select ..)`
+    pub(super) const EXISTS: Self = Self(1 << 24);
+    /// That `select` has more than one thing in it that prose does not have.
+    pub(super) const UNION_LONG: Self = Self(1 << 25);
+
+    pub(super) fn add(&mut self, facts: Self) {
+        self.0 |= facts.0;
+    }
+
+    /// Whether any of these is in it.
+    pub(super) fn any(self, facts: Self) -> bool {
+        self.0 & facts.0 != 0
+    }
+
+    pub(super) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// One reading of a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Evidence {
+    pub context: Context,
+    pub operand: Operand,
+    pub opener: Opener,
+    pub ending: Ending,
+    pub facts: Facts,
+    /// What stands before the closing quote looks like code or prose rather than like a datum.
+    pub prose: bool,
+    /// First byte of what goes on.
+    pub start: usize,
+    /// First byte that was not read.
+    pub end: usize,
+}

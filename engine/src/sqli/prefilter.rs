@@ -1,0 +1,122 @@
+//! Which values could be an attack at all: one pass over byte classes, then one automaton. It has no false negatives:
+//! a value that it drops cannot give a finding, because each rule needs one of the bytes or words below.
+
+use aho_corasick::{AhoCorasick, BuildError, MatchKind};
+
+#[derive(Debug)]
+pub(super) struct Prefilter {
+    words: AhoCorasick,
+}
+
+/// Bytes without one of which no value can change a statement: quotes, blanks, operators, comments, parentheses.
+fn is_active(byte: u8) -> bool {
+    matches!(
+        byte,
+        0..=b' '
+            | b'\''
+            | b'"'
+            | b'`'
+            | b'('
+            | b')'
+            | b';'
+            | b'='
+            | b'<'
+            | b'>'
+            | b'!'
+            | b'#'
+            | b'*'
+            | b'|'
+            | b'&'
+            | b'@'
+            | b'+'
+            | 0xA0
+    )
+}
+
+/// Every rule needs one of these. Parts of words are enough: `exec` is in `execute`, `user` in `current_user`.
+const NEEDLES: &[&str] = &[
+    "'",
+    "\"",
+    "`",
+    "(",
+    ";",
+    "=",
+    "<",
+    ">",
+    "@@",
+    "||",
+    "select",
+    "union",
+    "intersect",
+    "except",
+    "minus",
+    "values",
+    "having",
+    "order",
+    "group",
+    "procedure",
+    "into",
+    "insert",
+    "replace",
+    "update",
+    "delete",
+    "drop",
+    "create",
+    "alter",
+    "truncate",
+    "rename",
+    "exec",
+    "call",
+    "declare",
+    "waitfor",
+    "shutdown",
+    "copy",
+    "grant",
+    "revoke",
+    "begin",
+    "like",
+    "glob",
+    "match",
+    "regexp",
+    "similar",
+    "between",
+    "case",
+    "exists",
+    "user",
+    "current_",
+    "--",
+    "#",
+    "/*",
+    " is",
+    "\tis",
+    "\nis",
+    "/is",
+    "load",
+    "handler",
+    "prepare",
+    "attach",
+    "backup",
+    "use",
+    "show",
+    "dbcc",
+    "pragma",
+    "set",
+    "sys",
+    "utl_",
+    "is ",
+    " in",
+];
+
+impl Prefilter {
+    pub(super) fn build() -> Result<Self, BuildError> {
+        let words = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .build(NEEDLES)?;
+        Ok(Self { words })
+    }
+
+    pub(super) fn may_match(&self, value: &[u8]) -> bool {
+        value.iter().any(|byte| is_active(*byte)) && self.words.is_match(value)
+    }
+}

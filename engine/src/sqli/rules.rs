@@ -1,0 +1,329 @@
+//! The rules: which evidence is an attack, and how sure that is. One table; ids are frozen. Of several rules that
+//! apply, the surest one counts, then the first.
+
+use super::evidence::{Context, Ending, Evidence, Facts, Opener, Operand};
+use crate::finding::{Confidence, RuleId};
+
+/// One rule.
+pub(super) struct Rule {
+    pub id: RuleId,
+    /// What it saw, in a sentence.
+    pub reason: &'static str,
+    weigh: fn(&Evidence) -> Option<Confidence>,
+}
+
+use Confidence::{Certain, High, Low, Medium};
+
+/// All rules, the most specific first.
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: RuleId("sqli-system"),
+        reason: "the value makes the database reach a file, a program or the network",
+        weigh: |e| e.any(Facts::SYSTEM.or(Facts::OUTFILE)).then(|| e.hard_grade()),
+    },
+    Rule {
+        id: RuleId("sqli-union"),
+        reason: "the value adds the result of another select to the result of the statement",
+        weigh: union,
+    },
+    Rule {
+        id: RuleId("sqli-stacked"),
+        reason: "the value ends the statement and begins another one",
+        weigh: stacked,
+    },
+    Rule {
+        id: RuleId("sqli-time"),
+        reason: "the value makes the database wait, so that the time of the answer tells something",
+        weigh: time,
+    },
+    Rule {
+        id: RuleId("sqli-error"),
+        reason: "the value makes the database put data into an error message",
+        weigh: |e| e.any(Facts::ERROR.or(Facts::PROCEDURE)).then(|| e.hard_grade()),
+    },
+    Rule {
+        id: RuleId("sqli-subselect"),
+        reason: "the value puts a select of its own into an expression of the statement",
+        weigh: subselect,
+    },
+    Rule {
+        id: RuleId("sqli-catalog"),
+        reason: "the value reads what tables and columns the database has",
+        weigh: |e| (e.any(Facts::CATALOG) && e.any(Facts::STATEMENT)).then_some(High),
+    },
+    Rule {
+        id: RuleId("sqli-tautology"),
+        reason: "the value adds a condition whose result is known in advance",
+        weigh: tautology,
+    },
+    Rule {
+        id: RuleId("sqli-function"),
+        reason: "the value calls a function of the database inside the statement",
+        weigh: function,
+    },
+    Rule {
+        id: RuleId("sqli-condition"),
+        reason: "the value adds a condition to the statement",
+        weigh: condition,
+    },
+    Rule {
+        id: RuleId("sqli-constant"),
+        reason: "the value adds a constant as a condition to the statement",
+        weigh: constant,
+    },
+    Rule { id: RuleId("sqli-clause"), reason: "the value adds a clause to the statement", weigh: clause },
+    Rule {
+        id: RuleId("sqli-list"),
+        reason: "the value ends a list of values early and comments out the rest of the statement",
+        weigh: list,
+    },
+    Rule {
+        id: RuleId("sqli-concat"),
+        reason: "the value closes a quote and concatenates something to the text",
+        weigh: concat,
+    },
+    Rule {
+        id: RuleId("sqli-operator"),
+        reason: "the value closes a quote and goes on with an operator",
+        weigh: operator,
+    },
+    Rule {
+        id: RuleId("sqli-comment"),
+        reason: "the value closes a quote and comments out the rest of the statement",
+        weigh: comment,
+    },
+    Rule { id: RuleId("sqli-statement"), reason: "the value is an SQL statement", weigh: statement },
+];
+
+/// The surest rule that applies.
+pub(super) fn judge(evidence: &Evidence) -> Option<(&'static Rule, Confidence)> {
+    let mut best: Option<(&Rule, Confidence)> = None;
+    for rule in RULES {
+        if let Some(confidence) = (rule.weigh)(evidence)
+            && best.is_none_or(|(_, known)| confidence > known)
+        {
+            best = Some((rule, confidence));
+        }
+    }
+    best
+}
+
+impl Evidence {
+    fn any(&self, facts: Facts) -> bool {
+        self.facts.any(facts)
+    }
+
+    fn quoted(&self) -> bool {
+        matches!(self.context, Context::Quoted(_))
+    }
+
+    /// The statement is well-formed after the value, as far as can be told.
+    fn closed(&self) -> bool {
+        match self.ending {
+            Ending::Comment { .. } => true,
+            Ending::OpenText => self.quoted(),
+            Ending::Complete => !self.quoted(),
+            Ending::Incomplete | Ending::Broken => false,
+        }
+    }
+
+    /// The value ends in a comment, after more than the comment.
+    fn commented(&self) -> bool {
+        matches!(self.ending, Ending::Comment { tidy: true })
+    }
+
+    fn broken(&self) -> bool {
+        matches!(self.ending, Ending::Broken | Ending::Incomplete)
+    }
+
+    /// A bare value that nothing but an operand was read of.
+    fn alone(&self) -> bool {
+        self.context == Context::Bare && self.opener == Opener::Nothing
+    }
+
+    /// For facts that ordinary input practically never has.
+    fn hard_grade(&self) -> Confidence {
+        match () {
+            () if self.alone() && self.broken() => Medium,
+            () if self.alone() || self.context == Context::Statement => High,
+            () if self.closed() => Certain,
+            () => High,
+        }
+    }
+
+    /// For structure that prose or code before the quote makes less sure.
+    fn in_datum(&self, confidence: Confidence) -> Confidence {
+        match confidence {
+            Certain if self.prose => High,
+            High if self.prose => Medium,
+            Medium if self.prose => Low,
+            other => other,
+        }
+    }
+}
+
+fn union(e: &Evidence) -> Option<Confidence> {
+    let after_name = e.context == Context::Bare && e.operand == Operand::Name;
+    match () {
+        () if !e.any(Facts::UNION) => None,
+        () if e.any(Facts::UNION_LONG) && e.closed() => Some(Certain),
+        () if e.any(Facts::UNION_LONG) => Some(High),
+        () if after_name && e.any(Facts::UNION_STRONG) => Some(Medium),
+        () if after_name => Some(Low),
+        () if e.any(Facts::UNION_STRONG) || (e.quoted() && e.closed()) => Some(High),
+        () => Some(Medium),
+    }
+}
+
+fn stacked(e: &Evidence) -> Option<Confidence> {
+    match () {
+        () if e.any(Facts::STACKED) && e.closed() => Some(Certain),
+        () if e.any(Facts::STACKED) => Some(High),
+        () if e.any(Facts::STACKED_WEAK) && e.quoted() && e.commented() => Some(High),
+        () if e.any(Facts::STACKED_WEAK) && e.quoted() => Some(Medium),
+        () if e.any(Facts::STACKED_WEAK) => Some(Low),
+        () => None,
+    }
+}
+
+fn time(e: &Evidence) -> Option<Confidence> {
+    if e.any(Facts::TIME) {
+        return Some(e.hard_grade());
+    }
+    let among = Facts::TEXT_FUNCTION.or(Facts::SUBSELECT).or(Facts::CASE);
+    match () {
+        () if !e.any(Facts::SLEEP) => None,
+        () if e.alone() && e.broken() => Some(Low),
+        () if e.alone() && !e.any(among) => Some(Medium),
+        () => Some(e.hard_grade()),
+    }
+}
+
+fn subselect(e: &Evidence) -> Option<Confidence> {
+    match () {
+        () if !e.any(Facts::SUBSELECT) || e.context == Context::Statement => None,
+        // A remark in parentheses after a word reads as a function call.
+        () if e.alone() && (e.broken() || e.any(Facts::OTHER_FUNCTION)) => Some(Medium),
+        () if e.alone() => Some(High),
+        () if e.closed() => Some(Certain),
+        () if e.quoted() || !e.broken() => Some(High),
+        () => Some(Medium),
+    }
+}
+
+fn tautology(e: &Evidence) -> Option<Confidence> {
+    if !e.any(Facts::TAUTOLOGY) {
+        return None;
+    }
+    Some(match e.context {
+        Context::Quoted(_) if e.closed() => Certain,
+        Context::Quoted(_) if !e.broken() => High,
+        Context::Quoted(_) => Medium,
+        Context::Bare if e.commented() => Certain,
+        Context::Bare if e.broken() || e.opener == Opener::Compare || e.alone() => Medium,
+        Context::Bare => High,
+        Context::Statement if e.any(Facts::STATEMENT) && !e.broken() => High,
+        Context::Statement => Medium,
+    })
+}
+
+fn function(e: &Evidence) -> Option<Confidence> {
+    let compares = e.any(Facts::CONDITION.or(Facts::COMPARISON).or(Facts::TAUTOLOGY));
+    let tells = e.any(Facts::INFORMATION);
+    match () {
+        () if !e.any(Facts::TEXT_FUNCTION.or(Facts::INFORMATION).or(Facts::CASE)) => None,
+        () if e.context == Context::Statement => None,
+        () if e.quoted() && (e.closed() || ((compares || tells) && !e.broken())) => Some(e.in_datum(High)),
+        () if e.quoted() => Some(e.in_datum(Medium)),
+        () if e.alone() && e.broken() => None,
+        () if e.alone() && (tells || e.any(Facts::CASE)) => Some(Medium),
+        () if e.alone() || e.broken() => Some(Low),
+        () if e.operand != Operand::Name && e.opener == Opener::Boolean && (compares || tells) => Some(High),
+        () if e.operand == Operand::Constant && tells => Some(High),
+        () if e.opener == Opener::Boolean && compares && e.commented() => Some(High),
+        () if e.opener == Opener::Boolean && compares => Some(Medium),
+        () => Some(Low),
+    }
+}
+
+fn condition(e: &Evidence) -> Option<Confidence> {
+    let joined = matches!(e.opener, Opener::Boolean | Opener::Pipes | Opener::Clause);
+    match () {
+        () if !e.any(Facts::CONDITION.or(Facts::EXISTS)) => None,
+        () if e.quoted() && e.closed() => Some(e.in_datum(High)),
+        () if e.quoted() && !e.broken() => Some(e.in_datum(Medium)),
+        () if e.quoted() => Some(Low),
+        () if e.context == Context::Statement || e.broken() || !joined => None,
+        () if e.commented() => Some(High),
+        () if e.operand == Operand::Name => Some(Low),
+        () => Some(Medium),
+    }
+}
+
+fn constant(e: &Evidence) -> Option<Confidence> {
+    match () {
+        () if !e.any(Facts::TRUTHY) => None,
+        () if e.quoted() && e.commented() => Some(e.in_datum(High)),
+        () if e.quoted() && e.closed() => Some(e.in_datum(Medium)),
+        () if e.quoted() => Some(Low),
+        () if e.commented() && e.operand != Operand::Name => Some(Medium),
+        () => None,
+    }
+}
+
+fn clause(e: &Evidence) -> Option<Confidence> {
+    let known = e.any(Facts::ORDER_NUMBER.or(Facts::HAVING));
+    match () {
+        () if e.opener != Opener::Clause => None,
+        () if e.quoted() && e.commented() => Some(e.in_datum(High)),
+        () if e.quoted() && !e.broken() => Some(e.in_datum(Medium)),
+        () if e.quoted() || e.broken() || !known => None,
+        () if e.commented() => Some(High),
+        () if e.operand == Operand::Name => Some(Low),
+        () => Some(Medium),
+    }
+}
+
+fn list(e: &Evidence) -> Option<Confidence> {
+    let applies = e.opener == Opener::Comma && e.quoted() && e.commented();
+    applies.then(|| e.in_datum(High))
+}
+
+fn concat(e: &Evidence) -> Option<Confidence> {
+    match () {
+        () if !e.any(Facts::PIPES) || !e.quoted() || e.opener != Opener::Pipes => None,
+        () if e.closed() => Some(e.in_datum(High)),
+        () if !e.broken() => Some(e.in_datum(Medium)),
+        () => Some(Low),
+    }
+}
+
+fn operator(e: &Evidence) -> Option<Confidence> {
+    match (e.quoted(), e.opener) {
+        (true, Opener::Compare | Opener::Math) if e.commented() => Some(e.in_datum(High)),
+        (true, Opener::Compare) if e.closed() => Some(e.in_datum(Medium)),
+        (true, Opener::Compare | Opener::Math) if e.closed() => Some(Low),
+        _ => None,
+    }
+}
+
+fn comment(e: &Evidence) -> Option<Confidence> {
+    let only = e.opener == Opener::Comment || (e.opener == Opener::Statement && e.facts == Facts::default());
+    match e.ending {
+        Ending::Comment { tidy: true } if only && e.quoted() => Some(e.in_datum(High)),
+        Ending::Comment { tidy: false } if only && e.quoted() => Some(Low),
+        _ => None,
+    }
+}
+
+fn statement(e: &Evidence) -> Option<Confidence> {
+    match () {
+        () if e.context != Context::Statement || !e.any(Facts::STATEMENT) => None,
+        () if e.commented() => Some(High),
+        () if e.broken() => Some(Low),
+        () => Some(Medium),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Writes what was decided: the signed Bundle into its ConfigMap and statuses onto policies, by server-side apply.
+//!
+//! Nothing is written by a process that is not leader at that very moment. Called by `controller` only.
+
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use rasp_policy::api::{API_VERSION, KIND, RaspPolicyStatus};
+use rasp_policy::bundle::Bundle;
+use rasp_policy::crd::RaspPolicy;
+use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY};
+use serde_json::json;
+
+use crate::leader::Leadership;
+use crate::observe::{MANAGED_BY, MANAGED_BY_LABEL, Policy, Stored};
+use crate::signing::Key;
+
+/// Field manager of everything the operator writes.
+pub const FIELD_MANAGER: &str = "kube-rasp-operator";
+/// Longest wait for one write. Less than the margin between the end of our term and the next leader's.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// The API server refuses ConfigMaps over 1 MiB; the rest is room for metadata.
+const MAX_TEXT_BYTES: usize = (1 << 20) - 16 * 1024;
+
+/// Why something was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another replica leads now.
+    #[error("this replica is not the leader any more")]
+    NotLeader,
+    /// The Bundle does not fit into a ConfigMap.
+    #[error(
+        "the policies of the namespace make {bytes} bytes, more than the {MAX_TEXT_BYTES} that fit into a ConfigMap; merge policies or shorten response bodies"
+    )]
+    TooLarge {
+        /// Size of the envelope.
+        bytes: usize,
+    },
+    /// The API server refused.
+    #[error("{0}")]
+    Api(#[source] Box<kube::Error>),
+    /// The API server did not answer in time.
+    #[error("the API server did not answer within {} s", PATIENCE.as_secs())]
+    Timeout,
+}
+
+impl Error {
+    /// The object or its namespace is gone; there is nothing to write to.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Api(error) => matches!(&**error, kube::Error::Api(status) if status.code == 404),
+            _ => false,
+        }
+    }
+}
+
+/// Writes as the leader.
+pub struct Writer {
+    client: Client,
+    leadership: Leadership,
+}
+
+impl Writer {
+    /// Writes by this client while `leadership` lasts.
+    pub fn new(client: Client, leadership: Leadership) -> Self {
+        Self { client, leadership }
+    }
+
+    /// Signs a Bundle and writes it; returns the ConfigMap as it then stands.
+    pub async fn bundle(&self, bundle: &Bundle, key: &Key) -> Result<Stored, Error> {
+        let (text, _) = key.seal(bundle);
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(Error::TooLarge { bytes: text.len() });
+        }
+        let namespace = &bundle.namespace.name;
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": BUNDLE_CONFIG_MAP,
+                "namespace": namespace,
+                "labels": { MANAGED_BY_LABEL: MANAGED_BY, "app.kubernetes.io/part-of": MANAGED_BY },
+            },
+            "data": { BUNDLE_KEY: text },
+        });
+        let kind = ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(&object);
+        let written = self.bounded(api.patch(BUNDLE_CONFIG_MAP, &params, &patch)).await?;
+        Ok(Stored::read(written, key))
+    }
+
+    /// Writes the status of a policy; returns the policy as it then stands.
+    pub async fn status(&self, policy: &Policy, status: &RaspPolicyStatus) -> Result<Policy, Error> {
+        let object = json!({
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            // The UID makes the write fail on an object of the same name that was made since.
+            "metadata": { "name": policy.name, "namespace": policy.namespace, "uid": policy.uid },
+            "status": status,
+        });
+        let kind = ApiResource::erase::<RaspPolicy>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &policy.namespace, &kind);
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(&object);
+        let written = self.bounded(api.patch_status(&policy.name, &params, &patch)).await?;
+        Ok(Policy::read(written))
+    }
+
+    async fn bounded<T>(&self, write: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
+        if !self.leadership.is_leader() {
+            return Err(Error::NotLeader);
+        }
+        tokio::time::timeout(PATIENCE, write)
+            .await
+            .map_err(|_| Error::Timeout)?
+            .map_err(|error| Error::Api(Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

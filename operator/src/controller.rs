@@ -1,0 +1,138 @@
+//! The loop of the leader: takes the namespaces that changed, plans, writes the Bundle, then the statuses.
+//!
+//! Everything is level-triggered: each turn looks at what is there now, so a lost or repeated event does no harm, and
+//! every 15 seconds every namespace that matters is looked at without a cause. Decisions are in `plan` and `status`,
+//! writes in `apply`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use rasp_policy::bundle::Bundle;
+
+use crate::apply::Writer;
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
+use crate::observe::Cache;
+use crate::plan::{self, Compile};
+use crate::report::Reports;
+use crate::secrets::Held;
+use crate::signing::Key;
+
+mod namespace;
+
+/// Everything is looked at again this often: time alone makes reports stale.
+const AGAIN: Duration = Duration::from_secs(15);
+/// Changes that come together are one turn. Short, so that Programmed shows within a second of the last report.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// A failed write is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
+/// Namespaces worked on at once.
+const AT_ONCE: usize = 8;
+
+/// Says why a running pod has no sidecar.
+pub type Why = dyn Fn(&crate::observe::Pod, &crate::observe::Namespace) -> Option<String> + Send + Sync;
+/// Tells a policy's owner that it became invalid.
+pub type Invalid = dyn Fn(&crate::observe::Policy, &str) + Send + Sync;
+
+/// What the loop works with.
+pub struct Controller {
+    /// What is known.
+    pub cache: Arc<Cache>,
+    /// What sidecars said.
+    pub reports: Arc<Reports>,
+    /// Signs Bundles.
+    pub signing: Arc<Held<Key>>,
+    /// Writes.
+    pub writer: Writer,
+    /// Whether this replica may write.
+    pub leadership: Leadership,
+    /// Moved by what happens.
+    pub metrics: Arc<Metrics>,
+    /// The dry run of the engine.
+    pub compile: Box<Compile>,
+    /// Of a pod without sidecar: the reason.
+    pub why: Box<Why>,
+    /// Called when a policy becomes invalid.
+    pub invalid: Box<Invalid>,
+    /// Whether a namespace is excluded from injection by name.
+    pub excludes: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// The newest Bundle of each namespace that was written or verified.
+    pub last_good: Mutex<HashMap<String, Arc<Bundle>>>,
+}
+
+impl Controller {
+    /// Works while this replica is leader; returns when the election has ended.
+    pub async fn run(self) {
+        let mut leadership = self.leadership.clone();
+        while leadership.acquired().await {
+            self.reports.clear();
+            self.lead().await;
+            self.metrics.forget_pods();
+        }
+    }
+
+    async fn lead(&self) {
+        let mut again = tokio::time::interval(AGAIN);
+        again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut failed = BTreeSet::new();
+        while self.leadership.is_leader() {
+            tokio::select! {
+                _ = again.tick() => self.cache.dirty().mark(self.relevant()),
+                () = self.cache.dirty().wait() => tokio::time::sleep(DEBOUNCE).await,
+                // Ends the term in time also when nothing happens.
+                () = tokio::time::sleep(RETRY) => self.cache.dirty().mark(std::mem::take(&mut failed)),
+            }
+            // A plan made from half a cache would drop policies.
+            if self.cache.missing().is_empty() {
+                failed.extend(self.turn().await);
+            }
+        }
+    }
+
+    /// Works on every marked namespace; returns those where a write failed.
+    async fn turn(&self) -> Vec<String> {
+        let turns = self.cache.dirty().take().into_iter().map(|name| async move {
+            let done = self.namespace(&name).await;
+            (!done).then_some(name)
+        });
+        futures::stream::iter(turns).buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await
+    }
+
+    /// The namespaces that have policies, sidecars, a Bundle, or ask for injection.
+    fn relevant(&self) -> BTreeSet<String> {
+        let state = self.cache.read();
+        let asking = state.namespaces.namespaces().filter(|name| {
+            state.namespaces.get(name, name).is_some_and(|namespace| plan::asks_for_injection(&namespace))
+        });
+        let with_policies = state.policies.namespaces();
+        let with_bundle = state.bundles.namespaces();
+        asking.chain(with_policies).chain(with_bundle).map(ToOwned::to_owned).collect()
+    }
+
+    fn last_good(&self, namespace: &str) -> Option<Arc<Bundle>> {
+        self.last_good.lock().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
+    }
+
+    /// Remembers a Bundle unless a newer one of the same namespace is known.
+    fn remember(&self, bundle: &Arc<Bundle>) {
+        let mut known = self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = bundle.namespace.name.clone();
+        let newer = known.get(&name).is_some_and(|known| {
+            known.namespace.uid == bundle.namespace.uid && known.sequence > bundle.sequence
+        });
+        if !newer {
+            known.insert(name, Arc::clone(bundle));
+        }
+    }
+
+    fn forget(&self, namespace: &str) {
+        self.last_good.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+    }
+}
+
+fn now_ms(now: Timestamp) -> u64 {
+    u64::try_from(now.as_millisecond()).unwrap_or_default()
+}

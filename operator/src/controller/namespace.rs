@@ -1,0 +1,242 @@
+//! One turn for one namespace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rasp_policy::api::{conditions, reasons};
+use rasp_policy::pod::INJECT_LABEL;
+
+use super::{Controller, now_ms};
+use crate::metrics::{ErrorKind, Rollout};
+use crate::observe::{Namespace, Pod, Policy, Stored};
+use crate::plan::{self, Cause, Input, Plan, Verdict, asks_for_injection};
+use crate::status::{self, GRACE, Received, Target};
+
+/// Reports of pods the watch has not shown are kept this long: the report of a new pod may be faster than the watch.
+const UNSEEN: Duration = Duration::from_secs(600);
+
+/// What is known of the namespace, all of it from the caches.
+struct View {
+    namespace: Arc<Namespace>,
+    policies: Vec<Arc<Policy>>,
+    pods: Vec<Arc<Pod>>,
+    reports: Vec<Option<Arc<Received>>>,
+    stored: Option<Arc<Stored>>,
+    excluded: bool,
+}
+
+impl Controller {
+    /// Plans and writes for one namespace. Failures are logged, counted and shown in status; `false` asks to try again.
+    pub(super) async fn namespace(&self, name: &str) -> bool {
+        let Some(view) = self.view(name) else {
+            self.forget(name);
+            return true;
+        };
+        if let Some(opened) = view.stored.as_ref().and_then(|stored| stored.opened.as_ref().ok()) {
+            self.remember(&opened.bundle);
+        }
+        let last_good = self.last_good(name);
+        let plan = plan::plan(
+            &Input {
+                namespace: &view.namespace,
+                excluded: view.excluded,
+                policies: &view.policies,
+                pods: &view.pods,
+                stored: view.stored.as_deref(),
+                last_good: last_good.as_deref(),
+                acknowledged_sequence: view.acknowledged_sequence(),
+                now_ms: now_ms(Timestamp::now()),
+            },
+            &*self.compile,
+        );
+        let (stored, error) = self.distribute(&view, &plan).await;
+        self.report_status(&view, &plan, stored.as_deref(), error.as_deref()).await && error.is_none()
+    }
+
+    fn view(&self, name: &str) -> Option<View> {
+        let state = self.cache.read();
+        let pods: Vec<_> = state.pods.of(name);
+        let view = View {
+            namespace: state.namespaces.get(name, name)?,
+            policies: state.policies.of(name),
+            reports: pods.iter().map(|pod| self.reports.of(&pod.uid)).collect(),
+            stored: state.bundles.of(name).into_iter().next(),
+            excluded: (self.excludes)(name),
+            pods,
+        };
+        drop(state);
+        let oldest = Timestamp::now() - UNSEEN;
+        self.reports.retain(name, |received| {
+            received.at > oldest || view.pods.iter().any(|pod| pod.uid == received.report.pod.uid)
+        });
+        Some(view)
+    }
+
+    /// Writes the Bundle if the plan says so; what then stands in the ConfigMap, and why it is not what it should be.
+    async fn distribute(&self, view: &View, plan: &Plan) -> (Option<Arc<Stored>>, Option<String>) {
+        let Some((cause, bundle)) = &plan.write else { return (view.stored.clone(), None) };
+        let namespace = &view.namespace.name;
+        if *cause == Cause::Repaired {
+            let found = view.stored.as_ref().and_then(|stored| stored.opened.as_ref().err());
+            let found = found.map_or("missing_or_older", rasp_policy::bundle::Refusal::id);
+            tracing::warn!(namespace, found, "the ConfigMap does not hold what was written and is repaired");
+        }
+        match self.writer.bundle(bundle, &self.signing.get()).await {
+            Ok(stored) => {
+                self.metrics.rollout(match cause {
+                    Cause::Written => Rollout::Written,
+                    Cause::Repaired => Rollout::Repaired,
+                });
+                tracing::info!(
+                    namespace,
+                    sequence = bundle.sequence,
+                    policies = bundle.entries.len(),
+                    "Bundle written"
+                );
+                self.remember(&Arc::new(bundle.clone()));
+                self.cache.remember(|state| {
+                    state.bundles.put(stored.clone());
+                });
+                (Some(Arc::new(stored)), None)
+            }
+            Err(error) => {
+                self.metrics.rollout(Rollout::Failed);
+                self.metrics.failed(ErrorKind::BundleWrite);
+                tracing::warn!(namespace, %error, "cannot write the Bundle");
+                (view.stored.clone(), Some(error.to_string()))
+            }
+        }
+    }
+
+    async fn report_status(
+        &self,
+        view: &View,
+        plan: &Plan,
+        stored: Option<&Stored>,
+        error: Option<&str>,
+    ) -> bool {
+        let Some(since) = self.leadership.since() else { return false };
+        let leader_for = since.elapsed();
+        let written = stored.and_then(|stored| stored.opened.as_ref().ok());
+        let targets = view.targets(&*self.why);
+        self.count(view, &targets, written.map(|opened| opened.digest.as_str()), leader_for);
+        let mut done = true;
+        for policy in &view.policies {
+            let Some(verdict) = plan.verdicts.get(&policy.name) else { continue };
+            let input = status::Input {
+                now: Timestamp::now(),
+                leader_for,
+                policy,
+                verdict,
+                written,
+                distribution_error: error,
+                targets: &targets,
+            };
+            let status = status::status(&input);
+            if status != policy.status {
+                done &= self.write_status(policy, verdict, &status).await;
+            }
+        }
+        done
+    }
+
+    async fn write_status(
+        &self,
+        policy: &Policy,
+        verdict: &Verdict,
+        status: &rasp_policy::api::RaspPolicyStatus,
+    ) -> bool {
+        match self.writer.status(policy, status).await {
+            Ok(written) => self.cache.remember(|state| {
+                state.policies.put(written);
+            }),
+            // Deleted meanwhile; the watch will tell.
+            Err(error) if error.is_gone() => return true,
+            Err(error) => {
+                self.metrics.failed(ErrorKind::StatusWrite);
+                tracing::warn!(namespace = policy.namespace, policy = policy.name, %error, "cannot write the status");
+                return false;
+            }
+        }
+        let reason = |of: &rasp_policy::api::RaspPolicyStatus, kind| {
+            of.conditions
+                .iter()
+                .find(|condition| condition.r#type == kind)
+                .map(|condition| condition.reason.clone())
+        };
+        let became = |kind, wanted: &str| {
+            let is = reason(status, kind).as_deref() == Some(wanted);
+            let was = reason(&policy.status, kind).as_deref() == Some(wanted)
+                && policy.status.observed_generation == status.observed_generation;
+            is && !was
+        };
+        if became(conditions::PROGRAMMED, reasons::PROGRAMMED) {
+            self.metrics.rollout(Rollout::Programmed);
+        }
+        if let Verdict::Invalid { message, .. } = verdict
+            && became(conditions::ACCEPTED, reasons::INVALID)
+        {
+            self.metrics.failed(ErrorKind::InvalidPolicy);
+            tracing::warn!(
+                namespace = policy.namespace,
+                policy = policy.name,
+                message,
+                "a policy is invalid"
+            );
+            (self.invalid)(policy, message);
+        }
+        true
+    }
+
+    /// Moves the gauges of the namespace.
+    fn count(&self, view: &View, targets: &[Target<'_>], digest: Option<&str>, leader_for: Duration) {
+        let unprotected =
+            targets.iter().filter(|target| !target.pod.injected && view.asks_for(target.pod)).count();
+        let outdated =
+            targets.iter().filter(|target| target.pod.injected).filter(|target| match target.report {
+                Some(received) => received.report.digest.as_deref() != digest,
+                None => leader_for >= GRACE,
+            });
+        let count = |pods: usize| i64::try_from(pods).unwrap_or(i64::MAX);
+        self.metrics.pods(&view.namespace.name, count(unprotected), count(outdated.count()));
+    }
+}
+
+impl View {
+    fn targets(&self, why: &super::Why) -> Vec<Target<'_>> {
+        let running = self.pods.iter().zip(&self.reports).filter(|(pod, _)| pod.running);
+        running
+            .map(|(pod, report)| Target {
+                pod,
+                report: report.as_deref(),
+                why: if pod.injected { None } else { why(pod, &self.namespace) },
+            })
+            .collect()
+    }
+
+    /// Whether somebody wants this pod protected: its namespace, unless the pod may and does opt out, the pod itself,
+    /// or a policy that selects it.
+    fn asks_for(&self, pod: &Pod) -> bool {
+        let own = pod.labels.get(INJECT_LABEL).map(String::as_str);
+        let enforced = self.namespace.labels.get(INJECT_LABEL).is_some_and(|level| level == "enforced");
+        let by_namespace =
+            asks_for_injection(&self.namespace) && !self.excluded && (enforced || own != Some("false"));
+        let by_policy = || {
+            self.policies
+                .iter()
+                .filter_map(|policy| policy.spec.as_ref().ok())
+                .any(|spec| spec.pod_selector.as_ref().is_none_or(|selector| selector.matches(&pod.labels)))
+        };
+        by_namespace || own == Some("true") || by_policy()
+    }
+
+    fn acknowledged_sequence(&self) -> u64 {
+        self.reports
+            .iter()
+            .flatten()
+            .filter_map(|received| received.report.sequence)
+            .max()
+            .unwrap_or_default()
+    }
+}

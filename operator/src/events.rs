@@ -1,0 +1,195 @@
+//! Turns occurrences into metrics, and the ones that somebody should know into events on the owner of the pod or on
+//! the policy. Never holds anybody up: who sends does not wait, and what comes too often is left out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use rasp_policy::api::{API_VERSION, KIND, reasons};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::apply::FIELD_MANAGER;
+use crate::metrics::{ErrorKind, Metrics};
+use crate::observe::Policy;
+use crate::webhook::{Occurrence, Outcome, Subject};
+
+/// The same event on the same object at most this often: a controller that cannot make its pod tries for ever.
+const QUIET: Duration = Duration::from_secs(60);
+/// Different events remembered, and therefore written within [`QUIET`] at most.
+const MAX_EVENTS: usize = 500;
+/// Longest wait for one write.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A policy became invalid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidPolicy {
+    /// The policy.
+    pub object: Object,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// The object an event is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Object {
+    /// `apiVersion`
+    pub api_version: String,
+    /// `kind`
+    pub kind: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// UID, if the object exists already.
+    pub uid: Option<String>,
+}
+
+/// What is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Notice {
+    object: Object,
+    action: &'static str,
+    reason: String,
+    message: String,
+}
+
+impl InvalidPolicy {
+    /// The notice for a policy.
+    pub fn new(policy: &Policy, message: &str) -> Self {
+        let object = Object {
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
+            namespace: policy.namespace.clone(),
+            name: policy.name.clone(),
+            uid: Some(policy.uid.clone()),
+        };
+        Self { object, message: message.to_owned() }
+    }
+}
+
+/// Publishes until both channels are closed.
+pub async fn run(
+    client: Client,
+    pod_name: String,
+    metrics: Arc<Metrics>,
+    mut occurrences: mpsc::Receiver<Occurrence>,
+    mut policies: mpsc::Receiver<InvalidPolicy>,
+) {
+    let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(pod_name) };
+    let recorder = Recorder::new(client, reporter);
+    let mut limit = Limit::default();
+    loop {
+        let notice = tokio::select! {
+            Some(occurrence) = occurrences.recv() => {
+                metrics.injected(
+                    &occurrence.namespace,
+                    occurrence.subject.kind(),
+                    occurrence.outcome.as_str(),
+                    occurrence.reason_id(),
+                );
+                notice(&occurrence)
+            }
+            Some(invalid) = policies.recv() => Some(Notice {
+                object: invalid.object,
+                action: "Compile",
+                reason: reasons::INVALID.to_owned(),
+                message: invalid.message,
+            }),
+            else => return,
+        };
+        if let Some(notice) = notice.filter(|notice| limit.admits(notice, Instant::now())) {
+            publish(&recorder, &metrics, notice).await;
+        }
+    }
+}
+
+/// What is to be told of an occurrence, if anything.
+fn notice(occurrence: &Occurrence) -> Option<Notice> {
+    let reason = occurrence.reason.as_ref().filter(|reason| reason.is_told())?;
+    let object = match &occurrence.subject {
+        Subject::Controller(owner) => Object {
+            api_version: owner.api_version.clone(),
+            kind: owner.kind.clone(),
+            namespace: occurrence.namespace.clone(),
+            name: owner.name.clone(),
+            uid: Some(owner.uid.clone()),
+        },
+        Subject::Pod(name) => Object {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            namespace: occurrence.namespace.clone(),
+            // The name of a pod that is still to get its suffix ends with a dash, which no object name may.
+            name: name.trim_end_matches('-').to_owned(),
+            uid: None,
+        },
+    };
+    let action = match occurrence.outcome {
+        Outcome::Denied => "Deny",
+        Outcome::Injected | Outcome::Skipped => "Inject",
+    };
+    let message = match occurrence.outcome {
+        Outcome::Denied => format!("a pod was denied: {}", occurrence.message),
+        Outcome::Injected | Outcome::Skipped => format!("a pod starts unprotected: {}", occurrence.message),
+    };
+    (!object.name.is_empty()).then(|| Notice { object, action, reason: camel_case(reason.id()), message })
+}
+
+async fn publish(recorder: &Recorder, metrics: &Metrics, notice: Notice) {
+    let event = Event {
+        type_: EventType::Warning,
+        reason: notice.reason,
+        // The API allows 1024 bytes.
+        note: Some(notice.message.chars().take(250).collect()),
+        action: notice.action.to_owned(),
+        secondary: None,
+    };
+    let regarding = ObjectReference {
+        api_version: Some(notice.object.api_version),
+        kind: Some(notice.object.kind),
+        namespace: Some(notice.object.namespace),
+        name: Some(notice.object.name),
+        uid: notice.object.uid,
+        ..ObjectReference::default()
+    };
+    match tokio::time::timeout(PATIENCE, recorder.publish(&event, &regarding)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            metrics.failed(ErrorKind::Event);
+            tracing::warn!(%error, "cannot write an event");
+        }
+        Err(_) => metrics.failed(ErrorKind::Event),
+    }
+}
+
+/// Keeps repeated events quiet.
+#[derive(Default)]
+struct Limit(HashMap<(Object, String), Instant>);
+
+impl Limit {
+    fn admits(&mut self, notice: &Notice, now: Instant) -> bool {
+        self.0.retain(|_, written| now.duration_since(*written) < QUIET);
+        let key = (notice.object.clone(), notice.reason.clone());
+        if self.0.len() >= MAX_EVENTS || self.0.contains_key(&key) {
+            return false;
+        }
+        self.0.insert(key, now);
+        true
+    }
+}
+
+/// `host_network` as events say it: `HostNetwork`.
+fn camel_case(id: &str) -> String {
+    id.split('_')
+        .flat_map(|word| {
+            let mut letters = word.chars();
+            letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

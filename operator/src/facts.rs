@@ -1,0 +1,96 @@
+//! What the webhook knows of namespaces, and the settings every pod is injected with. From caches only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::args::Run;
+use crate::certificate::Issued;
+use crate::inject::{self, Decision, Level, NamespaceFacts, Resources, Settings};
+use crate::observe::{Cache, Namespace, Pod};
+use crate::signing::Key;
+use crate::webhook;
+
+/// How long a review waits for a namespace that the watch has not shown yet: `kubectl create -f` makes a namespace and
+/// its pods within milliseconds. Well below the 5 seconds of the webhook.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Answers the questions of a review.
+pub struct Facts {
+    cache: Arc<Cache>,
+    settings: ArcSwap<Settings>,
+}
+
+impl Facts {
+    /// Facts from this cache.
+    pub fn new(cache: Arc<Cache>, settings: Settings) -> Self {
+        Self { cache, settings: ArcSwap::from_pointee(settings) }
+    }
+
+    /// New pods get these settings from now on.
+    pub fn replace(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Why a running pod has no sidecar, in the words of the webhook.
+    pub fn why(&self, pod: &Pod, namespace: &Namespace, excluded: bool) -> Option<String> {
+        if excluded {
+            return Some("its namespace is excluded from injection".to_owned());
+        }
+        let level = match namespace.labels.get(rasp_policy::pod::INJECT_LABEL).map(String::as_str) {
+            Some("enabled") => Level::Enabled,
+            Some("enforced") => Level::Enforced,
+            _ => Level::Object,
+        };
+        let facts = facts(namespace, None);
+        match inject::decide(pod.manifest.as_ref()?, level, &facts, &self.settings.load()) {
+            Decision::Inject(_) => Some("started before injection was asked for: restart it".to_owned()),
+            Decision::Skip(reason) | Decision::Refuse(reason) => Some(reason.id().to_owned()),
+        }
+    }
+}
+
+impl webhook::Facts for Facts {
+    async fn namespace(&self, name: &str) -> Option<NamespaceFacts> {
+        let namespace = self.cache.namespace(name, PATIENCE).await?;
+        let stored = self.cache.read().bundles.of(name).into_iter().next();
+        let opened =
+            stored.and_then(|stored| stored.opened.as_ref().ok().map(|opened| Arc::clone(&opened.bundle)));
+        Some(facts(&namespace, opened))
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+}
+
+fn facts(namespace: &Namespace, bundle: Option<Arc<rasp_policy::bundle::Bundle>>) -> NamespaceFacts {
+    NamespaceFacts {
+        uid: Some(namespace.uid.clone()),
+        labels: namespace.labels.clone(),
+        annotations: namespace.annotations.clone(),
+        // Somebody else's Bundle must not set the floor of the sequence.
+        bundle: bundle.filter(|bundle| bundle.namespace.uid == namespace.uid),
+    }
+}
+
+/// The settings that follow from the flags, the key and the CA.
+pub fn settings(args: &Run, key: &Key, issued: &Issued) -> Settings {
+    Settings {
+        proxy_image: args.proxy_image.clone(),
+        pull_policy: args.proxy_image_pull_policy.clone(),
+        operator_url: args.operator_url(),
+        operator_ca_pem: issued.ca_pem.clone(),
+        public_keys: vec![key.public_base64()],
+        resources: Resources {
+            cpu_request: args.proxy_cpu_request.clone(),
+            cpu_limit: args.proxy_cpu_limit.clone(),
+            memory_request: args.proxy_memory_request.clone(),
+            memory_limit: args.proxy_memory_limit.clone(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! The operator's metrics. Names and labels are frozen; label values come from closed lists, except `namespace`, which
+//! is capped. Rendered by `admin`; written by whoever does the work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Namespaces that get a label value of their own; the rest is `other`, so that a cluster with many short-lived
+/// namespaces cannot grow the number of series without end.
+const MAX_NAMESPACES: usize = 200;
+/// Value of `namespace` beyond [`MAX_NAMESPACES`].
+const OTHER: &str = "other";
+/// Values of `owner_kind`; any other kind is `other`.
+const OWNER_KINDS: [&str; 7] =
+    ["Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob"];
+
+/// What failed. Values of `rasp_reconcile_errors_total{kind}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A watch broke.
+    Watch,
+    /// A Bundle could not be written.
+    BundleWrite,
+    /// A status could not be written.
+    StatusWrite,
+    /// An event could not be written.
+    Event,
+    /// The Lease could not be read or written.
+    Lease,
+    /// A Secret could not be read, made or used.
+    Secret,
+    /// The webhook configuration could not be patched.
+    CaBundle,
+    /// A TokenReview could not be made.
+    TokenReview,
+    /// A RaspPolicy cannot be read or compiled.
+    InvalidPolicy,
+}
+
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Watch,
+        Self::BundleWrite,
+        Self::StatusWrite,
+        Self::Event,
+        Self::Lease,
+        Self::Secret,
+        Self::CaBundle,
+        Self::TokenReview,
+        Self::InvalidPolicy,
+    ];
+
+    /// Label value.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Watch => "watch",
+            Self::BundleWrite => "bundle_write",
+            Self::StatusWrite => "status_write",
+            Self::Event => "event",
+            Self::Lease => "lease",
+            Self::Secret => "secret",
+            Self::CaBundle => "ca_bundle",
+            Self::TokenReview => "token_review",
+            Self::InvalidPolicy => "invalid_policy",
+        }
+    }
+}
+
+/// How a rollout of policies went on. Values of `rasp_policy_rollouts_total{result}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rollout {
+    /// A new Bundle was written.
+    Written,
+    /// A Bundle that somebody had changed was written anew.
+    Repaired,
+    /// A Bundle could not be written.
+    Failed,
+    /// A policy became Programmed.
+    Programmed,
+}
+
+impl Rollout {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Written, Self::Repaired, Self::Failed, Self::Programmed];
+
+    /// Label value.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Repaired => "repaired",
+            Self::Failed => "failed",
+            Self::Programmed => "programmed",
+        }
+    }
+}
+
+/// All metrics of the operator.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    duration: Histogram,
+    unprotected: IntGaugeVec,
+    outdated: IntGaugeVec,
+    cert_expiry: IntGauge,
+    rollouts: IntCounterVec,
+    errors: IntCounterVec,
+    namespaces: Mutex<BTreeSet<String>>,
+    pods: Mutex<BTreeMap<String, (i64, i64)>>,
+    cert_not_after: Mutex<Option<Timestamp>>,
+}
+
+impl Metrics {
+    /// Registers every metric.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone())).map(|()| counter)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauge.clone())).map(|()| gauge)
+        };
+        let requests = counter(
+            "rasp_injection_requests_total",
+            "Pods that came to the webhook, by what was done with them and why.",
+            &["namespace", "owner_kind", "result", "reason"],
+        )?;
+        let unprotected = gauge(
+            "rasp_pods_unprotected",
+            "Running pods that should have a sidecar and have none.",
+            &["namespace"],
+        )?;
+        let outdated = gauge(
+            "rasp_pods_outdated",
+            "Running sidecars that have not acknowledged the current policies.",
+            &["namespace"],
+        )?;
+        let rollouts = counter("rasp_policy_rollouts_total", "Steps of policy distribution.", &["result"])?;
+        let errors =
+            counter("rasp_reconcile_errors_total", "What failed and will be tried again.", &["kind"])?;
+        let build = gauge("rasp_build_info", "Always 1; the label says which build this is.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let duration = Histogram::with_opts(
+            HistogramOpts::new("rasp_injection_duration_seconds", "Time to answer an admission review.")
+                // The target is 50 ms; the API server gives up after 5 s.
+                .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0]),
+        )?;
+        registry.register(Box::new(duration.clone()))?;
+        let cert_expiry = IntGauge::new(
+            "rasp_webhook_cert_expiry_seconds",
+            "Seconds until the certificate of the webhook expires.",
+        )?;
+        registry.register(Box::new(cert_expiry.clone()))?;
+        for kind in ErrorKind::ALL {
+            errors.with_label_values(&[kind.id()]);
+        }
+        for result in Rollout::ALL {
+            rollouts.with_label_values(&[result.id()]);
+        }
+        Ok(Self {
+            registry,
+            requests,
+            duration,
+            unprotected,
+            outdated,
+            cert_expiry,
+            rollouts,
+            errors,
+            namespaces: Mutex::default(),
+            pods: Mutex::default(),
+            cert_not_after: Mutex::default(),
+        })
+    }
+
+    /// A pod came to the webhook. `result` and `reason` are ids of closed lists.
+    pub fn injected(&self, namespace: &str, owner_kind: &str, result: &str, reason: &str) {
+        let owner_kind = OWNER_KINDS.into_iter().find(|known| *known == owner_kind).unwrap_or(OTHER);
+        self.requests.with_label_values(&[&*self.label(namespace), owner_kind, result, reason]).inc();
+    }
+
+    /// An admission review was answered.
+    pub fn answered(&self, after: Duration) {
+        self.duration.observe(after.as_secs_f64());
+    }
+
+    /// Counts of a namespace.
+    pub fn pods(&self, namespace: &str, unprotected: i64, outdated: i64) {
+        let label = self.label(namespace);
+        let mut pods = lock(&self.pods);
+        pods.insert(namespace.to_owned(), (unprotected, outdated));
+        let (unprotected, outdated) = if label == OTHER {
+            let named = lock(&self.namespaces);
+            pods.iter()
+                .filter(|(namespace, _)| !named.contains(*namespace))
+                .fold((0, 0), |sum, (_, counts)| (sum.0 + counts.0, sum.1 + counts.1))
+        } else {
+            (unprotected, outdated)
+        };
+        self.unprotected.with_label_values(&[&*label]).set(unprotected);
+        self.outdated.with_label_values(&[&*label]).set(outdated);
+    }
+
+    /// Forgets the counts of all namespaces: only the leader knows them.
+    pub fn forget_pods(&self) {
+        lock(&self.pods).clear();
+        self.unprotected.reset();
+        self.outdated.reset();
+    }
+
+    /// The certificate now served.
+    pub fn certificate(&self, not_after: Timestamp) {
+        *lock(&self.cert_not_after) = Some(not_after);
+    }
+
+    /// A step of distribution.
+    pub fn rollout(&self, result: Rollout) {
+        self.rollouts.with_label_values(&[result.id()]).inc();
+    }
+
+    /// Something failed.
+    pub fn failed(&self, kind: ErrorKind) {
+        self.errors.with_label_values(&[kind.id()]).inc();
+    }
+
+    /// The text of /metrics.
+    pub fn render(&self, now: Timestamp) -> Vec<u8> {
+        if let Some(not_after) = *lock(&self.cert_not_after) {
+            self.cert_expiry.set(not_after.as_second() - now.as_second());
+        }
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "cannot render the metrics");
+        }
+        text
+    }
+
+    fn label(&self, namespace: &str) -> String {
+        let mut named = lock(&self.namespaces);
+        if named.contains(namespace) || named.len() < MAX_NAMESPACES {
+            named.insert(namespace.to_owned());
+            namespace.to_owned()
+        } else {
+            OTHER.to_owned()
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

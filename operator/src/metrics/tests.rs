@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{ErrorKind, MAX_NAMESPACES, Metrics, Rollout};
+
+fn text(metrics: &Metrics) -> String {
+    String::from_utf8(metrics.render(Timestamp::UNIX_EPOCH)).unwrap()
+}
+
+/// Moves a metric; the line that must then stand in the text.
+type Row = (&'static str, fn(&Metrics), &'static str);
+
+const FROZEN: [Row; 8] = [
+    (
+        "rasp_injection_requests_total",
+        |metrics| metrics.injected("shop", "ReplicaSet", "skipped", "host_network"),
+        r#"rasp_injection_requests_total{namespace="shop",owner_kind="ReplicaSet",reason="host_network",result="skipped"} 1"#,
+    ),
+    (
+        "rasp_injection_duration_seconds",
+        |metrics| metrics.answered(Duration::from_millis(2)),
+        "rasp_injection_duration_seconds_count 1",
+    ),
+    (
+        "rasp_pods_unprotected",
+        |metrics| metrics.pods("shop", 2, 0),
+        r#"rasp_pods_unprotected{namespace="shop"} 2"#,
+    ),
+    ("rasp_pods_outdated", |metrics| metrics.pods("shop", 0, 3), r#"rasp_pods_outdated{namespace="shop"} 3"#),
+    (
+        "rasp_webhook_cert_expiry_seconds",
+        |metrics| metrics.certificate(Timestamp::from_second(60).unwrap()),
+        "rasp_webhook_cert_expiry_seconds 60",
+    ),
+    (
+        "rasp_policy_rollouts_total",
+        |metrics| metrics.rollout(Rollout::Written),
+        r#"rasp_policy_rollouts_total{result="written"} 1"#,
+    ),
+    (
+        "rasp_reconcile_errors_total",
+        |metrics| metrics.failed(ErrorKind::Lease),
+        r#"rasp_reconcile_errors_total{kind="lease"} 1"#,
+    ),
+    ("rasp_build_info", |_| {}, r"rasp_build_info{version="),
+];
+
+#[test]
+fn each_metric_moves_by_its_cause() {
+    for (name, cause, line) in FROZEN {
+        let metrics = Metrics::new().unwrap();
+        let before = text(&metrics);
+        cause(&metrics);
+        let after = text(&metrics);
+        assert!(after.lines().any(|found| found.starts_with(line)), "{name}: {after}");
+        assert!(name == "rasp_build_info" || !before.contains(line), "{name} had this value before");
+    }
+}
+
+#[test]
+fn exactly_the_frozen_names_are_published() {
+    let metrics = Metrics::new().unwrap();
+    for (_, cause, _) in FROZEN {
+        cause(&metrics);
+    }
+    let mut published: Vec<_> = text(&metrics)
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(String::from))
+        .collect();
+    let mut frozen: Vec<_> = FROZEN.iter().map(|row| row.0.to_owned()).collect();
+    published.sort();
+    frozen.sort();
+    assert_eq!(published, frozen);
+}
+
+#[test]
+fn namespaces_and_kinds_beyond_the_lists_are_other() {
+    let metrics = Metrics::new().unwrap();
+    for index in 0..MAX_NAMESPACES + 2 {
+        metrics.pods(&format!("n{index}"), 1, 2);
+    }
+    metrics.injected("late", "Rollout", "injected", "injected");
+    let text = text(&metrics);
+    assert!(text.contains(r#"rasp_pods_unprotected{namespace="other"} 2"#), "{text}");
+    assert!(text.contains(r#"rasp_pods_outdated{namespace="other"} 4"#), "{text}");
+    assert!(text.contains(r#"{namespace="other",owner_kind="other","#), "{text}");
+    assert!(!text.contains(&format!(r#"namespace="n{MAX_NAMESPACES}""#)));
+}
+
+#[test]
+fn a_replica_that_is_no_longer_leader_says_nothing_about_pods() {
+    let metrics = Metrics::new().unwrap();
+    metrics.pods("shop", 1, 1);
+    metrics.forget_pods();
+    assert!(!text(&metrics).contains("namespace=\"shop\""));
+}

@@ -1,0 +1,127 @@
+//! What the operator knows of the cluster: compact copies of Namespaces, Pods, RaspPolicies and our ConfigMaps.
+//!
+//! Filled by watches ([`watch`]), read by everything else without an API call. One object that cannot be read never
+//! stops a watch: it is kept as broken and reported. Every change marks its namespace for the controller.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::Notify;
+
+mod index;
+mod objects;
+pub mod watch;
+
+pub use index::{Index, Kept};
+pub use objects::{MANAGED_BY, MANAGED_BY_LABEL, Namespace, Pod, Policy, Stored};
+
+/// Everything that is watched.
+#[derive(Default)]
+pub struct State {
+    /// Namespaces; outer and inner key are the name.
+    pub namespaces: Index<Namespace>,
+    /// Pods.
+    pub pods: Index<Pod>,
+    /// RaspPolicies.
+    pub policies: Index<Policy>,
+    /// The ConfigMap with the Bundle of each namespace.
+    pub bundles: Index<Stored>,
+}
+
+/// The shared cache.
+#[derive(Default)]
+pub struct Cache {
+    state: RwLock<State>,
+    dirty: Dirty,
+    /// Woken when a Namespace was added or changed.
+    namespaces_changed: Notify,
+}
+
+impl Cache {
+    /// Read access. Never hold it across an await.
+    pub fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and marks the namespaces that the change touched.
+    pub fn update(&self, change: impl FnOnce(&mut State) -> BTreeSet<String>) {
+        let touched = change(&mut self.write());
+        self.namespaces_changed.notify_waiters();
+        self.dirty.mark(touched);
+    }
+
+    /// Puts in what a write returned, so that the next decision does not wait for the watch. Marks nothing.
+    pub fn remember(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.write());
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names of the kinds whose first list has not arrived.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let state = self.read();
+        [
+            ("namespaces", state.namespaces.is_synced()),
+            ("pods", state.pods.is_synced()),
+            ("rasppolicies", state.policies.is_synced()),
+            ("configmaps", state.bundles.is_synced()),
+        ]
+        .into_iter()
+        .filter_map(|(name, synced)| (!synced).then_some(name))
+        .collect()
+    }
+
+    /// The namespaces that wait for the controller.
+    pub fn dirty(&self) -> &Dirty {
+        &self.dirty
+    }
+
+    /// A Namespace; waits until it shows up, at most `patience`.
+    pub async fn namespace(&self, name: &str, patience: std::time::Duration) -> Option<Arc<Namespace>> {
+        let found = async {
+            loop {
+                let mut changed = std::pin::pin!(self.namespaces_changed.notified());
+                // Registered before looking, or a change between the look and the wait would be missed.
+                changed.as_mut().enable();
+                if let Some(namespace) = self.read().namespaces.get(name, name) {
+                    return namespace;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(patience, found).await.ok()
+    }
+}
+
+/// Namespaces that have to be looked at again.
+#[derive(Default)]
+pub struct Dirty {
+    names: Mutex<BTreeSet<String>>,
+    wake: Notify,
+}
+
+impl Dirty {
+    /// Adds namespaces and wakes the controller.
+    pub fn mark(&self, names: impl IntoIterator<Item = String>) {
+        let mut waiting = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(names);
+        if !waiting.is_empty() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits until a namespace is marked.
+    pub async fn wait(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Takes all marked namespaces.
+    pub fn take(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! An index of objects by namespace and name that follows a watch. Pure: any order of events that a watch can deliver
+//! ends in the same state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kube::runtime::watcher::Event;
+
+/// What an index needs to know of an object.
+pub trait Kept {
+    /// Namespace; of a cluster-scoped object its own name.
+    fn namespace(&self) -> &str;
+    /// Name.
+    fn name(&self) -> &str;
+    /// `metadata.resourceVersion`, where it is a number.
+    fn version(&self) -> Option<u64>;
+}
+
+type Items<T> = BTreeMap<String, BTreeMap<String, Arc<T>>>;
+
+/// Objects by namespace and name.
+pub struct Index<T> {
+    items: Items<T>,
+    /// What the list in progress has delivered so far.
+    listing: Option<Items<T>>,
+    synced: bool,
+}
+
+impl<T> Default for Index<T> {
+    fn default() -> Self {
+        Self { items: BTreeMap::new(), listing: None, synced: false }
+    }
+}
+
+impl<T: Kept> Index<T> {
+    /// Applies an event of a watch; returns the namespaces that changed.
+    pub fn apply(&mut self, event: Event<T>) -> BTreeSet<String> {
+        match event {
+            Event::Init => self.listing = Some(BTreeMap::new()),
+            Event::InitApply(object) => insert(self.listing.get_or_insert_default(), object),
+            Event::InitDone => {
+                let old = std::mem::replace(&mut self.items, self.listing.take().unwrap_or_default());
+                self.synced = true;
+                return old.into_keys().chain(self.items.keys().cloned()).collect();
+            }
+            Event::Apply(object) => return self.put(object),
+            Event::Delete(object) => return self.remove(object.namespace(), object.name()),
+        }
+        BTreeSet::new()
+    }
+
+    /// Puts an object in, unless a newer one is there: after a write the watch still delivers what was before.
+    pub fn put(&mut self, object: T) -> BTreeSet<String> {
+        let known = self.get(object.namespace(), object.name());
+        let newer = |known: Arc<T>| known.version().zip(object.version()).is_some_and(|(a, b)| a > b);
+        if known.is_some_and(newer) {
+            return BTreeSet::new();
+        }
+        let namespace = object.namespace().to_owned();
+        insert(&mut self.items, object);
+        BTreeSet::from([namespace])
+    }
+
+    fn remove(&mut self, namespace: &str, name: &str) -> BTreeSet<String> {
+        let Some(objects) = self.items.get_mut(namespace) else { return BTreeSet::new() };
+        objects.remove(name);
+        if objects.is_empty() {
+            self.items.remove(namespace);
+        }
+        BTreeSet::from([namespace.to_owned()])
+    }
+
+    /// Replaces every object by what `change` makes of it; returns all namespaces.
+    pub fn rewrite(&mut self, change: impl Fn(&T) -> T) -> BTreeSet<String> {
+        for object in self.items.values_mut().flat_map(BTreeMap::values_mut) {
+            *object = Arc::new(change(object));
+        }
+        self.namespaces().map(ToOwned::to_owned).collect()
+    }
+}
+
+impl<T> Index<T> {
+    /// One object.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<T>> {
+        self.items.get(namespace)?.get(name).cloned()
+    }
+
+    /// The objects of a namespace, by name.
+    pub fn of(&self, namespace: &str) -> Vec<Arc<T>> {
+        self.items.get(namespace).map(|objects| objects.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The namespaces that have at least one object.
+    pub fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.items.keys().map(String::as_str)
+    }
+
+    /// Whether the first list has arrived completely.
+    pub fn is_synced(&self) -> bool {
+        self.synced
+    }
+}
+
+fn insert<T: Kept>(items: &mut Items<T>, object: T) {
+    items
+        .entry(object.namespace().to_owned())
+        .or_default()
+        .insert(object.name().to_owned(), Arc::new(object));
+}

@@ -1,0 +1,81 @@
+//! The watches that fill the cache. Each restarts with backoff for ever; an error is logged and counted, never fatal.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::watcher::{Config, Event};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, Resource};
+use rasp_policy::pod::BUNDLE_CONFIG_MAP;
+
+use super::{Cache, Namespace, Pod, Policy, Stored};
+use crate::metrics::{ErrorKind, Metrics};
+use crate::secrets::Held;
+use crate::signing::Key;
+
+/// Follows the four kinds until the task is dropped.
+pub async fn all(client: Client, cache: Arc<Cache>, signing: Arc<Held<Key>>, metrics: Arc<Metrics>) {
+    let namespaces =
+        follow(api::<k8s_openapi::api::core::v1::Namespace>(&client), Config::default(), &metrics, |event| {
+            cache.update(|state| state.namespaces.apply(map(event, Namespace::read)));
+        });
+    let pods =
+        follow(api::<k8s_openapi::api::core::v1::Pod>(&client), Config::default(), &metrics, |event| {
+            cache.update(|state| state.pods.apply(map(event, Pod::read)));
+        });
+    let policies =
+        follow(api::<rasp_policy::crd::RaspPolicy>(&client), Config::default(), &metrics, |event| {
+            cache.update(|state| state.policies.apply(map(event, Policy::read)));
+        });
+    // A field selector of the fixed name is what lets RBAC restrict the watch by resourceNames.
+    let ours = Config::default().fields(&format!("metadata.name={BUNDLE_CONFIG_MAP}"));
+    let bundles = follow(api::<k8s_openapi::api::core::v1::ConfigMap>(&client), ours, &metrics, |event| {
+        let key = signing.get();
+        cache.update(|state| state.bundles.apply(map(event, |object| Stored::read(object, &key))));
+    });
+    tokio::join!(namespaces, pods, policies, bundles);
+}
+
+/// All objects of a kind, read as plain JSON, so that one object of an unexpected shape cannot fail a whole list.
+fn api<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
+    Api::all_with(client.clone(), &ApiResource::erase::<K>(&()))
+}
+
+/// Calls `observe` for every event of a watch.
+pub fn follow<'a, K>(
+    api: Api<K>,
+    config: Config,
+    metrics: &'a Metrics,
+    mut observe: impl FnMut(Event<K>) + 'a,
+) -> impl Future<Output = ()> + 'a
+where
+    K: Resource + Clone + Debug + Send + serde::de::DeserializeOwned + 'static,
+    K::DynamicType: Clone,
+{
+    let stream = watcher(api, config).default_backoff();
+    async move {
+        let mut stream = std::pin::pin!(stream);
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(event) => observe(event),
+                Err(error) => {
+                    metrics.failed(ErrorKind::Watch);
+                    tracing::warn!(%error, "a watch failed and is restarted");
+                }
+            }
+        }
+    }
+}
+
+fn map<T, U>(event: Event<T>, read: impl FnOnce(T) -> U) -> Event<U> {
+    match event {
+        Event::Apply(object) => Event::Apply(read(object)),
+        Event::Delete(object) => Event::Delete(read(object)),
+        Event::InitApply(object) => Event::InitApply(read(object)),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    }
+}

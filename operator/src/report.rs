@@ -1,0 +1,145 @@
+//! Receives what sidecars report. A report is believed only when its bearer token belongs to the very pod it names;
+//! then it is kept in memory by pod UID and the namespace is looked at again.
+//!
+//! Only the leader keeps reports, since only the leader writes statuses: any other replica answers 503 `not_leader`,
+//! and the sidecar tries again on a new connection. Never does an answer say more than a word from a closed list.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
+use rasp_policy::report::{Report, SCHEMA_VERSION};
+
+use crate::leader::Leadership;
+use crate::observe::Cache;
+use crate::status::Received;
+
+mod token;
+
+pub use token::{Identity, Tokens};
+
+/// Largest report that is read. A Bundle of a thousand policies acknowledges itself in less.
+pub const MAX_BYTES: usize = 64 * 1024;
+
+/// Why a report is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// This replica is not the leader.
+    NotLeader,
+    /// No bearer token.
+    NoToken,
+    /// The token is not valid for this endpoint.
+    InvalidToken,
+    /// The token belongs to another pod than the report.
+    WrongPod,
+    /// Not a report.
+    Malformed,
+    /// A schema this version does not read.
+    SchemaVersion,
+    /// The API server could not be asked.
+    Unavailable,
+}
+
+impl Refused {
+    /// Status and id, one row per reason.
+    pub const TABLE: [(Self, StatusCode, &'static str); 7] = [
+        (Self::NotLeader, StatusCode::SERVICE_UNAVAILABLE, "not_leader"),
+        (Self::NoToken, StatusCode::UNAUTHORIZED, "no_token"),
+        (Self::InvalidToken, StatusCode::UNAUTHORIZED, "invalid_token"),
+        (Self::WrongPod, StatusCode::FORBIDDEN, "wrong_pod"),
+        (Self::Malformed, StatusCode::BAD_REQUEST, "malformed"),
+        (Self::SchemaVersion, StatusCode::BAD_REQUEST, "schema_version"),
+        (Self::Unavailable, StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    ];
+
+    /// Status and id of this reason.
+    pub fn answer(self) -> (StatusCode, &'static str) {
+        let row = Self::TABLE.iter().find(|row| row.0 == self);
+        row.map_or((StatusCode::INTERNAL_SERVER_ERROR, "internal"), |row| (row.1, row.2))
+    }
+}
+
+/// The newest report of each pod.
+#[derive(Default)]
+pub struct Reports(Mutex<HashMap<String, Arc<Received>>>);
+
+impl Reports {
+    /// The newest report of a pod.
+    pub fn of(&self, uid: &str) -> Option<Arc<Received>> {
+        self.lock().get(uid).cloned()
+    }
+
+    /// Keeps a report; whether it says something else than the one before.
+    pub fn keep(&self, received: Received) -> bool {
+        let uid = received.report.pod.uid.clone();
+        let fresh = Arc::new(received);
+        let before = self.lock().insert(uid, Arc::clone(&fresh));
+        before.is_none_or(|before| before.report != fresh.report)
+    }
+
+    /// Forgets the pods of a namespace for which `keep` is false.
+    pub fn retain(&self, namespace: &str, keep: impl Fn(&Received) -> bool) {
+        self.lock().retain(|_, received| received.report.pod.namespace != namespace || keep(received));
+    }
+
+    /// Forgets everything: reports that another leader received are unknown.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Received>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The endpoint.
+pub struct Receiver {
+    /// Whether this replica may take reports.
+    pub leadership: Leadership,
+    /// Who sends.
+    pub tokens: Tokens,
+    /// Where they are kept.
+    pub reports: Arc<Reports>,
+    /// Whose namespaces are marked.
+    pub cache: Arc<Cache>,
+}
+
+impl Receiver {
+    /// Takes one report.
+    pub async fn receive(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refused> {
+        if !self.leadership.is_leader() {
+            return Err(Refused::NotLeader);
+        }
+        let token = bearer(headers).ok_or(Refused::NoToken)?;
+        let report: Report = serde_json::from_slice(body).map_err(|_| Refused::Malformed)?;
+        if report.schema_version != SCHEMA_VERSION {
+            return Err(Refused::SchemaVersion);
+        }
+        let identity = self.tokens.identify(token).await?;
+        let Identity { namespace, pod, uid } = &identity;
+        if (namespace, pod, uid) != (&report.pod.namespace, &report.pod.name, &report.pod.uid) {
+            tracing::warn!(
+                namespace,
+                pod,
+                claimed.namespace = report.pod.namespace,
+                claimed.pod = report.pod.name,
+                "a pod reported for another"
+            );
+            return Err(Refused::WrongPod);
+        }
+        let namespace = report.pod.namespace.clone();
+        if self.reports.keep(Received { report, at: Timestamp::now() }) {
+            self.cache.dirty().mark([namespace]);
+        }
+        Ok(())
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests;

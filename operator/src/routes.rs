@@ -1,0 +1,103 @@
+//! What the TLS listener answers: `/inject/{enabled,enforced,object}` and `/v1/report`. Everything else is 404.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use crate::inject::Level;
+use crate::metrics::Metrics;
+use crate::report::{self, Receiver};
+use crate::server::{Handler, empty};
+use crate::webhook::{self, Facts, MAX_BODY_BYTES, Occurrence};
+
+/// Longest wait for the body of a request.
+const BODY: Duration = Duration::from_secs(10);
+
+/// The handler of the TLS listener.
+pub struct Routes<F> {
+    /// What reviews are decided by.
+    pub facts: Arc<F>,
+    /// What became of pods.
+    pub occurrences: mpsc::Sender<Occurrence>,
+    /// Takes reports.
+    pub receiver: Receiver,
+    /// Measures reviews.
+    pub metrics: Arc<Metrics>,
+}
+
+impl<F: Facts> Handler for Routes<F> {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        let level = path
+            .strip_prefix("/inject/")
+            .and_then(|level| Level::ALL.into_iter().find(|known| known.as_str() == level));
+        if level.is_none() && path != rasp_policy::report::PATH {
+            return empty(StatusCode::NOT_FOUND);
+        }
+        if request.method() != Method::POST {
+            return empty(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        match level {
+            Some(level) => self.review(level, request).await,
+            None => self.report(request).await,
+        }
+    }
+}
+
+impl<F: Facts> Routes<F> {
+    async fn review(&self, level: Level, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let started = Instant::now();
+        let body = match read(request.into_body(), MAX_BODY_BYTES).await {
+            Ok(body) => body,
+            Err(status) => return empty(status),
+        };
+        let (status, body) = webhook::review(&*self.facts, level, body, &self.occurrences).await;
+        self.metrics.answered(started.elapsed());
+        json(status, body)
+    }
+
+    async fn report(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let body = match read(body, report::MAX_BYTES).await {
+            Ok(body) => body,
+            Err(status) => return empty(status),
+        };
+        match self.receiver.receive(&head.headers, &body).await {
+            Ok(()) => empty(StatusCode::NO_CONTENT),
+            Err(refused) => {
+                let (status, reason) = refused.answer();
+                let mut response = json(status, format!(r#"{{"reason":"{reason}"}}"#).into());
+                // The next connection may reach the leader.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
+        }
+    }
+}
+
+async fn read(body: Incoming, limit: usize) -> Result<Bytes, StatusCode> {
+    let body = tokio::time::timeout(BODY, Limited::new(body, limit).collect()).await;
+    let body = body.map_err(|_| StatusCode::REQUEST_TIMEOUT)?;
+    body.map(http_body_util::Collected::to_bytes).map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            StatusCode::PAYLOAD_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        }
+    })
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

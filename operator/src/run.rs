@@ -1,0 +1,318 @@
+//! Wiring: starts every part, and stops them in order when SIGTERM arrives.
+//!
+//! A part that ends by itself ends the process, so that kubelet starts it anew: an operator without its watches or its
+//! loop would look alive and do nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::admin::{self, Readiness};
+use crate::apply::Writer;
+use crate::args::Run;
+use crate::ca_bundle::Keeper;
+use crate::certificate::{self, Issued, Resolver};
+use crate::controller::Controller;
+use crate::events::{self, InvalidPolicy};
+use crate::facts::{self, Facts};
+use crate::leader::{Election, Leadership};
+use crate::metrics::{ErrorKind, Metrics};
+use crate::observe::{self, Cache};
+use crate::report::{Receiver, Reports, Tokens};
+use crate::routes::Routes;
+use crate::secrets::{Held, Material};
+use crate::server;
+use crate::serving::Serving;
+use crate::signing::Key;
+
+/// Secret with the CA and the serving certificate.
+pub const CERTIFICATE_SECRET: &str = "kube-rasp-webhook-tls";
+/// Secret with the signing key.
+pub const SIGNING_SECRET: &str = "kube-rasp-signing-key";
+/// Occurrences that wait for the API server; more are dropped, the webhook never waits.
+const QUEUE: usize = 1024;
+/// Pause before what failed at start is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// JSON lines on stderr. A filter that cannot be read falls back to `info` and says so.
+pub fn install_log(filter: &str) {
+    let (parsed, error) = match filter.parse::<EnvFilter>() {
+        Ok(parsed) => (parsed, None),
+        Err(error) => (EnvFilter::new("info"), Some(error)),
+    };
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(parsed)
+        .with_writer(std::io::stderr)
+        .init();
+    if let Some(error) = error {
+        tracing::warn!(%error, "RASP_LOG cannot be read, info is used");
+    }
+}
+
+/// What every part shares.
+struct Shared {
+    args: Run,
+    client: Client,
+    cache: Arc<Cache>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    leadership: Leadership,
+    stop: CancellationToken,
+}
+
+/// The parts that are running, by name.
+type Parts = JoinSet<&'static str>;
+
+/// Runs until SIGTERM.
+pub async fn run(args: Run) -> anyhow::Result<()> {
+    let mut signals = signals().context("cannot listen for signals")?;
+    let metrics = Arc::new(Metrics::new().context("cannot register metrics")?);
+    let cache = Arc::new(Cache::default());
+    let readiness = Arc::new(Readiness::new(Arc::clone(&cache)));
+    admin::start(args.admin_listen, Arc::clone(&readiness), Arc::clone(&metrics))
+        .with_context(|| format!("cannot listen on {}", args.admin_listen))?;
+    let client = Client::try_default().await.context("cannot find the API server")?;
+
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &args.namespace);
+    let (election, leadership) = Election::new(leases, &args.service, &args.pod_name);
+    let shared =
+        Shared { args, client, cache, metrics, readiness, leadership, stop: CancellationToken::new() };
+    let mut parts = Parts::new();
+    tokio::select! {
+        started = start(&shared, &mut parts, election) => started?,
+        () = signals.recv() => return Ok(()),
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+
+    tokio::select! {
+        ended = parts.join_next() => ended_early(ended)?,
+        () = signals.recv() => {}
+    }
+    tracing::info!(grace = ?shared.args.shutdown_grace, "stopping");
+    shared.readiness.stopping.store(true, Ordering::Release);
+    shared.stop.cancel();
+    // The listener and the election end by themselves; the rest is dropped with the set.
+    let mut left = 2;
+    while left > 0 {
+        match parts.join_next().await {
+            Some(Ok(LISTENER | ELECTION)) => left -= 1,
+            Some(_) => {}
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+const LISTENER: &str = "listener";
+const ELECTION: &str = "election";
+
+fn ended_early(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> anyhow::Result<()> {
+    match ended {
+        Some(Ok(name)) => anyhow::bail!("{name} ended"),
+        Some(Err(error)) => Err(error).context("a part failed"),
+        None => anyhow::bail!("nothing was started"),
+    }
+}
+
+async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow::Result<()> {
+    let Shared { args, metrics, stop, .. } = shared;
+    let names = certificate::dns_names(&args.service, &args.namespace);
+    let signing = Arc::new(obtain::<Key>(shared, SIGNING_SECRET, &names).await);
+    let issued = Arc::new(obtain::<Issued>(shared, CERTIFICATE_SECRET, &names).await);
+    let served = issued.get();
+    let resolver = Arc::new(Resolver::new(&served.cert_pem, &served.key_pem)?);
+    let settings = facts::settings(args, &signing.get(), &served);
+    let facts = Arc::new(Facts::new(Arc::clone(&shared.cache), settings));
+
+    spawn_election(parts, election, metrics, stop);
+    spawn_watches(shared, parts, &signing, &issued);
+    let serving = Serving {
+        issued: Arc::clone(&issued),
+        signing: Arc::clone(&signing),
+        resolver: Arc::clone(&resolver),
+        facts: Arc::clone(&facts),
+        cache: Arc::clone(&shared.cache),
+        metrics: Arc::clone(metrics),
+    };
+    let serving = serving.run(args.clone());
+    parts.spawn(async move {
+        serving.await;
+        "serving"
+    });
+
+    let reports = Arc::new(Reports::default());
+    let (occurrences, policies) = spawn_events(shared, parts);
+    spawn_controller(shared, parts, &facts, &signing, &reports, policies);
+    let routes = Routes {
+        facts,
+        occurrences,
+        receiver: Receiver {
+            leadership: shared.leadership.clone(),
+            tokens: Tokens::new(shared.client.clone(), Arc::clone(metrics)),
+            reports,
+            cache: Arc::clone(&shared.cache),
+        },
+        metrics: Arc::clone(metrics),
+    };
+    listen(shared, parts, routes, resolver).await
+}
+
+/// Waits for the API server as long as it takes: at first start it may come up after us.
+async fn obtain<T: Material>(shared: &Shared, name: &str, names: &[String]) -> Held<T> {
+    loop {
+        let api: Api<Secret> = Api::namespaced(shared.client.clone(), &shared.args.namespace);
+        match Held::obtain(api, name, names).await {
+            Ok(held) => return held,
+            Err(error) => {
+                shared.metrics.failed(ErrorKind::Secret);
+                tracing::error!(error = format!("{:#}", anyhow::Error::new(error)), "waiting for a secret");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+fn spawn_election(parts: &mut Parts, election: Election, metrics: &Arc<Metrics>, stop: &CancellationToken) {
+    let (metrics, stop) = (Arc::clone(metrics), stop.clone());
+    parts.spawn(async move {
+        election.run(&metrics, stop).await;
+        ELECTION
+    });
+}
+
+fn spawn_watches(shared: &Shared, parts: &mut Parts, signing: &Arc<Held<Key>>, issued: &Arc<Held<Issued>>) {
+    let metrics = &shared.metrics;
+    // Four watches at once make a large future.
+    let all = Box::pin(observe::watch::all(
+        shared.client.clone(),
+        Arc::clone(&shared.cache),
+        Arc::clone(signing),
+        Arc::clone(metrics),
+    ));
+    parts.spawn(async move {
+        all.await;
+        "watches"
+    });
+    let (held, counted) = (Arc::clone(signing), Arc::clone(metrics));
+    parts.spawn(async move {
+        held.follow(&counted).await;
+        SIGNING_SECRET
+    });
+    let (held, counted) = (Arc::clone(issued), Arc::clone(metrics));
+    parts.spawn(async move {
+        held.follow(&counted).await;
+        CERTIFICATE_SECRET
+    });
+    let keeper = Keeper {
+        client: shared.client.clone(),
+        name: shared.args.webhook_configuration.clone(),
+        leadership: shared.leadership.clone(),
+        metrics: Arc::clone(metrics),
+        in_place: Arc::clone(&shared.readiness.ca_in_place),
+    };
+    let keeper = keeper.run(issued.subscribe());
+    parts.spawn(async move {
+        keeper.await;
+        "ca_bundle"
+    });
+}
+
+fn spawn_events(
+    shared: &Shared,
+    parts: &mut Parts,
+) -> (mpsc::Sender<crate::webhook::Occurrence>, mpsc::Sender<InvalidPolicy>) {
+    let (occurrences, occurred) = mpsc::channel(QUEUE);
+    let (policies, invalid) = mpsc::channel(QUEUE);
+    let (client, metrics) = (shared.client.clone(), Arc::clone(&shared.metrics));
+    let run = events::run(client, shared.args.pod_name.clone(), metrics, occurred, invalid);
+    parts.spawn(async move {
+        run.await;
+        "events"
+    });
+    (occurrences, policies)
+}
+
+fn spawn_controller(
+    shared: &Shared,
+    parts: &mut Parts,
+    facts: &Arc<Facts>,
+    signing: &Arc<Held<Key>>,
+    reports: &Arc<Reports>,
+    policies: mpsc::Sender<InvalidPolicy>,
+) {
+    let facts = Arc::clone(facts);
+    let args = shared.args.clone();
+    let excluding = shared.args.clone();
+    let controller = Controller {
+        cache: Arc::clone(&shared.cache),
+        reports: Arc::clone(reports),
+        signing: Arc::clone(signing),
+        writer: Writer::new(shared.client.clone(), shared.leadership.clone()),
+        leadership: shared.leadership.clone(),
+        metrics: Arc::clone(&shared.metrics),
+        compile: Box::new(|effective| {
+            rasp_engine::Ruleset::build(effective).map(|_| ()).map_err(|error| format!("spec.{error}"))
+        }),
+        why: Box::new(move |pod, namespace| facts.why(pod, namespace, args.excludes(&namespace.name))),
+        invalid: Box::new(move |policy, message| {
+            if policies.try_send(InvalidPolicy::new(policy, message)).is_err() {
+                tracing::warn!("an event about an invalid policy was dropped");
+            }
+        }),
+        excludes: Box::new(move |namespace| excluding.excludes(namespace)),
+        last_good: std::sync::Mutex::default(),
+    };
+    parts.spawn(async move {
+        controller.run().await;
+        "controller"
+    });
+}
+
+async fn listen(
+    shared: &Shared,
+    parts: &mut Parts,
+    routes: Routes<Facts>,
+    resolver: Arc<Resolver>,
+) -> anyhow::Result<()> {
+    let address = shared.args.listen;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let tls = Arc::new(certificate::server_config(resolver)?);
+    let (stop, grace) = (shared.stop.clone(), shared.args.shutdown_grace);
+    parts.spawn(async move {
+        server::serve(listener, tls, Arc::new(routes), stop, grace).await;
+        LISTENER
+    });
+    shared.readiness.serving.store(true, Ordering::Release);
+    Ok(())
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+fn signals() -> std::io::Result<Signals> {
+    use tokio::signal::unix::{SignalKind, signal};
+    Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+}
+
+impl Signals {
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
