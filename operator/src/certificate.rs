@@ -83,8 +83,7 @@ pub fn issue(dns_names: &[String], now: SystemTime) -> Result<Issued, Error> {
 
 /// Makes a new serving certificate with the CA that is there.
 pub fn renew(old: &Issued, dns_names: &[String], now: SystemTime) -> Result<Issued, Error> {
-    let key = KeyPair::from_pem(&old.ca_key_pem).map_err(Error::Issue)?;
-    sign(old.ca_pem.clone(), &key, dns_names, now)
+    sign_with(old.ca_pem.clone(), &old.ca_key_pem, dns_names, now)
 }
 
 /// Checks what a Secret holds, and makes new what cannot be used or soon could not be. An absent Secret has no data.
@@ -93,14 +92,9 @@ pub fn ensure(data: &SecretData, dns_names: &[String], now: SystemTime) -> Resul
         Ok(issued) => return Ok(Ensured::Kept(issued)),
         Err(problem) => problem,
     };
-    if problem.keeps_ca()
-        && let Ok(old) = read(data)
-    {
-        let renewed = renew(&old, dns_names, now)?;
-        // A CA whose key is another one signs what nobody accepts.
-        if check::check(&renewed, dns_names, now).is_ok() {
-            return Ok(Ensured::Replaced(renewed, problem));
-        }
+    let kept = problem.keeps_ca().then(|| with_same_ca(data, dns_names, now)).flatten();
+    if let Some(renewed) = kept {
+        return Ok(Ensured::Replaced(renewed, problem));
     }
     Ok(Ensured::Replaced(issue(dns_names, now)?, problem))
 }
@@ -121,13 +115,27 @@ pub fn from_secret(data: &SecretData, dns_names: &[String], now: SystemTime) -> 
     Ok(issued)
 }
 
+/// `None` when the CA cannot sign what its clients accept: then a new one does no more harm.
+fn with_same_ca(data: &SecretData, dns_names: &[String], now: SystemTime) -> Option<Issued> {
+    let [ca, ca_key, ..] = KEYS;
+    let renewed = sign_with(text(data, ca).ok()?, &text(data, ca_key).ok()?, dns_names, now).ok()?;
+    check::check(&renewed, dns_names, now).ok()?;
+    Some(renewed)
+}
+
 fn read(data: &SecretData) -> Result<Issued, Problem> {
-    let text = |key: &'static str| {
-        let value = data.get(key).ok_or(Problem::Missing(key))?;
-        String::from_utf8(value.0.clone()).map_err(|_| Problem::Malformed(key))
-    };
     let [ca, ca_key, cert, key] = KEYS;
-    Ok(Issued { ca_pem: text(ca)?, ca_key_pem: text(ca_key)?, cert_pem: text(cert)?, key_pem: text(key)? })
+    Ok(Issued {
+        ca_pem: text(data, ca)?,
+        ca_key_pem: text(data, ca_key)?,
+        cert_pem: text(data, cert)?,
+        key_pem: text(data, key)?,
+    })
+}
+
+fn text(data: &SecretData, key: &'static str) -> Result<String, Problem> {
+    let value = data.get(key).ok_or(Problem::Missing(key))?;
+    String::from_utf8(value.0.clone()).map_err(|_| Problem::Malformed(key))
 }
 
 /// Keys of the Secret; the last two are those of type `kubernetes.io/tls`.
@@ -139,6 +147,16 @@ const CA_LIFETIME: Duration = DAY.saturating_mul(730);
 const LEAF_LIFETIME: Duration = DAY.saturating_mul(90);
 /// Clocks of nodes differ.
 const BACKDATED: Duration = Duration::from_hours(1);
+
+fn sign_with(
+    ca_pem: String,
+    ca_key_pem: &str,
+    dns_names: &[String],
+    now: SystemTime,
+) -> Result<Issued, Error> {
+    let key = KeyPair::from_pem(ca_key_pem).map_err(Error::Issue)?;
+    sign(ca_pem, &key, dns_names, now)
+}
 
 fn sign(ca_pem: String, ca_key: &KeyPair, dns_names: &[String], now: SystemTime) -> Result<Issued, Error> {
     let issuer = Issuer::new(ca_params(now), ca_key);

@@ -41,7 +41,7 @@ pub struct Occurrence {
     pub outcome: Outcome,
     /// Why it was not injected.
     pub reason: Option<Reason>,
-    /// A sentence for people.
+    /// A sentence for people: why not, or what weakens the protection of an injected pod.
     pub message: String,
 }
 
@@ -177,8 +177,17 @@ fn occurrence(namespace: &str, pod: &Value, level: Level, decision: &Decision) -
         subject: Subject::of(pod),
         level,
         outcome,
-        message: reason.map_or_else(|| "the pod gets the sidecar".to_owned(), ToString::to_string),
+        message: message(decision),
         reason: reason.cloned(),
+    }
+}
+
+/// Warnings reach whoever makes a pod; a controller reads none, so they are told here as well.
+fn message(decision: &Decision) -> String {
+    match decision {
+        Decision::Inject(plan) if plan.warnings.is_empty() => "the pod gets the sidecar".to_owned(),
+        Decision::Inject(plan) => plan.warnings.join("; "),
+        Decision::Skip(reason) | Decision::Refuse(reason) => reason.to_string(),
     }
 }
 

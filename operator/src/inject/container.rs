@@ -46,6 +46,7 @@ fn init(tuning: &Tuning, settings: &Settings) -> Value {
         "imagePullPolicy": settings.pull_policy,
         "args": ["init"],
         "env": [
+            from_field(env::POD_IPS, "status.podIPs"),
             from_field(env::HOST_IPS, "status.hostIPs"),
             literal(env::SKIP_INBOUND_PORTS, &list(&tuning.skip_inbound_ports)),
         ],
