@@ -1,1 +1,67 @@
-fn main() {}
+//! The binary: reads the command line, starts what it names, and turns the result into an exit status.
+//!
+//! 0 ended in good order, 1 failed, 64 the configuration is wrong.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use rasp_proxy::cli::{Cli, Command};
+use rasp_proxy::control::{self, Drained};
+use rasp_proxy::{gateway, sidecar};
+use tracing_subscriber::EnvFilter;
+
+/// EX_USAGE of sysexits.h.
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    start_logging(&cli.log);
+    if let Err(error) = run(cli.command) {
+        if let Some(error) = error.downcast_ref::<sidecar::config::Errors>() {
+            for error in &error.0 {
+                tracing::error!("{error}");
+            }
+            return ExitCode::from(EXIT_USAGE);
+        }
+        tracing::error!("{error:#}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        anyhow::bail!("a second TLS provider was installed");
+    }
+    match command {
+        Command::Sidecar => Ok(sidecar::run(sidecar::config::Config::from_env()?)?),
+        Command::Gateway(flags) => Ok(gateway::run(flags.into())?),
+        Command::Init => anyhow::bail!("this build cannot set packet rules"),
+        Command::Drain(flags) => {
+            let drained = control::drain(&flags.control_socket, flags.within).context("drain")?;
+            match drained {
+                Drained::Finished => tracing::info!("nothing is in flight any more"),
+                Drained::Deadline => tracing::warn!("the time is up and something is still in flight"),
+            }
+            Ok(())
+        }
+    }
+}
+
+/// JSON lines on standard error; standard output carries events alone. A panic is logged by its place only: its
+/// message may hold bytes of a request.
+fn start_logging(filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panic");
+    }));
+}

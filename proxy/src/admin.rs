@@ -1,0 +1,104 @@
+//! `/metrics`, `/livez` and `/readyz`. Read-only, on a thread and runtime of its own, so that a scrape cannot hurt
+//! traffic and traffic cannot starve a probe.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rasp_policy::api::FailureMode;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::metrics::{self, Metrics};
+use crate::policy::Handle;
+
+/// Connections at once; more wait.
+const MAX_CONNECTIONS: usize = 64;
+const HEAD: Duration = Duration::from_secs(10);
+const CONNECTION: Duration = Duration::from_secs(60);
+
+/// What the endpoints tell about.
+pub struct Admin {
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The policy in force.
+    pub policy: Arc<Handle>,
+    /// Whether the listener is open.
+    pub listening: AtomicBool,
+}
+
+impl Admin {
+    /// Ready to take traffic: the listener is open and a Ruleset is loaded. Without one, only where requests pass.
+    pub fn is_ready(&self) -> bool {
+        let in_force = self.policy.load();
+        let open = in_force.ruleset.effective().failure_mode == FailureMode::Open;
+        self.listening.load(Ordering::Acquire) && (in_force.loaded || open)
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> (StatusCode, &'static str, Vec<u8>) {
+        const TEXT: &str = "text/plain; charset=utf-8";
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return (StatusCode::METHOD_NOT_ALLOWED, TEXT, b"only GET and HEAD\n".to_vec());
+        }
+        match request.uri().path() {
+            "/metrics" => (StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.render()),
+            "/livez" => (StatusCode::OK, TEXT, b"ok\n".to_vec()),
+            "/readyz" if self.is_ready() => (StatusCode::OK, TEXT, b"ok\n".to_vec()),
+            "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, TEXT, b"no policy was loaded yet\n".to_vec()),
+            _ => (StatusCode::NOT_FOUND, TEXT, b"there are /metrics, /livez and /readyz\n".to_vec()),
+        }
+    }
+}
+
+/// Starts the thread.
+pub fn start(listener: std::net::TcpListener, admin: Arc<Admin>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("rasp-admin".into()).spawn(move || {
+        if let Err(error) = runtime.block_on(run(listener, admin)) {
+            tracing::error!(%error, "admin endpoints ended");
+        }
+    })?;
+    Ok(())
+}
+
+async fn run(listener: std::net::TcpListener, admin: Arc<Admin>) -> std::io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let admin = Arc::clone(&admin);
+        tokio::spawn(async move {
+            let _ = timeout(CONNECTION, serve(stream, admin)).await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve(stream: TcpStream, admin: Arc<Admin>) -> hyper::Result<()> {
+    let service = service_fn(|request: Request<Incoming>| {
+        let (status, content_type, body) = admin.answer(&request);
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        async { Ok::<_, Infallible>(response) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}

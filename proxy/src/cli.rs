@@ -1,0 +1,76 @@
+//! The command line. Every flag has an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::control;
+use crate::gateway::{self, Upstream};
+
+/// Protects one application: inspects every request before the application port.
+#[derive(Debug, Parser)]
+#[command(name = "rasp-proxy", version = crate::VERSION)]
+pub struct Cli {
+    /// Log filter, for example info or rasp_proxy=debug. Logs go to standard error, events to standard output.
+    #[arg(long, env = "RASP_LOG", default_value = "info", global = true)]
+    pub log: String,
+    /// What to run.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be run.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run as the sidecar of a pod; configured by the environment that injection sets.
+    Sidecar,
+    /// Run stand-alone in front of one upstream.
+    Gateway(Gateway),
+    /// Set and prove the packet rules of a pod, then exit. Needs NET_ADMIN.
+    Init,
+    /// Ask the running sidecar to end its connections in good order, and wait until it did.
+    Drain(Drain),
+}
+
+/// Flags of `gateway`.
+#[derive(Debug, Args)]
+pub struct Gateway {
+    /// Address where clients connect, for example 127.0.0.1:9000 or [::]:9000.
+    #[arg(long, env = "RASP_LISTEN", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// The application, host:port.
+    #[arg(long, env = "RASP_UPSTREAM", value_name = "ADDR")]
+    pub upstream: Upstream,
+    /// File of RaspPolicy documents, read again when it changes. Without one the built-in policy blocks.
+    #[arg(long, env = "RASP_POLICY", value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Address of /metrics, /livez and /readyz.
+    #[arg(long, env = "RASP_ADMIN", value_name = "ADDR")]
+    pub admin: Option<SocketAddr>,
+    /// Unix socket for `rasp-proxy drain`.
+    #[arg(long, env = "RASP_CONTROL_SOCKET", value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
+    /// How long in-flight requests may take after SIGTERM.
+    #[arg(long, env = "RASP_GRACE", value_name = "TIME", default_value = "25s", value_parser = humantime::parse_duration)]
+    pub grace: Duration,
+}
+
+/// Flags of `drain`.
+#[derive(Debug, Args)]
+pub struct Drain {
+    /// Control socket of the running process.
+    #[arg(long, env = "RASP_CONTROL_SOCKET", value_name = "PATH", default_value_os_t = control::default_path())]
+    pub control_socket: PathBuf,
+    /// How long to wait for in-flight requests.
+    #[arg(long, env = "RASP_DRAIN_WITHIN", value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    pub within: Duration,
+}
+
+impl From<Gateway> for gateway::Config {
+    fn from(flags: Gateway) -> Self {
+        let Gateway { listen, upstream, policy, admin, control_socket, grace } = flags;
+        Self { listen, upstream, policy, admin, control_socket, grace }
+    }
+}

@@ -1,0 +1,220 @@
+//! One client connection: tells its protocol while the application is dialled, then hands it to hyper or relays it.
+//!
+//! Both must happen at once: a client that waits for the server to speak first must not wait for us. Nothing that
+//! could be HTTP is ever relayed uninspected because it was slow. Called by the listener.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::listener::{Place, reset, tune};
+use crate::reason::{Bypass, Kind};
+use crate::state::Shared;
+
+mod http;
+mod off;
+pub mod pace;
+pub mod protocol;
+pub mod relay;
+
+pub(crate) use http::redial;
+use protocol::Protocol;
+use relay::{Activity, Noted};
+
+/// Where the application is.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The original destination. A refused connection is reset, as the closed port would.
+    Pod(SocketAddr),
+    /// The upstream of a gateway, `host:port`. A refused connection is answered 502.
+    Gateway(Arc<str>, u16),
+}
+
+impl Target {
+    /// The application's port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Pod(address) => address.port(),
+            Self::Gateway(_, port) => *port,
+        }
+    }
+}
+
+/// One client connection.
+pub struct Client {
+    /// The socket.
+    pub stream: TcpStream,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Its place among the connections that are served at once.
+    pub place: Place,
+}
+
+/// Dials the application.
+pub(crate) async fn dial(target: &Target, shared: &Shared) -> io::Result<TcpStream> {
+    let connecting = async {
+        match target {
+            Target::Pod(address) => TcpStream::connect(address).await,
+            Target::Gateway(upstream, _) => TcpStream::connect(&**upstream).await,
+        }
+    };
+    let dialled = match timeout(shared.timers.connect, connecting).await {
+        Ok(dialled) => dialled,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    match &dialled {
+        Ok(stream) => tune(stream),
+        Err(error) => {
+            shared.metrics.error(&Kind::UpstreamConnect);
+            tracing::debug!(%error, port = target.port(), "the application takes no connection");
+        }
+    }
+    dialled
+}
+
+/// Serves one connection to its end.
+pub async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
+    if shared.policy.load().ruleset.is_off() {
+        return off::serve(shared, client, target).await;
+    }
+    if shared.opaque_ports.contains(&target.port()) {
+        return opaque_port(&shared, client, &target).await;
+    }
+    let mut client = client;
+    match first_bytes(&shared, &mut client.stream, &target).await {
+        First::Http { ahead, upstream } => http::serve(shared, client, target, ahead, upstream).await,
+        First::Opaque { bypass, ahead, upstream, answer } => {
+            if let Some(bypass) = bypass {
+                shared.metrics.bypass(bypass);
+            }
+            relay_all(&shared, client.stream, upstream, ahead, answer).await;
+        }
+        First::Last { answer } => {
+            // An answer of HTTP to nothing, for example 408: pass it on, and let no request follow it.
+            let _ = client.stream.write_all(&answer).await;
+            let _ = client.stream.shutdown().await;
+        }
+        First::Reset => reset(client.stream),
+        First::Close => drop(client.stream),
+    }
+}
+
+async fn opaque_port(shared: &Arc<Shared>, client: Client, target: &Target) {
+    match dial(target, shared).await {
+        Ok(upstream) => {
+            shared.metrics.bypass(Bypass::OpaquePort);
+            relay_all(shared, client.stream, upstream, Bytes::new(), Bytes::new()).await;
+        }
+        Err(_) => reset(client.stream),
+    }
+}
+
+async fn relay_all(
+    shared: &Arc<Shared>,
+    client: TcpStream,
+    upstream: TcpStream,
+    ahead: Bytes,
+    answer: Bytes,
+) {
+    let _in_flight = shared.drain.begin();
+    let activity = Activity::new();
+    let mut client = Noted::client(client, ahead, &activity);
+    let mut upstream = Noted::upstream(upstream, answer, &activity);
+    let end = relay::run(&mut client, &mut upstream, shared.timers.opaque_idle).await;
+    relay::close(end, client.into_inner(), upstream.into_inner());
+}
+
+/// What the first bytes of a connection decide.
+enum First {
+    /// HTTP/1. A gateway may have no upstream yet.
+    Http { ahead: Bytes, upstream: Option<TcpStream> },
+    /// Not inspected; no reason is needed where there is nothing to inspect.
+    Opaque { bypass: Option<Bypass>, ahead: Bytes, upstream: TcpStream, answer: Bytes },
+    /// The application spoke HTTP before the client did.
+    Last { answer: Bytes },
+    /// The application refused or broke off.
+    Reset,
+    /// Nobody has anything to say.
+    Close,
+}
+
+/// The application's side while the first bytes are awaited.
+enum Upstream {
+    Open(TcpStream),
+    Refused,
+}
+
+async fn first_bytes(shared: &Shared, client: &mut TcpStream, target: &Target) -> First {
+    let mut dialling = std::pin::pin!(dial(target, shared));
+    let mut upstream: Option<Upstream> = None;
+    let (mut ahead, mut answer) = (BytesMut::with_capacity(4096), BytesMut::new());
+    let mut overdue = std::pin::pin!(sleep_until(Instant::now() + shared.timers.first_byte));
+    let told = loop {
+        tokio::select! {
+            biased;
+            read = client.read_buf(&mut ahead) => match read {
+                Err(_) => return First::Close,
+                // Half-closed without a request: a port check, or a client of a protocol that is no HTTP.
+                Ok(0) if ahead.is_empty() => break None,
+                Ok(0) => break Some(Protocol::Opaque),
+                Ok(_) => match protocol::tell(&ahead) {
+                    Some(protocol) => break Some(protocol),
+                    None => overdue.as_mut().reset(Instant::now() + shared.timers.head),
+                },
+            },
+            dialled = &mut dialling, if upstream.is_none() => match (dialled, target) {
+                (Ok(stream), _) => upstream = Some(Upstream::Open(stream)),
+                (Err(_), Target::Pod(_)) => return First::Reset,
+                (Err(_), Target::Gateway(..)) => upstream = Some(Upstream::Refused),
+            },
+            read = read_from(&mut upstream, &mut answer) => return match read {
+                Err(_) => First::Reset,
+                Ok(0) => First::Close,
+                Ok(_) if answer.starts_with(b"HTTP/") => First::Last { answer: answer.freeze() },
+                Ok(_) => opaque(upstream, Some(Bypass::Opaque), ahead, answer),
+            },
+            () = &mut overdue => {
+                shared.metrics.error(&Kind::ClientTimeout);
+                return First::Close;
+            }
+        }
+    };
+    let upstream = match upstream {
+        Some(upstream) => Some(upstream),
+        None => dialling.await.ok().map(Upstream::Open),
+    };
+    match (told, upstream, target) {
+        (Some(Protocol::Http1), Some(Upstream::Open(stream)), _) => {
+            First::Http { ahead: ahead.freeze(), upstream: Some(stream) }
+        }
+        (Some(Protocol::Http1), _, Target::Gateway(..)) => {
+            First::Http { ahead: ahead.freeze(), upstream: None }
+        }
+        (Some(Protocol::Http2), upstream, _) => opaque(upstream, Some(Bypass::Http2), ahead, answer),
+        (Some(Protocol::Tls), upstream, _) => opaque(upstream, Some(Bypass::Tls), ahead, answer),
+        (Some(Protocol::Opaque), upstream, _) => opaque(upstream, Some(Bypass::Opaque), ahead, answer),
+        (None, upstream, _) => opaque(upstream, None, ahead, answer),
+        _ => First::Reset,
+    }
+}
+
+fn opaque(upstream: Option<Upstream>, bypass: Option<Bypass>, ahead: BytesMut, answer: BytesMut) -> First {
+    match upstream {
+        Some(Upstream::Open(upstream)) => {
+            First::Opaque { bypass, ahead: ahead.freeze(), upstream, answer: answer.freeze() }
+        }
+        _ => First::Reset,
+    }
+}
+
+async fn read_from(upstream: &mut Option<Upstream>, answer: &mut BytesMut) -> io::Result<usize> {
+    match upstream {
+        Some(Upstream::Open(stream)) => stream.read_buf(answer).await,
+        _ => std::future::pending().await,
+    }
+}

@@ -1,0 +1,117 @@
+//! Runs hyper on both sides of one HTTP/1 connection, in one task: one upstream connection for one client connection.
+//!
+//! There is no pool, so a response can never reach another client, and the application sees as many connections as
+//! it has clients. When the application closes, so does the client's side.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::client::conn::http1 as client_side;
+use hyper::server::conn::http1 as server_side;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::pace::{Paced, Phase};
+use super::{Client, Target};
+use crate::exchange::body::RequestBody;
+use crate::exchange::{self, Connection, Link};
+use crate::reason::Kind;
+use crate::state::Shared;
+
+/// Fields of one head; hyper answers 431 to more.
+const MAX_FIELDS: usize = 100;
+/// Bytes of one head, and of what is buffered in each direction.
+const MAX_BUFFER: usize = 64 << 10;
+
+type UpstreamConnection = client_side::Connection<TokioIo<TcpStream>, RequestBody>;
+
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    client: Client,
+    target: Target,
+    ahead: Bytes,
+    upstream: Option<TcpStream>,
+) {
+    let (link, upstream) = match upstream {
+        Some(stream) => match handshake(stream).await {
+            Ok((link, connection)) => (Some(link), Some(connection)),
+            Err(_) => (None, None),
+        },
+        None => (None, None),
+    };
+    let phase = Phase::new();
+    let Client { stream, peer, place } = client;
+    let io = Paced::new(stream, ahead, Arc::clone(&phase), &shared.timers);
+    let connection = Arc::new(Connection::new(Arc::clone(&shared), phase, peer, target, place, link));
+    let service = service_fn(|request| exchange::serve(Arc::clone(&connection), request));
+    let mut server =
+        std::pin::pin!(server_builder().serve_connection(TokioIo::new(io), service).with_upgrades());
+    let mut application = std::pin::pin!(application(upstream));
+    let mut application_open = true;
+    let served = loop {
+        tokio::select! {
+            biased;
+            served = server.as_mut() => break served,
+            () = application.as_mut(), if application_open => {
+                application_open = false;
+                if !connection.is_upgraded() {
+                    server.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    };
+    if let Err(error) = served {
+        note(&shared, &error);
+    }
+}
+
+async fn application(connection: Option<UpstreamConnection>) {
+    match connection {
+        // Its errors reach the exchange that waits for a response.
+        Some(connection) => drop(connection.with_upgrades().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Speaks HTTP/1 to the application.
+async fn handshake(stream: TcpStream) -> hyper::Result<(Link, UpstreamConnection)> {
+    client_side::Builder::new()
+        .preserve_header_case(true)
+        .max_headers(MAX_FIELDS * 4)
+        .max_buf_size(MAX_BUFFER * 4)
+        .handshake(TokioIo::new(stream))
+        .await
+}
+
+/// Dials again where the application had closed before anything was sent to it.
+pub(crate) async fn redial(target: &Target, shared: &Shared) -> io::Result<Link> {
+    let stream = super::dial(target, shared).await?;
+    let (link, connection) = handshake(stream).await.map_err(io::Error::other)?;
+    tokio::spawn(connection.with_upgrades());
+    Ok(link)
+}
+
+fn server_builder() -> server_side::Builder {
+    let mut builder = server_side::Builder::new();
+    builder
+        .half_close(true)
+        .auto_date_header(false)
+        .preserve_header_case(true)
+        .max_headers(MAX_FIELDS)
+        .max_buf_size(MAX_BUFFER);
+    builder
+}
+
+fn note(shared: &Shared, error: &hyper::Error) {
+    let timed_out = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|source| source.kind() == io::ErrorKind::TimedOut);
+    if timed_out {
+        shared.metrics.error(&Kind::ClientTimeout);
+    } else if error.is_parse() || error.is_parse_too_large() {
+        shared.metrics.error(&Kind::RequestSyntax);
+    }
+    tracing::debug!(%error, "connection ended");
+}

@@ -1,0 +1,220 @@
+//! The client's socket as hyper sees it: with a time limit for whatever the client owes next.
+//!
+//! hyper has one timer for heads, which also runs between two requests. Here the phase of the connection decides: a
+//! begun head has little time, an idle connection more, a running exchange none (its body has a timer of its own).
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::state::Timers;
+
+/// Closing a socket with unread bytes resets it, and the client may never see the refusal. So the rest is read, but
+/// not for ever.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
+
+const IDLE: u8 = 0;
+const HEAD: u8 = 1;
+const BUSY: u8 = 2;
+
+/// What the connection is doing. Shared with the exchange.
+#[derive(Debug)]
+pub struct Phase {
+    now: AtomicU8,
+    linger: AtomicBool,
+}
+
+impl Phase {
+    /// The first bytes of a head are there.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { now: AtomicU8::new(HEAD), linger: AtomicBool::new(false) })
+    }
+
+    /// An exchange begins.
+    pub fn busy(&self) {
+        self.now.store(BUSY, Ordering::Release);
+    }
+
+    /// The exchange is over.
+    pub fn idle(&self) {
+        self.now.store(IDLE, Ordering::Release);
+    }
+
+    /// The client may still be sending what nobody will use.
+    pub fn linger(&self) {
+        self.linger.store(true, Ordering::Release);
+    }
+}
+
+/// The client's socket with a time limit.
+#[derive(Debug)]
+pub struct Paced {
+    stream: TcpStream,
+    ahead: Bytes,
+    phase: Arc<Phase>,
+    head: Duration,
+    idle: Duration,
+    seen: u8,
+    since: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+    closed: bool,
+    lingered: Option<usize>,
+}
+
+impl Paced {
+    /// A socket from which `ahead` was already read.
+    pub fn new(stream: TcpStream, ahead: Bytes, phase: Arc<Phase>, timers: &Timers) -> Self {
+        Self {
+            stream,
+            ahead,
+            phase,
+            head: timers.head,
+            idle: timers.keep_alive_idle,
+            seen: HEAD,
+            since: Instant::now(),
+            sleep: None,
+            closed: false,
+            lingered: None,
+        }
+    }
+
+    fn begun(&mut self) {
+        if self.phase.now.compare_exchange(IDLE, HEAD, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.seen = HEAD;
+            self.since = Instant::now();
+        }
+    }
+
+    /// Ready when the client owed something for too long, with the phase it was in.
+    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<u8> {
+        let phase = self.phase.now.load(Ordering::Acquire);
+        if phase != self.seen {
+            self.seen = phase;
+            self.since = Instant::now();
+        }
+        let limit = match phase {
+            IDLE => self.idle,
+            HEAD => self.head,
+            _ => return Poll::Pending,
+        };
+        let deadline = self.since + limit;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        // A timer that is armed too early is cheaper than one that is moved with every request.
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        while sleep.as_mut().poll(context).is_ready() {
+            if sleep.deadline() >= deadline {
+                return Poll::Ready(phase);
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut left = match self.lingered {
+            Some(left) => left,
+            None => {
+                self.sleep = Some(Box::pin(sleep_until(Instant::now() + LINGER)));
+                LINGER_BYTES
+            }
+        };
+        let mut scratch = [0; 4096];
+        while left > 0 {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    left = left.saturating_sub(buffer.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => {
+                    self.lingered = Some(left);
+                    return self.sleep.as_mut().map_or(Poll::Ready(()), |sleep| sleep.as_mut().poll(context));
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Paced {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ahead.has_remaining() {
+            let length = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                self.begun();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(result) => {
+                self.closed = true;
+                Poll::Ready(result)
+            }
+            Poll::Pending => match ready!(self.poll_overdue(context)) {
+                // The end of the stream between two requests is how keep-alive ends.
+                IDLE => {
+                    self.closed = true;
+                    Poll::Ready(Ok(()))
+                }
+                _ => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            },
+        }
+    }
+}
+
+impl AsyncWrite for Paced {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.lingered.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        }
+        // A head that was never finished was refused by the parser.
+        let owed =
+            self.phase.linger.load(Ordering::Acquire) || self.phase.now.load(Ordering::Acquire) == HEAD;
+        if owed && !self.closed {
+            ready!(self.poll_linger(context));
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,103 @@
+//! Knows what is in flight and whether the process is on its way out.
+//!
+//! While draining, new connections and requests are still served, each response says `connection: close`. Called by
+//! connections and exchanges; ended by SIGTERM or the control socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// In-flight work must be absent for so long: a client that just read `connection: close` dials again at once.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// Shared by everything that is in flight.
+#[derive(Clone, Debug, Default)]
+pub struct Drain(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    draining: AtomicBool,
+    in_flight: AtomicUsize,
+    changed: Notify,
+}
+
+/// Something that is in flight until it is dropped.
+#[derive(Debug)]
+pub struct InFlight(Arc<Inner>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 && self.0.draining.load(Ordering::Acquire) {
+            self.0.changed.notify_waiters();
+        }
+    }
+}
+
+impl Drain {
+    /// Something begins.
+    pub fn begin(&self) -> InFlight {
+        self.0.in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight(Arc::clone(&self.0))
+    }
+
+    /// From now on connections are not kept alive.
+    pub fn start(&self) {
+        self.0.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the process is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// Number of requests and opaque connections in flight.
+    pub fn in_flight(&self) -> usize {
+        self.0.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Starts to drain and waits until nothing is in flight; `false` when the time is up first.
+    pub async fn finish(&self, within: Duration) -> bool {
+        self.start();
+        let deadline = Instant::now() + within;
+        loop {
+            let changed = self.0.changed.notified();
+            if self.in_flight() == 0 {
+                sleep(QUIET).await;
+                if self.in_flight() == 0 {
+                    return true;
+                }
+            } else if timeout_at(deadline, changed).await.is_err() {
+                return false;
+            }
+            if Instant::now() >= deadline {
+                return self.in_flight() == 0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Drain;
+
+    #[tokio::test]
+    async fn waits_for_what_is_in_flight_but_not_longer_than_asked() {
+        let drain = Drain::default();
+        let work = drain.begin();
+        assert!(!drain.finish(Duration::from_millis(50)).await);
+        assert!(drain.is_draining());
+        let waiting = tokio::spawn({
+            let drain = drain.clone();
+            async move { drain.finish(Duration::from_secs(10)).await }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!waiting.is_finished());
+        drop(work);
+        assert!(waiting.await.unwrap());
+    }
+}

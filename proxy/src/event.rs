@@ -1,0 +1,197 @@
+//! Events as OCSF Detection Findings (class 2004), one JSON line each, on standard output.
+//!
+//! Never holds payload: the path goes without its query (and not at all where the finding is in the path), the
+//! sample is masked by the engine. Called by `exchange::record`; never awaited by the data path.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+mod sink;
+pub use sink::{DROP_REASONS, STDOUT, Sink, Writer};
+
+/// What was done about a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Reported only.
+    Log,
+    /// The request was refused.
+    Block,
+}
+
+impl Action {
+    /// Every action that is taken.
+    pub const ALL: [Self; 2] = [Self::Log, Self::Block];
+
+    /// Metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Log => "Log",
+            Self::Block => "Block",
+        }
+    }
+}
+
+/// OCSF class Detection Finding.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// 2 is Findings.
+    pub category_uid: u32,
+    /// 2004 is Detection Finding.
+    pub class_uid: u32,
+    /// 1 is Create.
+    pub activity_id: u32,
+    /// Class and activity.
+    pub type_uid: u32,
+    /// Milliseconds since the epoch.
+    pub time: i64,
+    /// 1 Informational to 5 Critical.
+    pub severity_id: u32,
+    /// In words.
+    pub severity: &'static str,
+    /// 2 Blocked, 17 Logged.
+    pub disposition_id: u32,
+    /// In words.
+    pub disposition: &'static str,
+    /// Version of OCSF and name of the product.
+    pub metadata: Metadata,
+    /// The finding itself.
+    pub finding_info: FindingInfo,
+    /// The request.
+    pub http_request: HttpRequest,
+    /// The client as the proxy saw it.
+    pub src_endpoint: Endpoint,
+    /// The application.
+    pub dst_endpoint: Endpoint,
+    /// What OCSF has no place for.
+    pub unmapped: Unmapped,
+}
+
+/// Version of OCSF and name of the product.
+#[derive(Clone, Debug, Serialize)]
+pub struct Metadata {
+    /// Version of OCSF.
+    pub version: &'static str,
+    /// The product.
+    pub product: Product,
+}
+
+/// The product.
+#[derive(Clone, Debug, Serialize)]
+pub struct Product {
+    /// Name.
+    pub name: &'static str,
+    /// Vendor.
+    pub vendor_name: &'static str,
+    /// Version.
+    pub version: &'static str,
+}
+
+/// The finding itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct FindingInfo {
+    /// Unique: request id and number of the finding.
+    pub uid: String,
+    /// A sentence.
+    pub title: String,
+    /// Classes.
+    pub types: Vec<&'static str>,
+}
+
+/// The request.
+#[derive(Clone, Debug, Serialize)]
+pub struct HttpRequest {
+    /// Method.
+    pub http_method: String,
+    /// Target.
+    pub url: Url,
+}
+
+/// A target without its query.
+#[derive(Clone, Debug, Serialize)]
+pub struct Url {
+    /// Path; absent where the finding is in the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// One end of the connection.
+#[derive(Clone, Debug, Serialize)]
+pub struct Endpoint {
+    /// Address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// Port.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self { ip: Some(address.ip().to_canonical().to_string()), port: address.port() }
+    }
+}
+
+/// What OCSF has no place for. Names are frozen.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unmapped {
+    /// Id that the client, the application and this event share.
+    pub request_id: String,
+    /// Trace of W3C Trace Context.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// Name of the pod.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pod: String,
+    /// Namespace of the pod.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// `Kind/name` of the controller.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub workload: String,
+    /// Mode of the class.
+    pub mode: &'static str,
+    /// Verdict over the request.
+    pub verdict: &'static str,
+    /// Attack class; absent where the request was refused for another reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<&'static str>,
+    /// Rule; for refusals without a finding the reason.
+    pub rule: &'static str,
+    /// Where in the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// How sure the rule is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<&'static str>,
+    /// Masked shape of the evidence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<String>,
+    /// Digest of the policy in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_digest: Option<String>,
+    /// `full`, or why not.
+    pub coverage: &'static str,
+}
+
+/// Where in the request.
+#[derive(Clone, Debug, Serialize)]
+pub struct Location {
+    /// Part of the message.
+    pub part: &'static str,
+    /// Name of the parameter.
+    pub name: String,
+    /// First byte in the decoded value.
+    pub offset: usize,
+    /// Number of bytes.
+    pub length: usize,
+}
+
+impl Event {
+    /// The fields that are the same in every event.
+    pub fn metadata() -> Metadata {
+        Metadata {
+            version: "1.6.0",
+            product: Product { name: "kube-rasp", vendor_name: "kube-rasp", version: crate::VERSION },
+        }
+    }
+}

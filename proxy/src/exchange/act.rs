@@ -1,0 +1,116 @@
+//! The only writer of the proxy's own responses. None of them says which rule matched, or that one did.
+//!
+//! A problem document (RFC 9457) with the request id, or the body that the policy configures for blocked requests.
+//! Where bytes of the request were not read, the connection ends with the response.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use rasp_engine::{Refusal, Why};
+use serde::Serialize;
+
+use super::body::ResponseBody;
+use super::forward::Failure;
+use super::trace::{REQUEST_ID, Trace};
+use super::{Connection, Exchange};
+use crate::drain::InFlight;
+use crate::reason::{Kind, Malformed};
+
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// RFC 9457.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    instance: String,
+}
+
+/// Answers a request that the judgement refuses.
+pub fn refuse(
+    exchange: &Exchange,
+    refusal: Refusal,
+    unread: bool,
+    in_flight: InFlight,
+) -> Response<ResponseBody> {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
+    let configured = exchange.policy.ruleset.effective().response_body.as_ref();
+    let (connection, trace) = (Arc::clone(&exchange.connection), &exchange.trace);
+    match configured.filter(|_| refusal.why == Why::Detected) {
+        Some(body) => {
+            let content_type = HeaderValue::from_str(&body.content_type)
+                .unwrap_or(HeaderValue::from_static("text/plain; charset=utf-8"));
+            let bytes = Bytes::copy_from_slice(body.text.as_bytes());
+            respond(connection, trace, (status, content_type, bytes), unread, in_flight)
+        }
+        None => problem(connection, trace, status, unread, in_flight),
+    }
+}
+
+/// Answers a request that is refused whatever the policy says.
+pub fn malformed(
+    connection: Arc<Connection>,
+    trace: &Trace,
+    malformed: Malformed,
+    in_flight: InFlight,
+) -> Response<ResponseBody> {
+    connection.shared.metrics.error(&Kind::Request(malformed));
+    tracing::info!(reason = malformed.id(), request_id = trace.request_id(), "request refused");
+    problem(connection, trace, malformed.status(), true, in_flight)
+}
+
+/// Answers for an application that does not.
+pub fn failed(exchange: &Exchange, failure: Failure, in_flight: InFlight) -> Response<ResponseBody> {
+    tracing::info!(%failure, request_id = exchange.trace.request_id(), "no response from the application");
+    problem(Arc::clone(&exchange.connection), &exchange.trace, failure.status(), true, in_flight)
+}
+
+/// Answers a client that stopped sending its body.
+pub fn body_timed_out(exchange: &Exchange, in_flight: InFlight) -> Response<ResponseBody> {
+    let connection = Arc::clone(&exchange.connection);
+    connection.shared.metrics.error(&Kind::ClientTimeout);
+    problem(connection, &exchange.trace, StatusCode::REQUEST_TIMEOUT, true, in_flight)
+}
+
+fn problem(
+    connection: Arc<Connection>,
+    trace: &Trace,
+    status: StatusCode,
+    unread: bool,
+    in_flight: InFlight,
+) -> Response<ResponseBody> {
+    let document = Problem {
+        r#type: "about:blank",
+        title: status.canonical_reason().unwrap_or("Refused"),
+        status: status.as_u16(),
+        instance: format!("urn:request:{}", trace.request_id()),
+    };
+    let bytes = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    respond(connection, trace, (status, PROBLEM, bytes), unread, in_flight)
+}
+
+fn respond(
+    connection: Arc<Connection>,
+    trace: &Trace,
+    (status, content_type, bytes): (StatusCode, HeaderValue, Bytes),
+    unread: bool,
+    in_flight: InFlight,
+) -> Response<ResponseBody> {
+    let close = unread || connection.shared.drain.is_draining();
+    if unread {
+        connection.phase.linger();
+    }
+    let mut response = Response::new(ResponseBody::own(bytes, connection, in_flight));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REQUEST_ID, trace.request_id.clone());
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,248 @@
+//! Bodies on their way through: streamed, held or copied, never more of them in memory than their window.
+//!
+//! A request body has an idle timer of its own; a response body has none, since event streams may be silent for
+//! long. Made by `inspect` and `forward`, polled by hyper.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::Connection;
+use super::tee::Tee;
+use crate::drain::InFlight;
+
+/// Why a request body ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The client sent nothing for too long.
+    #[error("the client sent no more of its body in time")]
+    TimedOut,
+    /// The client broke off or sent something that is no body.
+    #[error("the client broke off its body")]
+    Client,
+}
+
+/// What became of a request body, for those who only see that sending it failed.
+#[derive(Clone, Debug, Default)]
+pub struct Fate(Arc<AtomicU8>);
+
+impl Fate {
+    fn set(&self, broken: Broken) {
+        self.0.store(if broken == Broken::TimedOut { 1 } else { 2 }, Ordering::Release);
+    }
+
+    /// How it broke, if it did.
+    pub fn broken(&self) -> Option<Broken> {
+        match self.0.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(Broken::TimedOut),
+            _ => Some(Broken::Client),
+        }
+    }
+}
+
+/// A client's body with a time limit between two reads.
+#[derive(Debug)]
+pub struct Timed {
+    body: Incoming,
+    idle: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Timed {
+    /// Limits a body.
+    pub fn new(body: Incoming, idle: Duration) -> Self {
+        Self { body, idle, sleep: None, waiting: false }
+    }
+
+    /// The next frame.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                self.waiting = false;
+                Poll::Ready(frame.map(|frame| frame.map_err(|_| Broken::Client)))
+            }
+            Poll::Pending => {
+                let idle = self.idle;
+                let timer = self.sleep.get_or_insert_with(|| Box::pin(sleep(idle)));
+                if !self.waiting {
+                    self.waiting = true;
+                    timer.as_mut().reset(Instant::now() + idle);
+                }
+                timer.as_mut().poll(context).map(|()| Some(Err(Broken::TimedOut)))
+            }
+        }
+    }
+}
+
+/// What is sent to the application.
+#[derive(Debug, Default)]
+pub struct RequestBody {
+    ahead: Bytes,
+    rest: Option<Timed>,
+    trailers: Option<HeaderMap>,
+    tee: Option<Box<Tee>>,
+    fate: Fate,
+    // Dropping it tells the exchange that the request was sent.
+    sent: Option<oneshot::Sender<()>>,
+}
+
+impl RequestBody {
+    /// A body that was read completely.
+    pub fn held(ahead: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self { ahead, trailers, ..Self::default() }
+    }
+
+    /// A body that is passed on as it comes, after what was already read of it.
+    pub fn streamed(ahead: Bytes, rest: Timed) -> Self {
+        Self { ahead, rest: Some(rest), ..Self::default() }
+    }
+
+    /// A body that is passed on as it comes, and copied.
+    pub fn copied(rest: Timed, tee: Tee) -> Self {
+        Self { rest: Some(rest), tee: Some(Box::new(tee)), ..Self::default() }
+    }
+
+    /// Resolves when the body was sent or given up; `None` where there is nothing to wait for.
+    pub fn sent(&mut self) -> Option<oneshot::Receiver<()>> {
+        if self.rest.is_none() {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.sent = Some(sender);
+        Some(receiver)
+    }
+
+    /// What becomes of it.
+    pub fn fate(&self) -> Fate {
+        self.fate.clone()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
+        }
+        let Some(rest) = &mut self.rest else {
+            return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+        };
+        let polled = rest.poll_next(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(tee), Some(data)) = (&mut self.tee, frame.data_ref()) {
+                    tee.copy(data);
+                }
+            }
+            Poll::Ready(Some(Err(broken))) => self.fate.set(*broken),
+            Poll::Ready(None) => self.tee = None,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_empty()
+            && self.trailers.is_none()
+            && self.rest.as_ref().is_none_or(|rest| rest.body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead = self.ahead.len() as u64;
+        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), |rest| rest.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(ahead));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(ahead));
+        }
+        hint
+    }
+}
+
+/// What is sent to the client. The exchange is over when it is dropped.
+#[derive(Debug)]
+pub struct ResponseBody {
+    source: Source,
+    // The length is stated by a field although there is no body: HEAD, 304.
+    length_stated: bool,
+    connection: Arc<Connection>,
+    _in_flight: InFlight,
+}
+
+#[derive(Debug)]
+enum Source {
+    Own(Option<Bytes>),
+    Application(Incoming),
+}
+
+impl ResponseBody {
+    /// The proxy's own answer.
+    pub fn own(bytes: Bytes, connection: Arc<Connection>, in_flight: InFlight) -> Self {
+        let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
+        Self { source: Source::Own(bytes), length_stated: false, connection, _in_flight: in_flight }
+    }
+
+    /// The application's answer.
+    pub fn application(
+        body: Incoming,
+        length_stated: bool,
+        connection: Arc<Connection>,
+        in_flight: InFlight,
+    ) -> Self {
+        Self { source: Source::Application(body), length_stated, connection, _in_flight: in_flight }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        self.connection.phase.idle();
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.source {
+            Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Application(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    /// hyper drops `content-length` of a response that it takes for empty, so it must not take it for that.
+    fn is_end_stream(&self) -> bool {
+        !self.length_stated
+            && match &self.source {
+                Source::Own(bytes) => bytes.is_none(),
+                Source::Application(body) => body.is_end_stream(),
+            }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            _ if self.length_stated => SizeHint::new(),
+            Source::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Source::Application(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Fields that end at this hop (RFC 9110 section 7.6.1), and those an intermediary adds.
+
+use std::net::SocketAddr;
+
+use http::Version;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// What the fields of this hop said before they were removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hop {
+    /// The sender ends the connection after this message.
+    pub close: bool,
+    /// The sender of HTTP/1.0 wants to keep the connection.
+    pub keep_alive: bool,
+    /// The sender asks for, or agrees to, another protocol.
+    pub upgrade: bool,
+}
+
+/// The comma-separated tokens of all lines of a field.
+pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(',').map(str::trim).filter(|token| !token.is_empty()))
+}
+
+/// Removes the fields of this hop from a message and says what they meant.
+pub fn strip(headers: &mut HeaderMap, version: Version) -> Hop {
+    let mut hop = Hop::default();
+    if headers.contains_key(CONNECTION) {
+        hop = strip_nominated(headers);
+    }
+    hop.close |= version == Version::HTTP_10 && !hop.keep_alive;
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
+    if !hop.upgrade || tokens(headers, &UPGRADE).any(|token| token.eq_ignore_ascii_case("h2c")) {
+        // HTTP/2 by upgrade was removed from the protocol (RFC 9113 section 3.1) and would leave inspection.
+        hop.upgrade = false;
+        headers.remove(UPGRADE);
+        headers.remove(HTTP2_SETTINGS);
+    }
+    if headers.contains_key(TE) {
+        let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+        headers.remove(TE);
+        if trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+    }
+    hop
+}
+
+fn strip_nominated(headers: &mut HeaderMap) -> Hop {
+    let mut hop = Hop::default();
+    let mut nominated = Vec::new();
+    for token in tokens(headers, &CONNECTION) {
+        if token.eq_ignore_ascii_case("close") {
+            hop.close = true;
+        } else if token.eq_ignore_ascii_case("keep-alive") {
+            hop.keep_alive = true;
+        } else if token.eq_ignore_ascii_case("upgrade") {
+            hop.upgrade = headers.contains_key(UPGRADE);
+        } else if let Ok(name) = HeaderName::from_bytes(token.as_bytes()) {
+            nominated.push(name);
+        }
+    }
+    headers.remove(CONNECTION);
+    for name in nominated {
+        if name != TE && name != CONTENT_LENGTH && name != TRANSFER_ENCODING {
+            headers.remove(name);
+        }
+    }
+    hop
+}
+
+/// Says to the next hop what holds for the connection to it.
+pub fn connect(headers: &mut HeaderMap, hop: Hop, version: Version) {
+    let te = headers.contains_key(TE);
+    let option = match (hop.upgrade, hop.close, te) {
+        (true, ..) => "upgrade",
+        (false, true, false) if version == Version::HTTP_11 => "close",
+        (false, true, true) => "close, TE",
+        (false, false, true) => "TE",
+        (false, false, false) if version == Version::HTTP_10 && hop.keep_alive => "keep-alive",
+        _ => return,
+    };
+    headers.insert(CONNECTION, HeaderValue::from_static(option));
+}
+
+/// Appends the peer to `X-Forwarded-For`.
+pub fn forwarded_for(headers: &mut HeaderMap, peer: SocketAddr) {
+    let mut list = Vec::new();
+    for value in headers.get_all(&X_FORWARDED_FOR) {
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(peer.ip().to_canonical().to_string().as_bytes());
+    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Hands a request to the engine as far as the policy wants to see it, and has it judged.
+//!
+//! Where anything is in Block, a body that is parsed is held until it is judged. In Monitor nothing waits: the head is
+//! judged, the body copied as it passes. A panic of the engine counts as not judged; the failure mode decides.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use rasp_engine::{Body, BodyPlan, Inspection, Judgement, Outcome, Reason};
+
+use super::Exchange;
+use super::body::{Broken, RequestBody, Timed};
+use super::tee::Tee;
+use crate::reason::{Bypass, Kind};
+use crate::state::Lease;
+
+/// A judged request.
+pub struct Judged {
+    /// The judgement. Of a copied body it speaks about the head alone.
+    pub judgement: Judgement,
+    /// What is sent to the application when it goes on.
+    pub body: RequestBody,
+    /// Whether the whole request was judged, so that it can be recorded.
+    pub whole: bool,
+    /// Whether bytes of the body were not read.
+    pub unread: bool,
+    /// Time spent waiting for the client's body.
+    pub waited: Duration,
+}
+
+/// Reads as much of a request as the policy wants, and judges it.
+pub async fn judge(exchange: &Arc<Exchange>, parts: &Parts, body: Incoming) -> Result<Judged, Broken> {
+    let ruleset = &exchange.policy.ruleset;
+    if body.is_end_stream() {
+        let judgement = whole(exchange, None, Body::Empty, None);
+        return Ok(Judged::of(judgement, RequestBody::default(), false));
+    }
+    let timed = Timed::new(body, exchange.connection.shared.timers.body_idle);
+    match ruleset.body_plan(&exchange.head()) {
+        BodyPlan::Skip => {
+            let judgement = whole(exchange, None, Body::Opaque, None);
+            Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true))
+        }
+        BodyPlan::Window(limit) if ruleset.enforces() => hold(exchange, parts, timed, limit).await,
+        BodyPlan::Window(limit) => {
+            let judgement = ruleset.decide(head(exchange));
+            let copied = RequestBody::copied(timed, Tee::new(Arc::clone(exchange), limit));
+            Ok(Judged { whole: false, ..Judged::of(judgement, copied, true) })
+        }
+    }
+}
+
+impl Judged {
+    fn of(judgement: Judgement, body: RequestBody, unread: bool) -> Self {
+        Self { judgement, body, whole: true, unread, waited: Duration::ZERO }
+    }
+}
+
+/// Holds a body until it is complete or too long, then judges the request.
+async fn hold(
+    exchange: &Arc<Exchange>,
+    parts: &Parts,
+    mut timed: Timed,
+    limit: usize,
+) -> Result<Judged, Broken> {
+    // An attack in the head is refused before the client sends, or we keep, a body.
+    let mut begun = Some(head(exchange));
+    if let Some(inspection) = begun.take_if(|inspection| !inspection.findings().is_empty()) {
+        let early = exchange.policy.ruleset.decide(inspection);
+        if matches!(early.outcome, Outcome::Refuse(_)) {
+            return Ok(Judged::of(early, RequestBody::default(), true));
+        }
+    }
+    let stated =
+        parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if stated.is_some_and(|length| length > limit) {
+        let judgement = whole(exchange, begun, Body::Truncated(&[]), None);
+        return Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true));
+    }
+    let mut lease = Lease::new(Arc::clone(&exchange.connection.shared));
+    let mut window = BytesMut::with_capacity(stated.unwrap_or(0));
+    let started = Instant::now();
+    let end = collect(&mut timed, &mut window, limit, &mut lease).await?;
+    let waited = started.elapsed();
+    let (judgement, body, unread) = match end {
+        Collected::Complete(trailers) => {
+            let window = window.freeze();
+            let judgement = whole(exchange, begun, Body::Complete(&window), None);
+            (judgement, RequestBody::held(window, trailers), false)
+        }
+        Collected::TooLong => {
+            let judgement =
+                whole(exchange, begun, Body::Truncated(window.get(..limit).unwrap_or(&window)), None);
+            (judgement, RequestBody::streamed(window.freeze(), timed), true)
+        }
+        Collected::NoMemory => {
+            exchange.connection.shared.metrics.error(&Kind::BodyMemory);
+            let judgement = whole(exchange, begun, Body::Complete(&window), Some(Reason::WorkLimit));
+            (judgement, RequestBody::streamed(window.freeze(), timed), true)
+        }
+    };
+    Ok(Judged { waited, ..Judged::of(judgement, body, unread) })
+}
+
+enum Collected {
+    Complete(Option<http::HeaderMap>),
+    TooLong,
+    NoMemory,
+}
+
+async fn collect(
+    timed: &mut Timed,
+    window: &mut BytesMut,
+    limit: usize,
+    lease: &mut Lease,
+) -> Result<Collected, Broken> {
+    loop {
+        let frame = match std::future::poll_fn(|context| timed.poll_next(context)).await {
+            Some(frame) => frame?,
+            None => return Ok(Collected::Complete(None)),
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                let fits = lease.grow(data.len());
+                window.extend_from_slice(&data);
+                if window.len() > limit {
+                    return Ok(Collected::TooLong);
+                }
+                if !fits {
+                    return Ok(Collected::NoMemory);
+                }
+            }
+            Err(frame) => return Ok(Collected::Complete(frame.into_trailers().ok())),
+        }
+    }
+}
+
+/// Inspects and judges a request as a whole. `begun` is an inspection of its head, `lost` says that bytes of its body
+/// were lost to the proxy's own limits.
+pub fn whole(
+    exchange: &Exchange,
+    begun: Option<Inspection>,
+    body: Body<'_>,
+    lost: Option<Reason>,
+) -> Judgement {
+    let ruleset = &exchange.policy.ruleset;
+    let inspection = guarded(exchange, || {
+        let head = exchange.head();
+        let mut inspection = begun.unwrap_or_else(|| ruleset.inspect_head(&head));
+        ruleset.inspect_body(&head, body, &mut inspection);
+        if let Some(reason) = lost {
+            inspection.note(reason);
+        }
+        inspection
+    });
+    ruleset.decide(inspection)
+}
+
+fn head(exchange: &Exchange) -> Inspection {
+    guarded(exchange, || exchange.policy.ruleset.inspect_head(&exchange.head()))
+}
+
+/// Lets a probe of the kubelet pass without looking at it.
+pub fn probe(exchange: &Exchange, body: Incoming) -> Judged {
+    let shared = &exchange.connection.shared;
+    shared.metrics.bypass(Bypass::Probe);
+    let judgement = shared.unjudged.decide(Inspection::failed(Reason::DetectionOff));
+    let timed = Timed::new(body, shared.timers.body_idle);
+    Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true)
+}
+
+/// Runs the engine; whatever input makes it panic must not take the connection, or the judgement, with it.
+fn guarded(exchange: &Exchange, inspect: impl FnOnce() -> Inspection) -> Inspection {
+    let started = Instant::now();
+    let inspection = catch_unwind(AssertUnwindSafe(inspect)).unwrap_or_else(|_| {
+        exchange.connection.shared.metrics.error(&Kind::Panic);
+        Inspection::failed(Reason::InternalError)
+    });
+    exchange.worked(started.elapsed());
+    inspection
+}

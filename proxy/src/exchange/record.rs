@@ -1,0 +1,163 @@
+//! Tells what happened: metrics for every request, an event for every finding and every refusal. Never awaited.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rasp_engine::{Class, Confidence, Coverage, Finding, Judgement, Outcome, Part, Why};
+use rasp_policy::precedence::EffectiveDetection;
+
+use super::Exchange;
+use crate::event::{self, Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Unmapped, Url};
+
+/// A path longer than this tells nothing more.
+const MAX_PATH: usize = 512;
+
+/// Records the judgement over a whole request.
+pub fn judged(exchange: &Exchange, judgement: &Judgement) {
+    let connection = &exchange.connection;
+    let metrics = &connection.shared.metrics;
+    connection.requests.count(judgement.verdict);
+    let worked = exchange.worked_nanos.load(std::sync::atomic::Ordering::Relaxed);
+    if worked > 0 {
+        metrics.inspected(Duration::from_nanos(worked));
+    }
+    if let Coverage::Partial(reason) = judgement.coverage {
+        metrics.partial(reason);
+    }
+    for (index, finding) in judgement.findings.iter().enumerate() {
+        let action = action(exchange, judgement, finding);
+        metrics.detection(finding.class, action, settings(exchange, finding.class).mode);
+        connection.shared.events.send(detection(exchange, judgement, index, finding, action));
+    }
+    if let Outcome::Refuse(refusal) = &judgement.outcome
+        && refusal.why != Why::Detected
+    {
+        connection.shared.events.send(refused(exchange, judgement, refusal.why));
+    }
+}
+
+/// Records the time a request spent on its way through the proxy.
+pub fn added(exchange: &Exchange, time: Duration) {
+    exchange.connection.shared.metrics.added(time);
+}
+
+fn settings(exchange: &Exchange, class: Class) -> EffectiveDetection {
+    match class {
+        Class::SqlInjection => exchange.policy.ruleset.effective().sql_injection,
+    }
+}
+
+/// A finding blocks where its class is in Block and it is sure enough; the others of the request are only reported.
+fn action(exchange: &Exchange, judgement: &Judgement, finding: &Finding) -> Action {
+    let settings = settings(exchange, finding.class);
+    let refused = matches!(&judgement.outcome, Outcome::Refuse(refusal) if refusal.why == Why::Detected);
+    let blocks =
+        settings.mode == rasp_policy::api::Mode::Block && finding.confidence >= settings.min_confidence;
+    if refused && blocks { Action::Block } else { Action::Log }
+}
+
+fn detection(
+    exchange: &Exchange,
+    judgement: &Judgement,
+    index: usize,
+    finding: &Finding,
+    action: Action,
+) -> Event {
+    let mut event = event(exchange, judgement, action, severity(finding.confidence));
+    event.finding_info = FindingInfo {
+        uid: format!("{}-{index}", exchange.trace.request_id()),
+        title: finding.reason.to_owned(),
+        types: vec![finding.class.as_str()],
+    };
+    if finding.location.part == Part::Path {
+        event.http_request.url.path = None;
+    }
+    event.unmapped.mode = settings(exchange, finding.class).mode.as_str();
+    event.unmapped.class = Some(finding.class.as_str());
+    event.unmapped.rule = finding.rule.0;
+    event.unmapped.confidence = Some(finding.confidence.as_str());
+    event.unmapped.sample = Some(finding.sample.clone());
+    event.unmapped.location = Some(Location {
+        part: finding.location.part.as_str(),
+        name: finding.location.name.clone(),
+        offset: finding.location.offset,
+        length: finding.location.length,
+    });
+    event
+}
+
+fn refused(exchange: &Exchange, judgement: &Judgement, why: Why) -> Event {
+    let mut event = event(exchange, judgement, Action::Block, (2, "Low"));
+    event.finding_info = FindingInfo {
+        uid: exchange.trace.request_id().to_owned(),
+        title: match why {
+            Why::BodyTooLarge => "the body is longer than the inspection limit".to_owned(),
+            Why::NotJudged | Why::Detected => "the request could not be judged".to_owned(),
+        },
+        types: vec![why.as_str()],
+    };
+    event.unmapped.rule = why.as_str();
+    event
+}
+
+fn severity(confidence: Confidence) -> (u32, &'static str) {
+    match confidence {
+        Confidence::Low => (2, "Low"),
+        Confidence::Medium => (3, "Medium"),
+        Confidence::High => (4, "High"),
+        Confidence::Certain => (5, "Critical"),
+    }
+}
+
+fn event(
+    exchange: &Exchange,
+    judgement: &Judgement,
+    action: Action,
+    (severity_id, severity): (u32, &'static str),
+) -> Event {
+    let connection = &exchange.connection;
+    let identity = &connection.shared.identity;
+    let (disposition_id, disposition) = match action {
+        Action::Block => (2, "Blocked"),
+        Action::Log => (17, "Logged"),
+    };
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis());
+    let path: String = exchange.uri.path().chars().take(MAX_PATH).collect();
+    Event {
+        category_uid: 2,
+        class_uid: 2004,
+        activity_id: 1,
+        type_uid: 200_401,
+        time: i64::try_from(millis).unwrap_or(i64::MAX),
+        severity_id,
+        severity,
+        disposition_id,
+        disposition,
+        metadata: Event::metadata(),
+        finding_info: FindingInfo { uid: String::new(), title: String::new(), types: Vec::new() },
+        http_request: HttpRequest {
+            http_method: exchange.method.as_str().to_owned(),
+            url: Url { path: Some(path) },
+        },
+        src_endpoint: Endpoint::from(connection.peer),
+        dst_endpoint: event::Endpoint { ip: None, port: connection.target.port() },
+        unmapped: Unmapped {
+            request_id: exchange.trace.request_id().to_owned(),
+            trace_id: exchange.trace.trace_id().map(str::to_owned),
+            pod: identity.pod.clone(),
+            namespace: identity.namespace.clone(),
+            workload: identity.workload.clone(),
+            mode: exchange.policy.ruleset.effective().mode.as_str(),
+            verdict: judgement.verdict.as_str(),
+            class: None,
+            rule: "",
+            location: None,
+            confidence: None,
+            sample: None,
+            policy_digest: exchange.policy.digest.clone(),
+            coverage: match judgement.coverage {
+                Coverage::Full => "full",
+                Coverage::Partial(reason) => reason.id(),
+            },
+        },
+    }
+}

@@ -1,0 +1,96 @@
+//! Stand-alone: one listener in front of one upstream, with a file of policies or the built-in one in Block.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rasp_engine::Ruleset;
+use rasp_policy::precedence::Effective;
+
+use crate::connection::Target;
+use crate::drain::Drain;
+use crate::listener::raise_file_limit;
+use crate::policy::{Handle, InForce, file};
+use crate::process::{self, Error, Sockets};
+use crate::state::{BODY_MEMORY, Identity, Memory, Shared, Timers};
+
+/// How a gateway is started.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// The application, `host:port`.
+    pub upstream: Upstream,
+    /// RaspPolicy documents.
+    pub policy: Option<PathBuf>,
+    /// `/metrics`, `/livez`, `/readyz`.
+    pub admin: Option<SocketAddr>,
+    /// Control socket for `rasp-proxy drain`.
+    pub control_socket: Option<PathBuf>,
+    /// How long in-flight work may take after SIGTERM.
+    pub grace: Duration,
+}
+
+/// `host:port`; the name is resolved for each connection.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    address: Arc<str>,
+    port: u16,
+}
+
+impl std::str::FromStr for Upstream {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+        let bare_v6 = host.contains(':') && !host.starts_with('[');
+        match port.parse() {
+            Ok(port) if port != 0 && !host.is_empty() && !host.contains('/') && !bare_v6 => {
+                Ok(Self { address: text.into(), port })
+            }
+            _ => Err("expected host:port, for example 127.0.0.1:8080 or [::1]:8080".into()),
+        }
+    }
+}
+
+/// Runs until a signal ends the process.
+pub fn run(config: Config) -> Result<(), Error> {
+    raise_file_limit();
+    let (metrics, events, writer) = process::telemetry()?;
+    let (file, in_force) = match config.policy.clone().map(file::File::open).transpose()? {
+        Some((file, in_force)) => (Some(file), in_force),
+        None => (None, InForce::builtin(Ruleset::build(&Effective::builtin_blocking())?)),
+    };
+    let sockets = Sockets {
+        traffic: process::listen(config.listen)?,
+        admin: config.admin.map(process::listen).transpose()?,
+        control: config.control_socket.as_deref().map(process::listen_control).transpose()?,
+    };
+    let mode = in_force.ruleset.effective().effective_mode().as_str();
+    tracing::info!(listen = %config.listen, upstream = &*config.upstream.address, mode, "gateway starts");
+    let policy = Arc::new(Handle::new(in_force, Arc::clone(&metrics)));
+    if let Some(file) = file {
+        let (policy, metrics) = (Arc::clone(&policy), Arc::clone(&metrics));
+        std::thread::Builder::new()
+            .name("rasp-policy".into())
+            .spawn(move || file.watch(&policy, &metrics))?;
+    }
+    let shared = Arc::new(Shared {
+        policy,
+        metrics,
+        events,
+        drain: Drain::default(),
+        timers: Timers::default(),
+        identity: Identity::default(),
+        probes: Vec::new(),
+        opaque_ports: HashSet::new(),
+        body_memory: Memory::new(BODY_MEMORY),
+        unjudged: process::unjudged()?,
+    });
+    let Upstream { address, port } = config.upstream;
+    let target = Target::Gateway(address, port);
+    let serving = process::run(shared, sockets, config.grace, move |_, _| Some(target.clone()));
+    process::block_on(serving, &writer)
+}

@@ -1,0 +1,30 @@
+//! Move the bytes: intercept, inspect, act, forward, tell.
+//!
+//! In reading order: [`cli`] (what can be started), [`sidecar`] and [`gateway`] (the two ways to run), [`process`]
+//! (what they share: start, signals, drain), [`listener`] (sockets, original destination), [`connection`] (which
+//! protocol, hyper or relay), [`exchange`] (one request from top to bottom), [`policy`] (what is in force), and what
+//! tells about it: [`event`], [`metrics`], [`admin`], [`report`]. [`drain`] and [`control`] end a process, [`state`]
+//! and [`reason`] are shared words.
+//!
+//! Architecture invariant: a request reaches the application only with a `Pass` of the engine; nothing that reports
+//! is ever awaited by the data path.
+
+pub mod admin;
+pub mod cli;
+pub mod connection;
+pub mod control;
+pub mod drain;
+pub mod event;
+pub mod exchange;
+pub mod gateway;
+pub mod listener;
+pub mod metrics;
+pub mod policy;
+pub mod process;
+pub mod reason;
+pub mod report;
+pub mod sidecar;
+pub mod state;
+
+/// Version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,127 @@
+//! Opens the listening socket and accepts connections until the process ends.
+//!
+//! Never dies and never spins: want of file descriptors pauses it, the connection cap holds it back, so that waiting
+//! clients stay in the kernel's queue.
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::metrics::Metrics;
+use crate::reason::Kind;
+
+pub mod destination;
+
+/// Connections at once, whatever the limit of file descriptors.
+const MAX_CONNECTIONS: usize = 10_000;
+const BACKLOG: i32 = 1024;
+/// Pause after `accept` failed: long enough to let connections end, short enough not to be noticed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds a port on every address: dual stack, or IPv4 alone where the kernel has no IPv6.
+pub fn bind_any(port: u16) -> io::Result<std::net::TcpListener> {
+    bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).or_else(|error| match error.raw_os_error() {
+        Some(EAFNOSUPPORT | EADDRNOTAVAIL) => bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+        _ => Err(error),
+    })
+}
+
+const EADDRNOTAVAIL: i32 = rustix::io::Errno::ADDRNOTAVAIL.raw_os_error();
+const EAFNOSUPPORT: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+
+/// Binds one address; an unspecified IPv6 address takes IPv4 as well.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// As many connections as file descriptors allow: each may take two, and some are needed for everything else.
+pub fn connection_cap() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let files = limit.current.and_then(|files| usize::try_from(files).ok()).unwrap_or(MAX_CONNECTIONS * 4);
+    (files * 45 / 100).clamp(1, MAX_CONNECTIONS)
+}
+
+/// Raises the soft limit of file descriptors to the hard one.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// A place among the connections that are served at once.
+pub type Place = Arc<OwnedSemaphorePermit>;
+
+/// Accepts until the process ends. `serve` gets each connection with the client's address.
+pub async fn run<F>(
+    listener: std::net::TcpListener,
+    cap: usize,
+    metrics: Arc<Metrics>,
+    serve: impl Fn(TcpStream, SocketAddr, Place) -> F,
+) -> io::Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::from_std(listener)?;
+    let places = Arc::new(Semaphore::new(cap));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tune(&stream);
+                tokio::spawn(serve(stream, peer, Arc::new(place)));
+            }
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                metrics.error(&Kind::Accept);
+                tracing::warn!(%error, "accept failed, trying again shortly");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Errors of one connection that was gone before it was accepted.
+fn is_the_clients(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Small writes leave at once, and a peer that vanished without a word is noticed.
+pub(crate) fn tune(stream: &TcpStream) {
+    let keepalive =
+        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+    let socket = SockRef::from(stream);
+    // Both only fail on a socket that is already dead; the next read says so.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+}
+
+/// Ends a connection as a closed port would: with a reset.
+pub(crate) fn reset(stream: TcpStream) {
+    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    drop(stream);
+}

@@ -1,0 +1,223 @@
+//! The metrics of one process, with the frozen names. Only metrics that something moves are published.
+//!
+//! Never a path, a user or an address in a label; every label value comes from a closed list or is capped with
+//! `other`. Called by every stage; read by [`crate::admin`].
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::{
+    Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use rasp_engine::{Class, Verdict};
+use rasp_policy::api::Mode;
+use rasp_policy::report::PolicyState;
+
+use crate::event::{self, Action};
+use crate::reason::{Bypass, Kind};
+
+/// Ports that get a label of their own; an address scan must not grow the registry.
+const MAX_PORT_LABELS: usize = 32;
+
+/// Seconds; inspection takes microseconds, a held body milliseconds.
+const BUCKETS: [f64; 12] =
+    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25];
+
+/// Every metric of the sidecar and the gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    detections: IntCounterVec,
+    inspection: Histogram,
+    added_latency: Histogram,
+    uninspected: IntCounterVec,
+    policy_info: IntGaugeVec,
+    policy_age: Gauge,
+    policy_state: IntGaugeVec,
+    events_dropped: IntCounterVec,
+    errors: IntCounterVec,
+    ports: Mutex<HashSet<u16>>,
+    policy_loaded: Mutex<Instant>,
+}
+
+/// Counters of one port, resolved once per connection.
+#[derive(Clone, Debug)]
+pub struct Requests([IntCounter; Verdict::ALL.len()]);
+
+impl Requests {
+    /// Counts one judged request.
+    pub fn count(&self, verdict: Verdict) {
+        for (known, counter) in Verdict::ALL.iter().zip(&self.0) {
+            if *known == verdict {
+                counter.inc();
+            }
+        }
+    }
+}
+
+impl Metrics {
+    /// Registers every metric.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name, help, labels: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let gauge = |name, help, labels: &[&str]| {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let histogram = |name, help| {
+            let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+            let histogram = Histogram::with_opts(options)?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        let policy_age = Gauge::new("rasp_policy_age_seconds", "Time since the policy in force was loaded.")?;
+        registry.register(Box::new(policy_age.clone()))?;
+        let build = gauge("rasp_build_info", "Version of this program.", &["version"])?;
+        build.with_label_values(&[crate::VERSION]).set(1);
+        let metrics = Self {
+            requests: counter("rasp_requests_total", "Requests by port and verdict.", &["port", "verdict"])?,
+            detections: counter(
+                "rasp_detections_total",
+                "Findings by class, action taken and mode of the class.",
+                &["class", "action", "mode"],
+            )?,
+            inspection: histogram("rasp_inspection_seconds", "Time the engine worked on one request.")?,
+            added_latency: histogram(
+                "rasp_added_latency_seconds",
+                "Time from the head of a request to handing it on, without waiting for the client's body.",
+            )?,
+            uninspected: counter(
+                "rasp_uninspected_total",
+                "Requests and connections that were not, or not wholly, inspected.",
+                &["reason"],
+            )?,
+            policy_info: gauge(
+                "rasp_policy_info",
+                "The policy in force; generation is the sequence of its Bundle.",
+                &["hash", "generation"],
+            )?,
+            policy_age,
+            policy_state: gauge("rasp_policy_state", "1 for the state of the policy.", &["state"])?,
+            events_dropped: counter(
+                "rasp_events_dropped_total",
+                "Events that could not be written.",
+                &["sink", "reason"],
+            )?,
+            errors: counter("rasp_errors_total", "What went wrong, by kind.", &["kind"])?,
+            ports: Mutex::new(HashSet::new()),
+            policy_loaded: Mutex::new(Instant::now()),
+            registry,
+        };
+        metrics.publish_zeros();
+        Ok(metrics)
+    }
+
+    /// A counter that appears with its first event cannot be alerted on.
+    fn publish_zeros(&self) {
+        for bypass in Bypass::ALL {
+            self.uninspected.with_label_values(&[bypass.id()]);
+        }
+        for reason in rasp_engine::Reason::ALL {
+            self.uninspected.with_label_values(&[reason.id()]);
+        }
+        for kind in Kind::PLAIN {
+            self.errors.with_label_values(&[kind.id()]);
+        }
+        for reason in event::DROP_REASONS {
+            self.events_dropped.with_label_values(&[event::STDOUT, reason]);
+        }
+        for (class, action) in Class::ALL.iter().flat_map(|class| Action::ALL.map(|action| (class, action))) {
+            for mode in [Mode::Monitor, Mode::Block] {
+                self.detections.with_label_values(&[class.as_str(), action.as_str(), mode.as_str()]);
+            }
+        }
+    }
+
+    /// The counters of one port.
+    pub fn requests(&self, port: u16) -> Requests {
+        let mut known = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let label = if known.contains(&port) || known.len() < MAX_PORT_LABELS {
+            known.insert(port);
+            port.to_string()
+        } else {
+            "other".to_owned()
+        };
+        Requests(
+            Verdict::ALL.map(|verdict| self.requests.with_label_values(&[label.as_str(), verdict.as_str()])),
+        )
+    }
+
+    /// Counts one finding.
+    pub fn detection(&self, class: Class, action: Action, mode: Mode) {
+        self.detections.with_label_values(&[class.as_str(), action.as_str(), mode.as_str()]).inc();
+    }
+
+    /// Time the engine worked on one request.
+    pub fn inspected(&self, time: Duration) {
+        self.inspection.observe(time.as_secs_f64());
+    }
+
+    /// Time a request spent in the proxy on its way to the application.
+    pub fn added(&self, time: Duration) {
+        self.added_latency.observe(time.as_secs_f64());
+    }
+
+    /// Counts a request that was not wholly inspected, for a reason of the engine.
+    pub fn partial(&self, reason: rasp_engine::Reason) {
+        self.uninspected.with_label_values(&[reason.id()]).inc();
+    }
+
+    /// Counts a connection or request that was not inspected.
+    pub fn bypass(&self, bypass: Bypass) {
+        self.uninspected.with_label_values(&[bypass.id()]).inc();
+    }
+
+    /// Counts an event that was not written.
+    pub fn event_dropped(&self, sink: &'static str, reason: &'static str) {
+        self.events_dropped.with_label_values(&[sink, reason]).inc();
+    }
+
+    /// Counts what went wrong.
+    pub fn error(&self, kind: &Kind) {
+        self.errors.with_label_values(&[kind.id()]).inc();
+    }
+
+    /// A policy came into force.
+    pub fn policy_loaded(&self, hash: &str, generation: u64) {
+        self.policy_info.reset();
+        self.policy_info.with_label_values(&[hash, &generation.to_string()]).set(1);
+        *self.policy_loaded.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// The state of the policy changed.
+    pub fn policy_state(&self, state: PolicyState) {
+        for known in PolicyState::ALL {
+            self.policy_state.with_label_values(&[known.as_str()]).set(i64::from(known == state));
+        }
+    }
+
+    /// The text exposition format.
+    pub fn render(&self) -> Vec<u8> {
+        let loaded = *self.policy_loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        self.policy_age.set(loaded.elapsed().as_secs_f64());
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics cannot be written");
+        }
+        text
+    }
+}
+
+/// Media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+#[cfg(test)]
+mod tests;

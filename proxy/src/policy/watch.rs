@@ -1,0 +1,152 @@
+//! Watches the mounted directory and keeps the newest good Bundle in force.
+//!
+//! Runs on a thread of its own and reads two small files a second: kubelet swaps the directory by renaming `..data`,
+//! which no watch of a file sees, and a poll cannot miss an event.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rasp_policy::bundle::{MAX_ENVELOPE_BYTES, Refusal};
+use rasp_policy::pod;
+use rasp_policy::report::Rejected;
+use rasp_policy::selector::Labels;
+
+use super::load::{Checks, Verified};
+use super::sequence::{Last, Store};
+use super::{Handle, labels};
+use crate::metrics::Metrics;
+use crate::reason::Kind;
+
+/// How often the directory is looked at.
+pub const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Watches one directory.
+pub struct Watch {
+    directory: PathBuf,
+    checks: Checks,
+    store: Store,
+    handle: Arc<Handle>,
+    metrics: Arc<Metrics>,
+    seen: Option<Seen>,
+    last: Option<Last>,
+    verified: Option<Verified>,
+    refused: Option<Refusal>,
+}
+
+/// Contents of the two files, as they were last looked at.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    envelope: Option<Vec<u8>>,
+    labels: Vec<u8>,
+}
+
+impl Watch {
+    /// Prepares to watch `directory`; remembers sequences in `store`.
+    pub fn new(
+        directory: PathBuf,
+        checks: Checks,
+        store: Store,
+        handle: Arc<Handle>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let last = store.read();
+        Self { directory, checks, store, handle, metrics, seen: None, last, verified: None, refused: None }
+    }
+
+    /// Looks once, and acts when something changed.
+    pub fn look(&mut self) {
+        let now = self.read();
+        let envelope_changed = self.seen.as_ref().is_none_or(|seen| seen.envelope != now.envelope);
+        let labels_changed = self.seen.as_ref().is_none_or(|seen| seen.labels != now.labels);
+        let pod_labels = labels::parse(&String::from_utf8_lossy(&now.labels));
+        if labels_changed && self.verified.is_some() {
+            self.relabel(&pod_labels);
+        }
+        match &now.envelope {
+            Some(text) if envelope_changed => self.consider(text, &pod_labels),
+            None if envelope_changed => {
+                tracing::warn!(
+                    loaded = self.verified.is_some(),
+                    "there is no bundle; what is in force stays"
+                );
+            }
+            _ => {}
+        }
+        self.seen = Some(now);
+    }
+
+    fn consider(&mut self, text: &[u8], labels: &Labels) {
+        let candidate = self
+            .checks
+            .open(text, self.last.as_ref())
+            .and_then(|verified| verified.build(labels).map(|in_force| (verified, in_force)));
+        let (verified, in_force) = match candidate {
+            Ok(candidate) => candidate,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        self.refused = None;
+        if self.handle.load().digest == in_force.digest {
+            return self.handle.settle();
+        }
+        tracing::info!(
+            digest = in_force.digest.as_deref(),
+            sequence = in_force.sequence,
+            mode = in_force.ruleset.effective().effective_mode().as_str(),
+            "policy in force"
+        );
+        self.handle.replace(in_force);
+        let last = verified.last();
+        if self.last.as_ref() != Some(&last)
+            && let Err(error) = self.store.write(&last)
+        {
+            self.metrics.error(&Kind::PolicyPersist);
+            tracing::error!(%error, "the sequence could not be kept for a restart of this container");
+        }
+        self.last = Some(last);
+        self.verified = Some(verified);
+    }
+
+    /// Labels may select other policies of the same Bundle. A refusal of a newer one stays reported.
+    fn relabel(&mut self, labels: &Labels) {
+        match self.verified.as_ref().map(|verified| verified.build(labels)) {
+            Some(Ok(in_force)) => self.handle.reselect(in_force),
+            Some(Err(refusal)) => self.refuse(refusal),
+            None => {}
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.handle.reject(Rejected { reason: refusal.id().to_owned(), message: refusal.to_string() });
+        if self.refused.as_ref() != Some(&refusal) {
+            tracing::error!(reason = refusal.id(), %refusal, "bundle refused; what is in force stays");
+        }
+        let kind = Kind::Bundle(refusal.clone());
+        self.metrics.error(&kind);
+        self.refused = Some(refusal);
+    }
+
+    /// Looks until the process ends.
+    pub fn run(mut self) {
+        loop {
+            std::thread::sleep(INTERVAL);
+            self.look();
+        }
+    }
+
+    fn read(&self) -> Seen {
+        let labels = read_bounded(&self.directory.join(pod::LABELS_FILE)).unwrap_or_default();
+        Seen { envelope: read_bounded(&self.directory.join(pod::BUNDLE_KEY)).ok(), labels }
+    }
+}
+
+/// One byte more than is accepted, so that a file that is too large is still seen as such.
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_ENVELOPE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Closed lists of why something went past inspection or went wrong in this crate. An id is metric label and log
+//! field at once, so every value is frozen.
+
+use rasp_engine::Reason;
+use rasp_policy::bundle;
+
+/// Why bytes or a request passed without being inspected by decision of the proxy. The engine has reasons of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bypass {
+    /// HTTP/2 with prior knowledge.
+    Http2,
+    /// TLS that ends in the application.
+    Tls,
+    /// The port is declared opaque.
+    OpaquePort,
+    /// First bytes that are no HTTP.
+    Opaque,
+    /// A connection that left HTTP by `Upgrade`.
+    Upgrade,
+    /// A probe of the kubelet.
+    Probe,
+    /// Everything is Off.
+    Off,
+}
+
+impl Bypass {
+    /// Every reason.
+    pub const ALL: [Self; 7] =
+        [Self::Http2, Self::Tls, Self::OpaquePort, Self::Opaque, Self::Upgrade, Self::Probe, Self::Off];
+
+    /// Label of `rasp_uninspected_total{reason}`.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Http2 => "http2",
+            Self::Tls => "tls",
+            Self::OpaquePort => "opaque_port",
+            Self::Opaque => "opaque",
+            Self::Upgrade => "upgrade",
+            Self::Probe => "probe",
+            Self::Off => Reason::DetectionOff.id(),
+        }
+    }
+}
+
+/// Why a request is refused before it is judged: forwarding it would be guessing what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// HTTP/1.1 without `Host`.
+    HostMissing,
+    /// More than one `Host`.
+    HostRepeated,
+    /// A `Host` that is no `host[:port]`.
+    HostInvalid,
+    /// An absolute target that names another host than `Host`.
+    HostMismatch,
+    /// A target that is neither a path, an absolute URI nor `*` of OPTIONS.
+    Target,
+    /// CONNECT or TRACE.
+    Method,
+    /// A transfer coding other than one `chunked`.
+    TransferEncoding,
+    /// Both `Transfer-Encoding` and `Content-Length`.
+    Lengths,
+    /// `Connection` names a field that must reach the application.
+    Nomination,
+}
+
+impl Malformed {
+    /// Every reason.
+    pub const ALL: [Self; 9] = [
+        Self::HostMissing,
+        Self::HostRepeated,
+        Self::HostInvalid,
+        Self::HostMismatch,
+        Self::Target,
+        Self::Method,
+        Self::TransferEncoding,
+        Self::Lengths,
+        Self::Nomination,
+    ];
+
+    /// Label of `rasp_errors_total{kind}`.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::HostMissing => "request_host_missing",
+            Self::HostRepeated => "request_host_repeated",
+            Self::HostInvalid => "request_host_invalid",
+            Self::HostMismatch => "request_host_mismatch",
+            Self::Target => "request_target",
+            Self::Method => "request_method",
+            Self::TransferEncoding => "request_transfer_encoding",
+            Self::Lengths => "request_lengths",
+            Self::Nomination => "request_nomination",
+        }
+    }
+
+    /// Status of the answer.
+    pub fn status(self) -> http::StatusCode {
+        match self {
+            Self::Method => http::StatusCode::METHOD_NOT_ALLOWED,
+            _ => http::StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// What went wrong: label of `rasp_errors_total{kind}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `accept` failed, for example for want of file descriptors.
+    Accept,
+    /// The kernel names no original destination: the connection was not redirected.
+    OriginalDestination,
+    /// The original destination is not this pod's, or is a port of the proxy.
+    Destination,
+    /// The application refused or did not take the connection.
+    UpstreamConnect,
+    /// The application broke off or answered with something that is no HTTP.
+    UpstreamResponse,
+    /// The application did not answer in time.
+    UpstreamTimeout,
+    /// The client did not send in time.
+    ClientTimeout,
+    /// The client sent something that is no HTTP, on a connection that speaks HTTP.
+    RequestSyntax,
+    /// A request that is refused whatever the policy says.
+    Request(Malformed),
+    /// The engine panicked; the request counts as not judged.
+    Panic,
+    /// The memory for held bodies is used up.
+    BodyMemory,
+    /// A Bundle was refused.
+    Bundle(bundle::Refusal),
+    /// The file of policies could not be read or compiled; the last good one stays.
+    PolicyFile,
+    /// The last sequence could not be kept for the next start.
+    PolicyPersist,
+    /// The operator could not be told what is in force.
+    Report,
+}
+
+impl Kind {
+    /// The kinds that carry nothing.
+    pub const PLAIN: [Self; 13] = [
+        Self::Accept,
+        Self::OriginalDestination,
+        Self::Destination,
+        Self::UpstreamConnect,
+        Self::UpstreamResponse,
+        Self::UpstreamTimeout,
+        Self::ClientTimeout,
+        Self::RequestSyntax,
+        Self::Panic,
+        Self::BodyMemory,
+        Self::PolicyFile,
+        Self::PolicyPersist,
+        Self::Report,
+    ];
+
+    /// Metric label and log field.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::OriginalDestination => "original_destination",
+            Self::Destination => "destination",
+            Self::UpstreamConnect => "upstream_connect",
+            Self::UpstreamResponse => "upstream_response",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::ClientTimeout => "client_timeout",
+            Self::RequestSyntax => "request_syntax",
+            Self::Request(malformed) => malformed.id(),
+            Self::Panic => "panic",
+            Self::BodyMemory => "body_memory",
+            Self::Bundle(refusal) => bundle_id(refusal),
+            Self::PolicyFile => "policy_file",
+            Self::PolicyPersist => "policy_persist",
+            Self::Report => "report",
+        }
+    }
+}
+
+fn bundle_id(refusal: &bundle::Refusal) -> &'static str {
+    use bundle::Refusal;
+    match refusal {
+        Refusal::TooLarge(_) => "bundle_too_large",
+        Refusal::Malformed(_) => "bundle_malformed",
+        Refusal::Unsigned => "bundle_unsigned",
+        Refusal::Signature => "bundle_signature",
+        Refusal::SchemaVersion(_) => "bundle_schema_version",
+        Refusal::UnknownField(_) => "bundle_unknown_field",
+        Refusal::Namespace => "bundle_namespace",
+        Refusal::Older { .. } => "bundle_older",
+        Refusal::Build(_) => "bundle_build",
+    }
+}

@@ -1,0 +1,204 @@
+//! Tells the operator what is in force: on every change, and once a minute.
+//!
+//! On a task of its own; the data path neither waits for it nor knows it. A report that fails is sent again on a new
+//! connection, since another replica of the operator may have become the leader.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rasp_policy::report::{self, PodRef, Report};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+
+use crate::metrics::Metrics;
+use crate::policy::Handle;
+use crate::reason::Kind;
+use crate::state::Identity;
+
+const INTERVAL: Duration = Duration::from_secs(60);
+const ATTEMPT: Duration = Duration::from_secs(10);
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// Where the operator is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    host: String,
+    port: u16,
+}
+
+impl std::str::FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected https://HOST:PORT without a path".to_owned();
+        let uri: http::Uri = text.parse().map_err(|_| expected())?;
+        let path = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        match (uri.scheme_str(), uri.authority()) {
+            (Some("https"), Some(authority))
+                if matches!(path, "" | "/") && !authority.as_str().contains('@') =>
+            {
+                let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+                Ok(Self { host, port: authority.port_u16().unwrap_or(443) })
+            }
+            _ => Err(expected()),
+        }
+    }
+}
+
+/// The operator, and what is needed to talk to it.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Where it is.
+    pub url: Url,
+    /// Who may have signed its certificate; nobody else is trusted.
+    pub roots: RootCertStore,
+    /// File with the token; read again for each report, since kubelet renews it.
+    pub token: PathBuf,
+}
+
+/// Reads PEM certificates of the CAs that may have signed the operator's certificate.
+pub fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let expected = "expected PEM certificates";
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| format!("{expected}: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("{expected}: {error}"))?;
+    }
+    if roots.is_empty() { Err(expected.to_owned()) } else { Ok(roots) }
+}
+
+/// Why a report did not arrive.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("read the token: {0}")]
+    Token(std::io::Error),
+    #[error("connect: {0}")]
+    Connect(std::io::Error),
+    #[error("the name of the operator cannot be in a certificate")]
+    Name(#[from] InvalidDnsNameError),
+    #[error("send: {0}")]
+    Send(#[from] hyper::Error),
+    #[error("build: {0}")]
+    Build(#[from] http::Error),
+    #[error("the operator answered {0}")]
+    Status(StatusCode),
+    #[error("no answer in time")]
+    Timeout,
+}
+
+/// Sends reports.
+pub struct Reporter {
+    operator: Operator,
+    tls: TlsConnector,
+    identity: Identity,
+    policy: Arc<Handle>,
+    metrics: Arc<Metrics>,
+}
+
+impl Reporter {
+    /// Prepares to report. Fails only without a TLS provider.
+    pub fn new(
+        operator: Operator,
+        identity: Identity,
+        policy: Arc<Handle>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(std::io::Error::other)?
+            .with_root_certificates(operator.roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), operator, identity, policy, metrics })
+    }
+
+    /// Reports until the process ends.
+    pub async fn run(self) {
+        let mut changes = self.policy.changes();
+        loop {
+            changes.mark_unchanged();
+            self.deliver().await;
+            let pause = INTERVAL.mul_f64(fastrand::f64().mul_add(0.2, 0.9));
+            if let Ok(Err(_)) = timeout(pause, changes.changed()).await {
+                return;
+            }
+        }
+    }
+
+    /// Sends what is in force now, until it arrived.
+    async fn deliver(&self) {
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            let sent = timeout(ATTEMPT, self.send()).await.unwrap_or(Err(Error::Timeout));
+            let Err(error) = sent else { return };
+            self.metrics.error(&Kind::Report);
+            if backoff == BACKOFF_MIN {
+                tracing::warn!(%error, "report failed, trying again");
+            } else {
+                tracing::debug!(%error, "report failed again");
+            }
+            sleep(backoff.mul_f64(fastrand::f64().mul_add(0.5, 0.75))).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    async fn send(&self) -> Result<(), Error> {
+        let token = tokio::fs::read_to_string(&self.operator.token).await.map_err(Error::Token)?;
+        let mut bearer =
+            HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(http::Error::from)?;
+        bearer.set_sensitive(true);
+        let Url { host, port } = &self.operator.url;
+        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(Error::Connect)?;
+        let name = ServerName::try_from(host.clone())?;
+        let stream = self.tls.connect(name, stream).await.map_err(Error::Connect)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let body = Bytes::from(serde_json::to_vec(&self.report()).unwrap_or_default());
+        let request = Request::post(report::PATH)
+            .header(HOST, format!("{host}:{port}"))
+            .header(AUTHORIZATION, bearer)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))?;
+        let response = tokio::select! {
+            response = sender.send_request(request) => response?,
+            ended = connection => return Err(ended.map_or_else(Error::Send, |()| Error::Timeout)),
+        };
+        if response.status().is_success() { Ok(()) } else { Err(Error::Status(response.status())) }
+    }
+
+    fn report(&self) -> Report {
+        let status = self.policy.status();
+        let in_force = &status.in_force;
+        Report {
+            schema_version: report::SCHEMA_VERSION,
+            pod: PodRef {
+                namespace: self.identity.namespace.clone(),
+                name: self.identity.pod.clone(),
+                uid: self.identity.pod_uid.clone(),
+            },
+            workload: self.identity.workload.clone(),
+            version: crate::VERSION.to_owned(),
+            state: status.state(),
+            digest: in_force.digest.clone(),
+            sequence: in_force.sequence,
+            sources: in_force.sources.clone(),
+            mode: in_force.ruleset.effective().effective_mode(),
+            rejected: status.rejected.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

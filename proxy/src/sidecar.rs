@@ -1,0 +1,83 @@
+//! The sidecar of a pod: redirected connections in, the pod's own ports out, policy from the mounted directory.
+
+use std::sync::Arc;
+
+use rasp_engine::Ruleset;
+
+use crate::connection::Target;
+use crate::drain::Drain;
+use crate::listener::{destination, raise_file_limit};
+use crate::metrics::Metrics;
+use crate::policy::sequence::Store;
+use crate::policy::watch::Watch;
+use crate::policy::{Handle, InForce};
+use crate::process::{self, Error, Sockets};
+use crate::report::Reporter;
+use crate::state::{BODY_MEMORY, Memory, Shared, Timers};
+
+pub mod config;
+use config::Config;
+
+/// Runs until a signal ends the process.
+pub fn run(config: Config) -> Result<(), Error> {
+    raise_file_limit();
+    let (metrics, events, writer) = process::telemetry()?;
+    let policy = watch_policy(&config, &metrics)?;
+    let sockets = Sockets {
+        traffic: process::listen(config.listen)?,
+        admin: Some(process::listen(config.admin)?),
+        control: Some(process::listen_control(&config.control_socket)?),
+    };
+    tracing::info!(
+        pod = config.identity.pod,
+        namespace = config.identity.namespace,
+        loaded = policy.load().loaded,
+        "sidecar starts"
+    );
+    let shared = Arc::new(Shared {
+        policy: Arc::clone(&policy),
+        metrics: Arc::clone(&metrics),
+        events,
+        drain: Drain::default(),
+        timers: Timers::default(),
+        identity: config.identity.clone(),
+        probes: config.probes,
+        opaque_ports: config.opaque_ports,
+        body_memory: Memory::new(BODY_MEMORY),
+        unjudged: process::unjudged()?,
+    });
+    let reporter = Reporter::new(config.operator, config.identity, policy, Arc::clone(&metrics))?;
+    let pod_ips = config.pod_ips;
+    let serving = async {
+        tokio::spawn(reporter.run());
+        process::run(shared, sockets, config.grace, move |stream, peer| {
+            match destination::find(stream, peer, &pod_ips) {
+                Ok(destination) => Some(Target::Pod(destination)),
+                Err(refusal) => {
+                    metrics.error(&refusal.kind());
+                    tracing::warn!(reason = refusal.kind().id(), "connection refused: {refusal}");
+                    None
+                }
+            }
+        })
+        .await
+    };
+    process::block_on(serving, &writer)
+}
+
+/// Loads what is mounted, before any connection is accepted, and keeps watching it.
+fn watch_policy(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Handle>, Error> {
+    let first = InForce::bootstrapping(Ruleset::bootstrapping(config.failure_mode));
+    let policy = Arc::new(Handle::new(first, Arc::clone(metrics)));
+    let store = Store::new(&config.run_directory);
+    let mut watch = Watch::new(
+        config.config_directory.clone(),
+        config.checks.clone(),
+        store,
+        Arc::clone(&policy),
+        Arc::clone(metrics),
+    );
+    watch.look();
+    std::thread::Builder::new().name("rasp-policy".into()).spawn(move || watch.run())?;
+    Ok(policy)
+}
