@@ -1,0 +1,160 @@
+//! The tables of the documentation are what the proxy publishes: names that users script against are frozen there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rasp_policy::bundle::Refusal;
+use rasp_proxy::event::{Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Unmapped, Url};
+use rasp_proxy::metrics::Metrics;
+use rasp_proxy::reason::{Bypass, Kind, Malformed};
+
+const METRICS: &str = include_str!("../../docs/metrics.md");
+const EVENTS: &str = include_str!("../../docs/events.md");
+
+/// The rows of the first table after a heading, as trimmed cells.
+fn table<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .skip_while(|line| *line != heading)
+        .skip(1)
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert!(!rows.is_empty(), "no table after {heading}");
+    rows
+}
+
+/// The words between backticks.
+fn codes(text: &str) -> impl Iterator<Item = String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned)
+}
+
+/// The words between backticks in the first column of a table.
+fn first_column(page: &str, heading: &str) -> BTreeSet<String> {
+    table(page, heading).iter().flat_map(|row| codes(row[0]).collect::<Vec<_>>()).collect()
+}
+
+/// Name, type and label names of every metric of a page in the text format.
+fn published(page: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut metrics = BTreeMap::new();
+    for (name, kind) in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')) {
+        let sample = page.lines().find(|line| line.starts_with(&format!("{name}{{"))).unwrap_or_default();
+        let labels = sample.split(['{', ',']).filter_map(|part| Some(part.split_once("=\"")?.0.to_owned()));
+        metrics.insert(name.to_owned(), (kind.to_owned(), labels.collect()));
+    }
+    metrics
+}
+
+#[test]
+fn the_table_of_metrics_is_what_is_published() {
+    let metrics = Metrics::new().unwrap();
+    metrics.requests(8080).count(rasp_engine::Verdict::Allow);
+    metrics.policy_loaded("sha256:00", 1);
+    metrics.policy_state(rasp_policy::report::PolicyState::Current);
+    let page = String::from_utf8(metrics.render()).unwrap();
+    let documented: BTreeMap<String, (String, BTreeSet<String>)> = table(METRICS, "## Sidecar and gateway")
+        .into_iter()
+        .map(|row| (row[0].trim_matches('`').to_owned(), (row[2].to_owned(), codes(row[1]).collect())))
+        .collect();
+    assert_eq!(published(&page), documented);
+}
+
+#[test]
+fn the_table_of_metrics_names_every_label_value() {
+    let rows = table(METRICS, "## Sidecar and gateway");
+    let meaning = |name: &str| -> BTreeSet<String> {
+        codes(rows.iter().find(|row| row[0].contains(name)).unwrap()[3]).collect()
+    };
+    let verdicts = meaning("rasp_requests_total");
+    assert!(rasp_engine::Verdict::ALL.iter().all(|verdict| verdicts.contains(verdict.as_str())));
+    let detections = meaning("rasp_detections_total");
+    assert!(rasp_engine::Class::ALL.iter().all(|class| detections.contains(class.as_str())));
+    assert!(Action::ALL.iter().all(|action| detections.contains(action.as_str())));
+    let states = meaning("rasp_policy_state");
+    assert!(rasp_policy::report::PolicyState::ALL.iter().all(|state| states.contains(state.as_str())));
+    let dropped = meaning("rasp_events_dropped_total");
+    assert!(rasp_proxy::event::DROP_REASONS.iter().all(|reason| dropped.contains(*reason)));
+}
+
+#[test]
+fn the_table_of_uninspected_traffic_has_every_reason_and_its_effect() {
+    let engine = rasp_engine::Reason::ALL.iter().map(|reason| reason.id());
+    let proxy = Bypass::ALL.iter().map(|bypass| bypass.id());
+    let known: BTreeSet<String> = engine.chain(proxy).map(str::to_owned).collect();
+    assert_eq!(first_column(METRICS, "### Reasons of uninspected traffic"), known);
+    for row in table(METRICS, "### Reasons of uninspected traffic") {
+        let Some(reason) = rasp_engine::Reason::ALL
+            .into_iter()
+            .find(|reason| row[0].contains(&format!("`{}`", reason.id())))
+        else {
+            continue;
+        };
+        let effect = match reason.effect() {
+            rasp_engine::reason::Effect::Passes => "passes",
+            rasp_engine::reason::Effect::OverLimit => "refused with 413",
+            rasp_engine::reason::Effect::Failure => "`failureMode`",
+        };
+        assert_eq!(row[2], effect, "{}", row[0]);
+    }
+}
+
+#[test]
+fn the_table_of_errors_has_every_kind() {
+    let plain = Kind::PLAIN.iter().map(|kind| kind.id().to_owned());
+    let requests = Malformed::ALL.iter().map(|malformed| malformed.id().to_owned());
+    let bundles = Refusal::IDS.iter().map(|id| format!("bundle_{id}"));
+    let known: BTreeSet<String> = plain.chain(requests).chain(bundles).collect();
+    assert_eq!(first_column(METRICS, "### Kinds of errors"), known);
+}
+
+#[test]
+fn every_field_of_an_event_is_documented() {
+    let event = serde_json::to_value(an_event()).unwrap();
+    let documented = first_column(EVENTS, "## Fields");
+    for (key, value) in event.as_object().unwrap() {
+        let parts = value.as_object().map(|object| object.keys().collect::<Vec<_>>()).unwrap_or_default();
+        let is_whole = documented.contains(key);
+        for part in parts.into_iter().filter(|_| !is_whole) {
+            let known = [part.clone(), format!("{key}.{part}"), format!("{key}.{part}.path")];
+            assert!(known.iter().any(|name| documented.contains(name)), "{key}.{part} is not documented");
+        }
+        assert!(is_whole || value.is_object(), "{key} is not documented");
+    }
+}
+
+/// With everything that an event can hold.
+fn an_event() -> Event {
+    Event {
+        category_uid: 2,
+        class_uid: 2004,
+        activity_id: 1,
+        type_uid: 200_401,
+        time: 0,
+        severity_id: 4,
+        severity: "High",
+        disposition_id: 2,
+        disposition: "Blocked",
+        metadata: Event::metadata(),
+        finding_info: FindingInfo { uid: "u".into(), title: "t".into(), types: vec!["sql_injection"] },
+        http_request: HttpRequest { http_method: "GET".into(), url: Url { path: Some("/".into()) } },
+        src_endpoint: Endpoint { ip: Some("192.0.2.1".into()), port: 1 },
+        dst_endpoint: Endpoint { ip: None, port: 2 },
+        unmapped: Unmapped {
+            request_id: "r".into(),
+            trace_id: Some("t".into()),
+            pod: "p".into(),
+            namespace: "n".into(),
+            workload: "w".into(),
+            mode: "Block",
+            verdict: "block",
+            class: Some("sql_injection"),
+            rule: "sqli-tautology",
+            location: Some(Location { part: "query", name: "id".into(), offset: 0, length: 1 }),
+            confidence: Some("High"),
+            sample: Some("'".into()),
+            policy_digest: Some("sha256:00".into()),
+            coverage: "full",
+        },
+    }
+}
