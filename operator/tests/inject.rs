@@ -310,6 +310,10 @@ fn fill_in_defaults(pod: &mut Value) {
                 json_patch::merge(value, &added);
             }
         }
+        // An environment variable without a value loses the member.
+        if map.get("value").is_some_and(|value| value == "") {
+            map.remove("value");
+        }
         if map.contains_key("image") {
             map.insert("terminationMessagePath".to_owned(), json!("/dev/termination-log"));
         }
