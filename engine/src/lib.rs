@@ -26,3 +26,4 @@ pub use message::{Body, BodyPlan, Head};
 pub use rasp_policy::precedence::Effective;
 pub use reason::Reason;
 pub use ruleset::{BuildError, Coverage, Inspection, Ruleset};
+pub use sqli::rules;

@@ -9,7 +9,7 @@
 
 use crate::budget::Budget;
 use crate::decode::Field;
-use crate::finding::{Class, Confidence, Finding, Location};
+use crate::finding::{Class, Confidence, Finding, Location, RuleId};
 use crate::reason::Reason;
 
 mod evidence;
@@ -25,9 +25,14 @@ mod words;
 use evidence::{Evidence, Prefix};
 use lexer::Kind;
 use parser::Parser;
-use rules::Rule;
+use rules::{RULES, Rule};
 
 pub(crate) use mask::name as mask_name;
+
+/// Every rule with what it says, for documentation and for tests of names that are frozen.
+pub fn rules() -> impl Iterator<Item = (RuleId, &'static str)> {
+    RULES.iter().map(|rule| (rule.id, rule.reason))
+}
 
 /// The detector. Immutable; one per Ruleset.
 #[derive(Debug)]
@@ -63,7 +68,10 @@ impl Detector {
         for quote in *b"'\"`" {
             for at in closing_quotes(value, quote).into_iter().flatten() {
                 let prefix = prefix(value.get(..at).unwrap_or_default());
-                see(Parser::new(value, at + 1).after_quote(quote, at), prefix)?;
+                // Texts and names in backticks are ordinary in Markdown; a name that is broken out of has a beginning.
+                if quote != b'`' || prefix == Prefix::Word {
+                    see(Parser::new(value, at + 1).after_quote(quote, at), prefix)?;
+                }
             }
         }
         for mark in [&b"*/"[..], b"$$"] {

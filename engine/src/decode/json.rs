@@ -1,12 +1,15 @@
 //! Strings and keys of a JSON document, streamed: duplicate keys are seen, nothing is collected.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{Field, Visit, pairs};
 use crate::finding::Part;
 use crate::reason::Reason;
+
+mod lenient;
 
 /// Whether it starts like a document with members.
 pub(super) fn looks_like(bytes: &[u8]) -> bool {
@@ -17,8 +20,8 @@ pub(super) fn is_valid(bytes: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
-/// Yields keys and strings. A document that breaks off or is malformed is also inspected as raw text, because the
-/// application may read it more leniently than we do.
+/// Yields keys and strings. Of a document that breaks off or is malformed, everything that looks like a string is
+/// inspected, and the raw text, because the application may read it more leniently than we do.
 pub(super) fn decode(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let stopped = Cell::new(None);
@@ -31,8 +34,36 @@ pub(super) fn decode(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Re
     if result.is_ok() {
         return Ok(());
     }
+    lenient::decode(bytes, visit)?;
     visit.field(&Field { part: Part::Text, name: b"", value: bytes })?;
     if truncated { Ok(()) } else { Err(Reason::MalformedBody) }
+}
+
+/// The key of a member, borrowed where it has no escapes.
+struct Key<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
 }
 
 struct Walk<'a> {
@@ -108,7 +139,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
         let deep = self.visit.budget().allows_depth(self.depth);
         self.keep(deep)?;
-        while let Some(key) = members.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(Key(key)) = members.next_key()? {
             let field = Field { part: Part::JsonKey, name: b"", value: key.as_bytes() };
             let result = self.visit.field(&field);
             self.keep::<(), A::Error>(result)?;

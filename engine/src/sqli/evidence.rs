@@ -45,6 +45,8 @@ pub(super) enum Opener {
     Pipes,
     SetOperator,
     Compare,
+    /// `<` or `>`, which mathematics and prose have, too
+    Relation,
     /// Arithmetic, and `*`
     Math,
     Comma,

@@ -248,7 +248,13 @@ impl Parser<'_> {
                 Ok(Shape::Compound)
             }
             // `if(..)`, `left(..)`, `user()`, `insert(..)`: words that are functions, too.
-            Word::If | Word::JoinKind | Word::Insert | Word::Object | Word::Math | Word::Values
+            Word::If
+            | Word::Like
+            | Word::JoinKind
+            | Word::Insert
+            | Word::Object
+            | Word::Math
+            | Word::Values
                 if matches!(self.peek(), Kind::Open) =>
             {
                 self.named()

@@ -185,7 +185,11 @@ impl Parser<'_> {
         let mut operand = Operand::Absent;
         let mut read = Ok(());
         let mut start = self.current.start;
-        let opener = self.opener();
+        let opener = match (self.kind(), self.peek()) {
+            // `exec("ls")` is a call in many languages.
+            (Kind::Word(Word::Execute), Kind::Open) => Opener::Nothing,
+            _ => self.opener(),
+        };
         if matches!(opener, Opener::Nothing | Opener::Text | Opener::Math) {
             match self.operand() {
                 Ok(shape) => {
@@ -235,6 +239,9 @@ impl Parser<'_> {
             Kind::Word(Word::Or | Word::And) | Kind::Ampersands => Opener::Boolean,
             Kind::Pipes => Opener::Pipes,
             Kind::Word(Word::SetOperator) => Opener::SetOperator,
+            Kind::Compare if matches!(self.text(self.current), b"<" | b">" | b"<=" | b">=") => {
+                Opener::Relation
+            }
             Kind::Compare | Kind::Word(Word::Like | Word::Is | Word::In | Word::Between | Word::Not) => {
                 Opener::Compare
             }
@@ -271,7 +278,7 @@ impl Parser<'_> {
                 }
                 Opener::Pipes => self.pipes()?,
                 Opener::SetOperator => self.set_operators()?,
-                Opener::Compare => {
+                Opener::Compare | Opener::Relation => {
                     self.comparison_rest(Shape::Outside)?;
                     // `not` without `in`, `like` or `between`
                     if matches!(self.kind(), Kind::Word(Word::Not)) {
@@ -327,7 +334,6 @@ impl Parser<'_> {
         if matches!(self.kind(), Kind::End | Kind::Comment) {
             return Ok(());
         }
-        let alone = matches!(self.kind(), Kind::Word(Word::Shutdown)) && separated;
         // Without a semicolon, only what prose can hardly be.
         let plain = matches!(
             self.kind(),
@@ -342,7 +348,7 @@ impl Parser<'_> {
             self.condition()?;
             self.facts.any(Facts::SUBSELECT)
         } else {
-            self.statement()? || (alone && self.at_end())
+            self.statement()?
         };
         self.facts.add(if strong { Facts::STACKED } else { Facts::STACKED_WEAK });
         Ok(())

@@ -27,14 +27,14 @@ pub(super) const RULES: &[Rule] = &[
         weigh: union,
     },
     Rule {
-        id: RuleId("sqli-stacked"),
-        reason: "the value ends the statement and begins another one",
-        weigh: stacked,
-    },
-    Rule {
         id: RuleId("sqli-time"),
         reason: "the value makes the database wait, so that the time of the answer tells something",
         weigh: time,
+    },
+    Rule {
+        id: RuleId("sqli-stacked"),
+        reason: "the value ends the statement and begins another one",
+        weigh: stacked,
     },
     Rule {
         id: RuleId("sqli-error"),
@@ -180,6 +180,8 @@ fn union(e: &Evidence) -> Option<Confidence> {
         () if after_name && e.any(Facts::UNION_STRONG) => Some(Medium),
         () if after_name => Some(Low),
         () if e.any(Facts::UNION_STRONG) || (e.quoted() && e.commented()) => Some(High),
+        // The rest of the statement around the value is the rest of this select.
+        () if e.quoted() && e.ending == Ending::Incomplete => Some(e.in_datum(High)),
         () => Some(Medium),
     }
 }
@@ -230,6 +232,7 @@ fn tautology(e: &Evidence) -> Option<Confidence> {
         Context::Quoted(_) if e.closed() => Certain,
         Context::Quoted(_) if !e.broken_off() => High,
         Context::Bare if e.commented() => Certain,
+        Context::Bare if e.opener == Opener::Relation => Low,
         Context::Bare if e.broken_off() || e.opener == Opener::Compare || e.alone() => Medium,
         Context::Bare => High,
         Context::Statement if e.any(Facts::STATEMENT) && !e.broken() => High,
@@ -275,6 +278,11 @@ fn constant(e: &Evidence) -> Option<Confidence> {
     match () {
         () if !e.any(Facts::TRUTHY) => None,
         () if e.quoted() && e.commented() => Some(e.in_datum(High)),
+        () if e.quoted() && e.closed() && e.opener == Opener::Boolean => Some(match e.prefix {
+            Prefix::Empty | Prefix::Word => High,
+            Prefix::Words => Medium,
+            Prefix::Prose => Low,
+        }),
         () if e.quoted() && e.closed() => Some(e.in_datum(Medium)),
         () if e.quoted() => Some(Low),
         () if e.commented() && e.operand != Operand::Name => Some(Medium),
@@ -311,9 +319,9 @@ fn concat(e: &Evidence) -> Option<Confidence> {
 
 fn operator(e: &Evidence) -> Option<Confidence> {
     match (e.quoted(), e.opener) {
-        (true, Opener::Compare | Opener::Math) if e.commented() => Some(e.in_datum(High)),
-        (true, Opener::Compare) if e.closed() => Some(e.in_datum(Medium)),
-        (true, Opener::Compare | Opener::Math) if e.closed() => Some(Low),
+        (true, Opener::Compare | Opener::Relation | Opener::Math) if e.commented() => Some(e.in_datum(High)),
+        (true, Opener::Compare | Opener::Relation) if e.closed() => Some(e.in_datum(Medium)),
+        (true, Opener::Compare | Opener::Relation | Opener::Math) if e.closed() => Some(Low),
         _ => None,
     }
 }
