@@ -16,13 +16,14 @@ BINARIES  = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/debug
 # helm and kubeconform are compiled with the cluster; nothing of them is installed on this machine.
 TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-operator"
 
+.NOTPARALLEL: # two builds at once take longer than one after the other
 .PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts deny e2e images \
   binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '  make %-22s %s\n' "$$name" "$$what"; done
 
-demo: prerequisites-cluster cluster-build images ## protect an unchanged web server on a real cluster, and show it
+demo: images cluster-build ## protect an unchanged web server on a real cluster, and show it
 	@e2e/demo/demo.sh $(IMAGES)
 
 demo-down: cluster-down ## remove every trace of the demo
@@ -64,7 +65,7 @@ binaries: # one `-p` at a time: a build of the whole workspace would unify featu
 workloads: # images of the servers that tests and demo protect
 	e2e/images/workloads.sh $(IMAGES)
 
-images: binaries workloads ## images of kube-rasp and of the test servers, in dist/images
+images: prerequisites-cluster binaries workloads ## images of kube-rasp and of the test servers, in dist/images
 	e2e/images/product.sh "$(BINARIES)" $(IMAGES)
 
 e2e: images cluster-build ## the end-to-end tests, on a cluster of their own

@@ -46,4 +46,11 @@ build() {
   gcc -static -O2 -Wall -Werror -s -o "$part/pause" "$here/pause.c"
   touch "$part/complete"
   rm -rf "$bin"; mv "$part" "$bin"
+  prune
+}
+
+# Half a gigabyte each: the three newest are kept, and what a running cluster uses.
+prune() {
+  local old; find "$CACHE/cluster" -mindepth 2 -maxdepth 2 -name bin -printf '%T@ %p\n' | sort -rn | tail -n +4 | cut -d' ' -f2 |
+    while read -r old; do grep -qsxF "$old" /run/kube-rasp-*/bin || rm -rf "${old%/bin}"; done
 }

@@ -12,7 +12,8 @@ ATTACK="/products?id=1%27%20OR%20%271%27=%271"
 
 k() { "$cluster" kubectl "$@"; }
 node() { "$cluster" exec "$@"; }
-step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold='' plain=''; if [[ -t 1 ]]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+step() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 indent() { sed 's/^/    /'; }
 
 diagnose() {
@@ -67,7 +68,7 @@ k -n shop apply --validate=strict -f "$policy" | indent
 # A new image of the sidecar reaches pods when they are created again: its id is part of the pod template.
 sidecar=$(sed -n 's|.*/proxy:dev": "sha256:\([0-9a-f]*\)".*|\1|p' "$images/images.json")
 sed "s/^      labels: {app: shop}/&\n      annotations: {demo.test\/sidecar: \"$sidecar\"}/" "$here/shop.yaml" | k -n shop apply -f - | indent
-k -n monitoring apply -f "$here/prometheus.yaml" >/dev/null
+k apply -f "$here/prometheus.yaml" >/dev/null
 
 k -n shop rollout status deployment/shop --timeout=90s >/dev/null || diagnose "the application did not become ready"
 until_true "one pod of the application" 60 bash -c "[[ \$('$cluster' kubectl -n shop get pods -l app=shop -o name | wc -l) == 1 ]]"
