@@ -22,6 +22,8 @@ use crate::secrets::Held;
 use crate::signing::Key;
 
 mod namespace;
+#[cfg(test)]
+mod tests;
 
 /// Everything is looked at again this often: time alone makes reports stale.
 const AGAIN: Duration = Duration::from_secs(15);

@@ -28,3 +28,6 @@ pub mod serving;
 pub mod signing;
 pub mod status;
 pub mod webhook;
+
+#[cfg(test)]
+mod testing;

@@ -10,14 +10,13 @@ use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::webhook::Subject;
+
 /// Namespaces that get a label value of their own; the rest is `other`, so that a cluster with many short-lived
 /// namespaces cannot grow the number of series without end.
 const MAX_NAMESPACES: usize = 200;
 /// Value of `namespace` beyond [`MAX_NAMESPACES`].
 const OTHER: &str = "other";
-/// Values of `owner_kind`; any other kind is `other`.
-const OWNER_KINDS: [&str; 7] =
-    ["Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob"];
 
 /// What failed. Values of `rasp_reconcile_errors_total{kind}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +180,7 @@ impl Metrics {
 
     /// A pod came to the webhook. `result` and `reason` are ids of closed lists.
     pub fn injected(&self, namespace: &str, owner_kind: &str, result: &str, reason: &str) {
-        let owner_kind = OWNER_KINDS.into_iter().find(|known| *known == owner_kind).unwrap_or(OTHER);
+        let owner_kind = Subject::KINDS.into_iter().find(|known| *known == owner_kind).unwrap_or(OTHER);
         self.requests.with_label_values(&[&*self.label(namespace), owner_kind, result, reason]).inc();
     }
 

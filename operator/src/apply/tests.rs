@@ -1,1 +1,96 @@
+use http::Method;
+use rasp_policy::api::RaspPolicyStatus;
+use rasp_policy::bundle::{Bundle, Namespace, SCHEMA_VERSION};
+use rasp_policy::report::EffectiveMode;
+use serde_json::json;
 
+use super::{Error, Writer};
+use crate::leader::Leadership;
+use crate::signing::Key;
+use crate::testing::{api, mk_policy, refusal};
+
+fn mk_bundle(entries: Vec<rasp_policy::bundle::Entry>) -> Bundle {
+    let namespace = Namespace { name: "shop".into(), uid: "u".into() };
+    Bundle { schema_version: SCHEMA_VERSION, namespace, sequence: 7, entries }
+}
+
+#[tokio::test]
+async fn a_bundle_is_applied_to_the_config_map_of_its_namespace() {
+    let (client, calls) = api(|call| (200, call.body.clone()));
+    let key = Key::generate().unwrap();
+    let writer = Writer::new(client, Leadership::for_test(true));
+    let stored = writer.bundle(&mk_bundle(vec![]), &key).await.unwrap();
+    assert_eq!(*stored.opened.unwrap().bundle, mk_bundle(vec![]));
+    assert!(stored.labelled);
+    let calls = calls.lock().unwrap();
+    let [call] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!(call.method, Method::PATCH);
+    assert_eq!(
+        call.uri,
+        "/api/v1/namespaces/shop/configmaps/rasp-policy?&force=true&fieldManager=kube-rasp-operator"
+    );
+    assert_eq!(call.body["metadata"]["labels"]["app.kubernetes.io/managed-by"], "kube-rasp");
+}
+
+#[tokio::test]
+async fn a_status_is_applied_to_the_very_object_that_was_read() {
+    let (client, calls) = api(|call| (200, call.body.clone()));
+    let writer = Writer::new(client, Leadership::for_test(true));
+    let status =
+        RaspPolicyStatus { effective_mode: Some(EffectiveMode::Block), ..RaspPolicyStatus::default() };
+    let written = writer.status(&mk_policy("p", 1, json!({})), &status).await.unwrap();
+    assert_eq!(written.status, status);
+    let calls = calls.lock().unwrap();
+    assert_eq!(
+        calls[0].uri,
+        "/apis/rasp.dev/v1alpha1/namespaces/shop/rasppolicies/p/status?&force=true&fieldManager=kube-rasp-operator"
+    );
+    assert_eq!(calls[0].body["metadata"]["uid"], "p-uid");
+    assert_eq!(calls[0].body["status"], json!({ "effectiveMode": "Block" }));
+}
+
+#[tokio::test]
+async fn who_is_not_leader_writes_nothing() {
+    let (client, calls) = api(|call| (200, call.body.clone()));
+    let key = Key::generate().unwrap();
+    let writer = Writer::new(client, Leadership::for_test(false));
+    assert!(matches!(writer.bundle(&mk_bundle(vec![]), &key).await, Err(Error::NotLeader)));
+    let status = RaspPolicyStatus::default();
+    assert!(matches!(writer.status(&mk_policy("p", 1, json!({})), &status).await, Err(Error::NotLeader)));
+    assert!(calls.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn policies_that_do_not_fit_are_refused_with_what_to_do() {
+    let (client, calls) = api(|call| (200, call.body.clone()));
+    let key = Key::generate().unwrap();
+    let writer = Writer::new(client, Leadership::for_test(true));
+    let spec = rasp_policy::api::RaspPolicySpec {
+        response: Some(rasp_policy::api::BlockResponse {
+            body: Some("x".repeat(8192)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let source = rasp_policy::bundle::Source {
+        name: "p".into(),
+        uid: "u".into(),
+        generation: 1,
+        created_at: String::new(),
+    };
+    let entry = rasp_policy::bundle::Entry { source, spec };
+    let error = writer.bundle(&mk_bundle(vec![entry; 100]), &key).await.unwrap_err().to_string();
+    assert!(error.contains("merge policies or shorten response bodies"), "{error}");
+    assert!(calls.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_object_that_is_gone_is_told_from_other_failures() {
+    for (code, gone) in [(404, true), (403, false), (409, false)] {
+        let (client, _) = api(move |_| refusal(code, "no"));
+        let writer = Writer::new(client, Leadership::for_test(true));
+        let status = RaspPolicyStatus::default();
+        let error = writer.status(&mk_policy("p", 1, json!({})), &status).await.unwrap_err();
+        assert_eq!(error.is_gone(), gone, "{code}");
+    }
+}

@@ -1,1 +1,98 @@
+use std::sync::Arc;
+use std::time::Duration;
 
+use http::Method;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{InvalidPolicy, Limit, MAX_EVENTS, QUIET, camel_case, notice, run};
+use crate::inject::{Level, Owner, Reason};
+use crate::metrics::Metrics;
+use crate::testing::{api, mk_policy};
+use crate::webhook::{Occurrence, Outcome, Subject};
+
+fn owner(name: &str) -> Subject {
+    Subject::Controller(Owner {
+        api_version: "apps/v1".into(),
+        kind: "ReplicaSet".into(),
+        name: name.into(),
+        uid: "u1".into(),
+    })
+}
+
+fn occurrence(subject: Subject, outcome: Outcome, reason: Option<Reason>) -> Occurrence {
+    let message = reason.as_ref().map(ToString::to_string).unwrap_or_default();
+    Occurrence { namespace: "shop".into(), subject, level: Level::Enabled, outcome, reason, message }
+}
+
+#[test]
+fn only_what_somebody_should_know_becomes_an_event() {
+    let told = |subject, outcome, reason| notice(&occurrence(subject, outcome, reason));
+    assert_eq!(told(owner("web"), Outcome::Injected, None), None);
+    assert_eq!(told(owner("web"), Outcome::Skipped, Some(Reason::AlreadyInjected)), None);
+    let skipped = told(owner("web"), Outcome::Skipped, Some(Reason::HostNetwork)).unwrap();
+    assert_eq!((skipped.reason.as_str(), skipped.action), ("HostNetwork", "Inject"));
+    assert!(skipped.message.starts_with("a pod starts unprotected: the pod uses the network of its node"));
+    let denied = told(owner("web"), Outcome::Denied, Some(Reason::MalformedPod)).unwrap();
+    assert_eq!((denied.reason.as_str(), denied.action), ("MalformedPod", "Deny"));
+    let pod = told(Subject::Pod("web-".into()), Outcome::Skipped, Some(Reason::OptedOut)).unwrap();
+    assert_eq!((pod.object.kind.as_str(), pod.object.name.as_str()), ("Pod", "web"));
+    assert_eq!(told(Subject::Pod(String::new()), Outcome::Skipped, Some(Reason::OptedOut)), None);
+}
+
+#[test]
+fn reasons_are_written_as_events_have_them() {
+    assert_eq!(camel_case("host_network"), "HostNetwork");
+    for id in Reason::IDS {
+        assert!(camel_case(id).chars().all(char::is_alphanumeric), "{id}");
+    }
+}
+
+#[test]
+fn what_repeats_is_told_once_a_minute_and_a_storm_is_bounded() {
+    let mk = |name: String| {
+        notice(&occurrence(owner(&name), Outcome::Skipped, Some(Reason::HostNetwork))).unwrap()
+    };
+    let (mut limit, start) = (Limit::default(), Instant::now());
+    assert!(limit.admits(&mk("a".into()), start));
+    assert!(!limit.admits(&mk("a".into()), start + QUIET - Duration::from_millis(1)));
+    assert!(limit.admits(&mk("a".into()), start + QUIET));
+    let admitted = (0..2 * MAX_EVENTS).filter(|n| limit.admits(&mk(format!("n{n}")), start + QUIET)).count();
+    assert_eq!(admitted, MAX_EVENTS - 1);
+}
+
+#[tokio::test]
+async fn occurrences_and_invalid_policies_arrive_as_events_on_their_objects() {
+    let (client, calls) = api(|call| (201, call.body.clone()));
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let (occurrences, occurred) = mpsc::channel(4);
+    let (policies, invalid) = mpsc::channel(4);
+    occurrences.send(occurrence(owner("web"), Outcome::Skipped, Some(Reason::HostNetwork))).await.unwrap();
+    occurrences.send(occurrence(owner("web"), Outcome::Injected, None)).await.unwrap();
+    policies.send(InvalidPolicy::new(&mk_policy("p", 1, json!({})), "spec.mode: no")).await.unwrap();
+    drop((occurrences, policies));
+    run(client, "op-1".into(), Arc::clone(&metrics), occurred, invalid).await;
+
+    let calls = calls.lock().unwrap();
+    assert!(calls.iter().all(|call| call.method == Method::POST
+        && call.uri.starts_with("/apis/events.k8s.io/v1/namespaces/shop/events")));
+    let mut told: Vec<_> = calls
+        .iter()
+        .map(|call| {
+            format!(
+                "{} {} {}",
+                call.body["regarding"]["kind"], call.body["regarding"]["uid"], call.body["reason"]
+            )
+        })
+        .collect();
+    told.sort();
+    assert_eq!(told, [r#""RaspPolicy" "p-uid" "Invalid""#, r#""ReplicaSet" "u1" "HostNetwork""#]);
+    let text = String::from_utf8(metrics.render(jiff::Timestamp::UNIX_EPOCH)).unwrap();
+    for line in [
+        r#"{namespace="shop",owner_kind="ReplicaSet",reason="host_network",result="skipped"} 1"#,
+        r#"{namespace="shop",owner_kind="ReplicaSet",reason="",result="injected"} 1"#,
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}

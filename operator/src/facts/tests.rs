@@ -1,1 +1,78 @@
+use std::sync::Arc;
 
+use clap::Parser as _;
+use rasp_policy::bundle::{Bundle, Namespace, SCHEMA_VERSION};
+use serde_json::json;
+
+use super::{Facts, settings};
+use crate::args::{Args, Command, Run};
+use crate::certificate;
+use crate::observe::Cache;
+use crate::signing::Key;
+use crate::testing::{mk_namespace, mk_pod, mk_pod_with, mk_stored};
+use crate::webhook::Facts as _;
+
+fn args() -> Run {
+    let args = Args::parse_from(["rasp-operator", "run", "--pod-name=a", "--proxy-image=proxy:1"]);
+    let Command::Run(run) = args.command else { panic!("not run") };
+    *run
+}
+
+fn mk_facts(cache: &Arc<Cache>, key: &Key) -> Facts {
+    let names = certificate::dns_names("kube-rasp-operator", "kube-rasp");
+    let issued = certificate::issue(&names, std::time::SystemTime::now()).unwrap();
+    Facts::new(Arc::clone(cache), settings(&args(), key, &issued))
+}
+
+#[tokio::test]
+async fn a_namespace_is_told_with_the_bundle_that_was_written_for_it() {
+    let (cache, key) = (Arc::new(Cache::default()), Key::generate().unwrap());
+    let facts = mk_facts(&cache, &key);
+    let bundle = |uid: &str| Bundle {
+        schema_version: SCHEMA_VERSION,
+        namespace: Namespace { name: "shop".into(), uid: uid.into() },
+        sequence: 7,
+        entries: vec![],
+    };
+    cache.update(|state| state.namespaces.put(mk_namespace("shop", Some("enabled"))));
+    let known = facts.namespace("shop").await.unwrap();
+    assert_eq!((known.uid.as_deref(), known.bundle), (Some("shop-uid"), None));
+    cache.update(|state| state.bundles.put(mk_stored(&bundle("shop-uid"), &key)));
+    assert_eq!(facts.namespace("shop").await.unwrap().bundle.unwrap().sequence, 7);
+    cache.update(|state| state.bundles.put(mk_stored(&bundle("other-uid"), &key)));
+    assert_eq!(facts.namespace("shop").await.unwrap().bundle, None, "copied from another namespace");
+}
+
+#[test]
+fn new_pods_get_the_key_in_use() {
+    let (first, second) = (Key::generate().unwrap(), Key::generate().unwrap());
+    let facts = mk_facts(&Arc::default(), &first);
+    assert_eq!(facts.settings().public_keys, [first.public_base64()]);
+    assert_eq!(facts.settings().operator_url, "https://kube-rasp-operator.kube-rasp.svc:443");
+    let names = certificate::dns_names("kube-rasp-operator", "kube-rasp");
+    let issued = certificate::issue(&names, std::time::SystemTime::now()).unwrap();
+    facts.replace(settings(&args(), &second, &issued));
+    assert_eq!(facts.settings().public_keys, [second.public_base64()]);
+    assert_eq!(facts.settings().operator_ca_pem, issued.ca_pem);
+}
+
+#[test]
+fn says_why_a_running_pod_has_no_sidecar() {
+    let facts = mk_facts(&Arc::default(), &Key::generate().unwrap());
+    let plain = mk_pod("web", "web", false);
+    let host = mk_pod_with("web", "web", false, |pod| pod["spec"]["hostNetwork"] = json!(true));
+    let restart = "started before injection was asked for: restart it";
+    let table = [
+        (&plain, Some("enabled"), false, restart),
+        (&plain, Some("enforced"), false, restart),
+        (&plain, None, false, "not_opted_in"),
+        (&host, Some("enabled"), false, "host_network"),
+        (&plain, Some("enabled"), true, "its namespace is excluded from injection"),
+    ];
+    for (pod, label, excluded, expected) in table {
+        let why = facts.why(pod, &mk_namespace("shop", label), excluded);
+        assert_eq!(why.as_deref(), Some(expected), "{label:?}");
+    }
+    let injected = mk_pod("web", "web", true);
+    assert_eq!(facts.why(&injected, &mk_namespace("shop", None), false), None);
+}

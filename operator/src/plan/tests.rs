@@ -1,1 +1,241 @@
+use std::sync::Arc;
 
+use rasp_policy::bundle::Bundle;
+use rasp_policy::precedence::Effective;
+use serde_json::json;
+
+use super::{Cause, Input, Plan, Verdict, plan};
+use crate::observe::{Namespace, Pod, Policy, Stored};
+use crate::signing::Key;
+use crate::testing::{mk_namespace, mk_pod, mk_policy, mk_stored, mk_stored_text};
+
+const NOW: u64 = 1_000_000;
+
+/// A namespace with what stands in it.
+struct World {
+    namespace: Namespace,
+    excluded: bool,
+    policies: Vec<Arc<Policy>>,
+    pods: Vec<Arc<Pod>>,
+    stored: Option<Stored>,
+    last_good: Option<Bundle>,
+    acknowledged: u64,
+}
+
+impl World {
+    fn new(label: Option<&str>) -> Self {
+        Self {
+            namespace: mk_namespace("shop", label),
+            excluded: false,
+            policies: vec![],
+            pods: vec![],
+            stored: None,
+            last_good: None,
+            acknowledged: 0,
+        }
+    }
+
+    fn with(mut self, policy: Policy) -> Self {
+        self.policies.push(Arc::new(policy));
+        self
+    }
+
+    fn plan_with(&self, compile: &super::Compile) -> Plan {
+        let input = Input {
+            namespace: &self.namespace,
+            excluded: self.excluded,
+            policies: &self.policies,
+            pods: &self.pods,
+            stored: self.stored.as_ref(),
+            last_good: self.last_good.as_ref(),
+            acknowledged_sequence: self.acknowledged,
+            now_ms: NOW,
+        };
+        plan(&input, compile)
+    }
+
+    fn plan(&self) -> Plan {
+        self.plan_with(&|_: &Effective| Ok(()))
+    }
+
+    /// The same world after the plan was written.
+    fn written(mut self, key: &Key) -> (Self, Bundle) {
+        let (_, bundle) = self.plan().write.unwrap();
+        self.stored = Some(mk_stored(&bundle, key));
+        (self, bundle)
+    }
+}
+
+fn names(bundle: &Bundle) -> Vec<(&str, i64)> {
+    bundle.entries.iter().map(|entry| (entry.source.name.as_str(), entry.source.generation)).collect()
+}
+
+#[test]
+fn a_bundle_is_written_where_somebody_needs_one() {
+    let policy = || mk_policy("p", 1, json!({ "mode": "Block" }));
+    let pods = |injected| vec![Arc::new(mk_pod("web", "web", injected))];
+    let table = [
+        ("labelled enabled", World::new(Some("enabled")), true),
+        ("labelled enforced", World::new(Some("enforced")), true),
+        ("labelled disabled", World::new(Some("disabled")), false),
+        ("not labelled", World::new(None), false),
+        ("has a policy", World::new(None).with(policy()), true),
+        ("has an injected pod", World { pods: pods(true), ..World::new(None) }, true),
+        ("has only other pods", World { pods: pods(false), ..World::new(None) }, false),
+        ("excluded by name", World { excluded: true, ..World::new(Some("enabled")) }, false),
+    ];
+    for (name, world, expected) in table {
+        assert_eq!(world.plan().write.is_some(), expected, "{name}");
+    }
+    let mut terminating = World::new(Some("enabled")).with(policy());
+    terminating.namespace.terminating = true;
+    assert_eq!(terminating.plan().write, None, "nothing can be created in a namespace that is being deleted");
+}
+
+#[test]
+fn the_first_bundle_carries_the_policies_and_the_time() {
+    let world =
+        World::new(None).with(mk_policy("a", 3, json!({}))).with(mk_policy("b", 1, json!({ "mode": "Off" })));
+    let (cause, bundle) = world.plan().write.unwrap();
+    assert_eq!((cause, bundle.sequence), (Cause::Written, NOW));
+    assert_eq!((bundle.namespace.name.as_str(), bundle.namespace.uid.as_str()), ("shop", "shop-uid"));
+    assert_eq!(names(&bundle), [("a", 3), ("b", 1)]);
+}
+
+#[test]
+fn what_is_written_is_not_written_again() {
+    let key = Key::generate().unwrap();
+    let (world, _) = World::new(None).with(mk_policy("a", 1, json!({}))).written(&key);
+    assert_eq!(world.plan().write, None);
+}
+
+#[test]
+fn a_change_gets_a_higher_sequence_also_when_the_clock_stands_still_or_goes_back() {
+    let key = Key::generate().unwrap();
+    let (mut world, first) = World::new(None).with(mk_policy("a", 1, json!({}))).written(&key);
+    world.policies = vec![Arc::new(mk_policy("a", 2, json!({ "mode": "Block" })))];
+    let (cause, second) = world.plan().write.unwrap();
+    assert_eq!((cause, second.sequence), (Cause::Written, first.sequence + 1));
+    assert_eq!(names(&second), [("a", 2)]);
+    world.policies.clear();
+    assert!(world.plan().write.is_none_or(|(_, bundle)| bundle.entries.is_empty()));
+}
+
+#[test]
+fn a_deleted_policy_leaves_the_bundle() {
+    let key = Key::generate().unwrap();
+    let (mut world, _) = World::new(Some("enabled")).with(mk_policy("a", 1, json!({}))).written(&key);
+    world.policies.clear();
+    let (cause, bundle) = world.plan().write.unwrap();
+    assert_eq!((cause, names(&bundle).len()), (Cause::Written, 0));
+}
+
+#[test]
+fn whatever_somebody_did_to_the_config_map_is_repaired() {
+    let (key, other) = (Key::generate().unwrap(), Key::generate().unwrap());
+    let mk = || World::new(None).with(mk_policy("a", 1, json!({ "mode": "Block" }))).written(&key);
+    let changed = |change: &dyn Fn(&Bundle) -> Option<Stored>| {
+        let (mut world, bundle) = mk();
+        world.last_good = Some(bundle.clone());
+        world.stored = change(&bundle);
+        let (cause, repaired) = world.plan().write.unwrap();
+        assert_eq!(names(&repaired), [("a", 1)]);
+        assert!(repaired.sequence > bundle.sequence, "sidecars have to take it");
+        cause
+    };
+    let older = |bundle: &Bundle| Bundle { sequence: bundle.sequence - 1, ..bundle.clone() };
+    let foreign = |bundle: &Bundle| {
+        let mut bundle = bundle.clone();
+        bundle.namespace.uid = "other-uid".to_owned();
+        bundle
+    };
+    assert_eq!(changed(&|_| None), Cause::Repaired, "deleted");
+    assert_eq!(changed(&|_| Some(mk_stored_text("{}", &key))), Cause::Repaired, "tampered");
+    assert_eq!(
+        changed(&|bundle| Some(mk_stored(bundle, &other).reopened(&key))),
+        Cause::Repaired,
+        "signed by another"
+    );
+    assert_eq!(changed(&|bundle| Some(mk_stored(&older(bundle), &key))), Cause::Repaired, "older");
+    assert_eq!(
+        changed(&|bundle| Some(mk_stored(&foreign(bundle), &key))),
+        Cause::Repaired,
+        "of another namespace"
+    );
+    let unlabelled = |bundle: &Bundle| {
+        let mut stored = mk_stored(bundle, &key);
+        stored.labelled = false;
+        Some(stored)
+    };
+    assert_eq!(changed(&unlabelled), Cause::Repaired, "label removed");
+}
+
+#[test]
+fn a_restored_backup_is_overtaken_but_a_lying_sidecar_is_not_believed() {
+    let key = Key::generate().unwrap();
+    let (mut world, _) = World::new(None).with(mk_policy("a", 1, json!({}))).written(&key);
+    world.acknowledged = NOW + 500;
+    let (cause, bundle) = world.plan().write.unwrap();
+    assert_eq!((cause, bundle.sequence), (Cause::Repaired, NOW + 501));
+    world.acknowledged = u64::MAX;
+    assert_eq!(world.plan().write, None);
+}
+
+#[test]
+fn a_bad_policy_is_left_out_and_says_why() {
+    let world = World::new(None)
+        .with(mk_policy("bad", 1, json!({ "response": { "status": 200 } })))
+        .with(mk_policy("good", 1, json!({ "mode": "Block" })))
+        .with(mk_policy("unreadable", 1, json!({ "mode": 7 })));
+    let plan = world.plan();
+    assert_eq!(names(&plan.write.unwrap().1), [("good", 1)]);
+    assert_eq!(plan.verdicts["good"], Verdict::Accepted);
+    let Verdict::Invalid { message, kept: None } = &plan.verdicts["bad"] else { panic!("accepted") };
+    assert!(message.contains("spec.response.status is 200"), "{message}");
+    assert!(matches!(plan.verdicts["unreadable"], Verdict::Invalid { kept: None, .. }));
+}
+
+#[test]
+fn a_bad_edit_keeps_the_generation_that_is_in_force() {
+    let key = Key::generate().unwrap();
+    let (mut world, _) = World::new(None).with(mk_policy("a", 1, json!({ "mode": "Block" }))).written(&key);
+    world.policies = vec![Arc::new(mk_policy("a", 2, json!({ "mode": "Off", "response": { "status": 1 } })))];
+    let plan = world.plan();
+    assert_eq!(plan.write, None);
+    assert!(matches!(plan.verdicts["a"], Verdict::Invalid { kept: Some(1), .. }));
+
+    // Also when somebody deletes the ConfigMap at the same time.
+    let last_good = world.stored.take().unwrap().opened.unwrap().bundle;
+    world.last_good = Some((*last_good).clone());
+    let plan = world.plan();
+    assert_eq!(names(&plan.write.unwrap().1), [("a", 1)]);
+}
+
+#[test]
+fn what_the_engine_cannot_compile_is_invalid_whatever_its_selector() {
+    let world = World::new(None).with(mk_policy(
+        "a",
+        1,
+        json!({ "podSelector": { "matchLabels": { "app": "x" } }, "mode": "Block" }),
+    ));
+    let plan = world.plan_with(&|effective: &Effective| {
+        if effective.mode == rasp_policy::api::Mode::Block {
+            Err("spec.mode: refused".to_owned())
+        } else {
+            Ok(())
+        }
+    });
+    let expected = Verdict::Invalid { message: "spec.mode: refused".to_owned(), kept: None };
+    assert_eq!(plan.verdicts["a"], expected);
+}
+
+#[test]
+fn a_namespace_made_anew_under_the_same_name_starts_anew() {
+    let key = Key::generate().unwrap();
+    let (mut world, old) = World::new(None).with(mk_policy("a", 1, json!({}))).written(&key);
+    world.last_good = Some(old);
+    world.stored = None;
+    world.namespace.uid = "new-uid".to_owned();
+    let (cause, bundle) = world.plan().write.unwrap();
+    assert_eq!((cause, bundle.namespace.uid.as_str()), (Cause::Written, "new-uid"));
+}

@@ -1,1 +1,362 @@
+use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
+use rasp_policy::api::{Condition, RaspPolicyStatus, TargetCounts};
+use rasp_policy::bundle::{Bundle, Entry, Namespace, SCHEMA_VERSION, Source};
+use rasp_policy::report::EffectiveMode::{self, Block, Mixed, Monitor, Unknown};
+use rasp_policy::report::Rejected;
+use serde_json::json;
+
+use super::{GRACE, Input, Received, STALE, Target, status};
+use crate::observe::{Pod, Policy};
+use crate::plan::Verdict;
+use crate::signing::Opened;
+use crate::testing::{mk_pod, mk_pod_with, mk_policy, mk_report};
+
+/// What a condition says: status, reason, message.
+type Told<'a> = (&'a str, &'a str, &'a str);
+
+const LONG: Duration = Duration::from_secs(3600);
+
+fn now() -> Timestamp {
+    "2026-01-02T00:00:00Z".parse().unwrap()
+}
+
+/// A policy, the other policies of its Bundle, and the pods with what they reported.
+struct World {
+    policy: Policy,
+    verdict: Verdict,
+    bundle: Vec<Policy>,
+    pods: Vec<(Pod, Option<Received>, Option<String>)>,
+    leader_for: Duration,
+    distribution_error: Option<&'static str>,
+}
+
+impl World {
+    fn new(spec: serde_json::Value) -> Self {
+        let policy = mk_policy("p", 4, spec);
+        Self {
+            bundle: vec![policy.clone()],
+            policy,
+            verdict: Verdict::Accepted,
+            pods: vec![],
+            leader_for: LONG,
+            distribution_error: None,
+        }
+    }
+
+    /// A pod whose sidecar has this generation of the policy in force.
+    fn sidecar(mut self, name: &str, generation: i64) -> Self {
+        let pod = mk_pod(name, "web", true);
+        let report = mk_report(&pod, EffectiveMode::Block, &[("p", generation)]);
+        self.pods.push((pod, Some(Received { report, at: now() }), None));
+        self
+    }
+
+    fn silent(mut self, name: &str) -> Self {
+        let started = |pod: &mut serde_json::Value| pod["status"]["startTime"] = json!(now().to_string());
+        self.pods.push((mk_pod_with(name, "web", true, started), None, None));
+        self
+    }
+
+    fn bare(mut self, name: &str, why: &str) -> Self {
+        self.pods.push((mk_pod(name, "web", false), None, Some(why.to_owned())));
+        self
+    }
+
+    fn before(mut self, status: RaspPolicyStatus) -> Self {
+        self.policy.status = status;
+        self
+    }
+
+    fn status(&self) -> RaspPolicyStatus {
+        let entry = |policy: &Policy| Entry {
+            source: Source {
+                name: policy.name.clone(),
+                uid: policy.uid.clone(),
+                generation: policy.generation,
+                created_at: policy.created_at.clone(),
+            },
+            spec: policy.spec.clone().unwrap(),
+        };
+        let bundle = Bundle {
+            schema_version: SCHEMA_VERSION,
+            namespace: Namespace { name: "shop".into(), uid: "shop-uid".into() },
+            sequence: 1,
+            entries: self.bundle.iter().map(entry).collect(),
+        };
+        let written = Opened { bundle: Arc::new(bundle), digest: "sha256:f00d".to_owned() };
+        let targets: Vec<_> = self
+            .pods
+            .iter()
+            .map(|(pod, report, why)| Target { pod, report: report.as_ref(), why: why.clone() })
+            .collect();
+        status(&Input {
+            now: now(),
+            leader_for: self.leader_for,
+            policy: &self.policy,
+            verdict: &self.verdict,
+            written: Some(&written),
+            distribution_error: self.distribution_error,
+            targets: &targets,
+        })
+    }
+}
+
+fn condition<'a>(status: &'a RaspPolicyStatus, kind: &str) -> &'a Condition {
+    status.conditions.iter().find(|condition| condition.r#type == kind).unwrap()
+}
+
+/// Status, reason and message of a condition.
+fn told<'a>(status: &'a RaspPolicyStatus, kind: &str) -> Told<'a> {
+    let condition = condition(status, kind);
+    (&condition.status, &condition.reason, &condition.message)
+}
+
+fn counts(status: &RaspPolicyStatus) -> [i32; 4] {
+    let TargetCounts { matched, programmed, outdated, unprotected } = status.targets.unwrap();
+    assert_eq!(matched, programmed + outdated + unprotected);
+    [matched, programmed, outdated, unprotected]
+}
+
+fn block() -> World {
+    World::new(json!({ "mode": "Block" }))
+}
+
+#[test]
+fn programmed_stands_on_what_sidecars_acknowledged() {
+    let many = || (0..6).fold(block(), |world, index| world.sidecar(&format!("web-{index}"), 3));
+    // world, counts, Programmed
+    let table: [(World, [i32; 4], Told<'_>); 8] = [
+        (block(), [0, 0, 0, 0], ("Unknown", "NoTargets", "no running pod is selected")),
+        (
+            block().sidecar("a", 4).sidecar("b", 4),
+            [2, 2, 0, 0],
+            ("True", "Programmed", "2 of 2 sidecars have generation 4 in force"),
+        ),
+        (
+            block().sidecar("a", 4).sidecar("b", 3).sidecar("c", 4),
+            [3, 2, 1, 0],
+            (
+                "False",
+                "PartiallyProgrammed",
+                "2 of 3 sidecars have generation 4 in force; waiting for shop/b",
+            ),
+        ),
+        (
+            block().sidecar("a", 3),
+            [1, 0, 1, 0],
+            ("False", "Pending", "0 of 1 sidecars have generation 4 in force; waiting for shop/a"),
+        ),
+        (
+            block().sidecar("a", 4).silent("b"),
+            [2, 1, 1, 0],
+            (
+                "False",
+                "PartiallyProgrammed",
+                "1 of 2 sidecars have generation 4 in force; waiting for shop/b",
+            ),
+        ),
+        (
+            many(),
+            [6, 0, 6, 0],
+            (
+                "False",
+                "Pending",
+                "0 of 6 sidecars have generation 4 in force; waiting for shop/web-0, shop/web-1, shop/web-2 and 3 more",
+            ),
+        ),
+        (
+            block().sidecar("a", 4).bare("b", "host_network"),
+            [2, 1, 0, 1],
+            ("True", "Programmed", "1 of 1 sidecars have generation 4 in force"),
+        ),
+        (
+            block().bare("b", "host_network"),
+            [1, 0, 0, 1],
+            ("False", "Pending", "no selected pod has a sidecar"),
+        ),
+    ];
+    for (world, expected, programmed) in table {
+        let status = world.status();
+        assert_eq!(counts(&status), expected, "{programmed:?}");
+        assert_eq!(told(&status, "Programmed"), programmed);
+        assert_eq!(status.observed_generation, Some(4));
+        assert_eq!(status.policy_hash.as_deref(), Some("sha256:f00d"));
+        assert_eq!(told(&status, "Accepted"), ("True", "Accepted", "the policy takes part"));
+    }
+}
+
+#[test]
+fn pods_that_are_not_selected_or_not_running_do_not_count() {
+    let mut world =
+        World::new(json!({ "podSelector": { "matchLabels": { "app": "api" } }, "mode": "Block" }));
+    world = world.sidecar("web", 3);
+    world.pods.push((mk_pod("api", "api", true), None, None));
+    let done = mk_pod_with("job", "api", true, |pod| pod["status"]["phase"] = json!("Succeeded"));
+    world.pods.push((done, None, None));
+    let status = world.status();
+    assert_eq!(counts(&status), [1, 0, 1, 0]);
+    assert!(told(&status, "Programmed").2.ends_with("waiting for shop/api"));
+}
+
+#[test]
+fn the_effective_mode_is_the_one_reported() {
+    let with = |modes: &[EffectiveMode]| {
+        let mut world = block();
+        for (index, mode) in modes.iter().enumerate() {
+            let pod = mk_pod(&format!("web-{index}"), "web", true);
+            let report = mk_report(&pod, *mode, &[("p", 4)]);
+            world.pods.push((pod, Some(Received { report, at: now() }), None));
+        }
+        world.silent("z").status().effective_mode
+    };
+    assert_eq!(with(&[]), Some(Unknown));
+    assert_eq!(with(&[Block, Block]), Some(Block));
+    assert_eq!(with(&[Block, Monitor]), Some(Mixed));
+}
+
+#[test]
+fn each_fault_degrades_and_the_worst_gives_the_reason() {
+    let healthy = || block().sidecar("a", 4);
+    let rejected = || {
+        let mut world = healthy();
+        let report = &mut world.pods[0].1.as_mut().unwrap().report;
+        report.rejected = Some(Rejected { reason: "signature".into(), message: "no signature fits".into() });
+        world
+    };
+    let stale = || {
+        let mut world = healthy();
+        world.pods[0].1.as_mut().unwrap().at = now() - STALE;
+        world
+    };
+    let never = || {
+        let mut world = block();
+        world.pods.push((mk_pod("mute", "web", true), None, None)); // started a day ago
+        world
+    };
+    let mut all = rejected().bare("b", "host_network");
+    all.distribution_error = Some("forbidden");
+    let table = [
+        (healthy(), ("False", "AllSidecarsHealthy", "no fault is known on the selected pods")),
+        (
+            rejected(),
+            ("True", "BundleRejected", "refused a Bundle and keeps the previous one: shop/a (signature)"),
+        ),
+        (
+            healthy().bare("b", "host_network"),
+            ("True", "Unprotected", "1 of 2 selected pods without a sidecar: shop/b (host_network)"),
+        ),
+        (stale(), ("True", "ReportStale", "no report for 3 minutes from shop/a")),
+        (never(), ("True", "ReportStale", "no report for 3 minutes from shop/mute")),
+        (
+            all,
+            (
+                "True",
+                "DistributionFailed",
+                "the Bundle cannot be written: forbidden; refused a Bundle and keeps the previous one: \
+                 shop/a (signature); 1 of 2 selected pods without a sidecar: shop/b (host_network)",
+            ),
+        ),
+    ];
+    for (world, expected) in table {
+        assert_eq!(told(&world.status(), "Degraded"), expected);
+    }
+}
+
+#[test]
+fn an_invalid_policy_says_what_is_wrong_and_what_stays() {
+    let mut world = block().sidecar("a", 3);
+    world.bundle[0].generation = 3;
+    world.verdict = Verdict::Invalid { message: "spec.mode: no".into(), kept: Some(3) };
+    let status = world.status();
+    assert_eq!(told(&status, "Accepted"), ("False", "Invalid", "spec.mode: no; generation 3 stays in force"));
+    assert_eq!(told(&status, "Programmed"), ("False", "Invalid", "generation 4 cannot be compiled"));
+    assert_eq!(status.policy_hash, None, "no Bundle carries this generation");
+    world.verdict = Verdict::Invalid { message: "spec.mode: no".into(), kept: None };
+    assert_eq!(told(&world.status(), "Accepted").2, "spec.mode: no; the policy is left out");
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_speaks_of_the_pods_of_the_one_in_force() {
+    let mut world = World::new(json!({ "podSelector": { "matchLabels": { "app": "web" } } })).sidecar("a", 4);
+    world.pods.push((mk_pod("api", "api", true), None, None));
+    world.policy.spec = Err("spec: unreadable".into());
+    world.verdict = Verdict::Invalid { message: "spec: unreadable".into(), kept: Some(3) };
+    assert_eq!(counts(&world.status())[0], 1);
+    world.verdict = Verdict::Invalid { message: "spec: unreadable".into(), kept: None };
+    assert_eq!(counts(&world.status())[0], 0);
+}
+
+#[test]
+fn a_policy_that_wins_nothing_names_the_winner() {
+    let mut world = World::new(json!({ "mode": "Monitor" })).sidecar("a", 4);
+    world.bundle.push(mk_policy("strict", 1, json!({ "mode": "Block" })));
+    assert_eq!(
+        told(&world.status(), "Programmed"),
+        ("False", "Overridden", "every field is decided by strict")
+    );
+    // One field of its own is enough to take part.
+    let mut part = World::new(json!({ "mode": "Monitor", "failureMode": "Closed" })).sidecar("a", 4);
+    part.bundle.push(mk_policy("strict", 1, json!({ "mode": "Block" })));
+    assert_eq!(told(&part.status(), "Programmed").1, "Programmed");
+    // A policy that sets nothing cannot lose.
+    let mut empty = World::new(json!({})).sidecar("a", 4);
+    empty.bundle.push(mk_policy("strict", 1, json!({ "mode": "Block" })));
+    assert_eq!(told(&empty.status(), "Programmed").1, "Programmed");
+}
+
+#[test]
+fn a_policy_that_wins_on_one_of_its_pods_is_not_overridden() {
+    let mut world = World::new(json!({ "mode": "Monitor" })).sidecar("a", 4);
+    let api = mk_pod("api", "api", true);
+    let report = mk_report(&api, EffectiveMode::Monitor, &[("p", 4)]);
+    world.pods.push((api, Some(Received { report, at: now() }), None));
+    let strict = json!({ "podSelector": { "matchLabels": { "app": "web" } }, "mode": "Block" });
+    world.bundle.push(mk_policy("strict", 1, strict));
+    assert_eq!(told(&world.status(), "Programmed").1, "Programmed");
+    world.pods.pop();
+    assert_eq!(told(&world.status(), "Programmed").1, "Overridden");
+}
+
+#[test]
+fn after_a_change_of_leader_silence_does_not_lower_what_was_established() {
+    let established = || block().sidecar("a", 4).sidecar("b", 4).status();
+    let fresh = |leader_for| {
+        let mut world = block().silent("a").silent("b").before(established());
+        world.leader_for = leader_for;
+        world
+    };
+    assert_eq!(fresh(Duration::from_secs(1)).status(), established());
+    // Later silence counts.
+    let later = fresh(GRACE).status();
+    assert_eq!((counts(&later), told(&later, "Programmed").0), ([2, 0, 2, 0], "False"));
+    // One that speaks is believed at once, in both directions.
+    let mut lowered = fresh(Duration::from_secs(1));
+    lowered.pods.remove(1);
+    let lowered = lowered.sidecar("b", 3).status();
+    assert_eq!(counts(&lowered), [2, 1, 1, 0]);
+    assert_eq!(told(&lowered, "Programmed").1, "PartiallyProgrammed");
+    assert!(told(&lowered, "Programmed").2.ends_with("waiting for shop/b"));
+    // What was said of another generation says nothing of this one.
+    let mut edited = fresh(Duration::from_secs(1));
+    edited.policy.status.observed_generation = Some(3);
+    assert_eq!(counts(&edited.status()), [2, 0, 2, 0]);
+    // A partial state is not raised either.
+    let mut partial = fresh(Duration::from_secs(1));
+    partial.policy.status.targets.as_mut().unwrap().programmed = 1;
+    assert_eq!(counts(&partial.status()), [2, 1, 1, 0]);
+}
+
+#[test]
+fn a_transition_time_changes_only_with_the_status() {
+    let before = block().sidecar("a", 3).status();
+    let mut earlier = before.clone();
+    for condition in &mut earlier.conditions {
+        condition.last_transition_time = "2025-01-01T00:00:00Z".to_owned();
+    }
+    let after = block().sidecar("a", 4).before(earlier).status();
+    assert_eq!(condition(&after, "Accepted").last_transition_time, "2025-01-01T00:00:00Z");
+    assert_eq!(condition(&after, "Programmed").last_transition_time, now().to_string());
+}

@@ -1,0 +1,230 @@
+//! Whole turns against an API server that keeps what is applied.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kube::runtime::watcher::Event;
+use rasp_policy::api::RaspPolicyStatus;
+use rasp_policy::report::EffectiveMode;
+use serde_json::{Value, json};
+
+use super::Controller;
+use crate::apply::Writer;
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
+use crate::observe::{Cache, Policy};
+use crate::report::Reports;
+use crate::secrets::Held;
+use crate::signing::Key;
+use crate::status::Received;
+use crate::testing::{Calls, api, mk_namespace, mk_pod, mk_policy, mk_report, refusal};
+
+/// A controller, what it works on, and what it wrote.
+struct Bench {
+    controller: Controller,
+    cache: Arc<Cache>,
+    reports: Arc<Reports>,
+    metrics: Arc<Metrics>,
+    calls: Calls,
+    invalid: Arc<Mutex<Vec<String>>>,
+}
+
+/// The answer to an apply: the object, with the metadata that the server keeps.
+fn applied(body: &Value) -> (u16, Value) {
+    let mut object = body.clone();
+    if body["kind"] == "RaspPolicy" {
+        object["metadata"]["generation"] = json!(4);
+        object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+        object["spec"] = json!({ "mode": "Block" });
+    }
+    object["metadata"]["resourceVersion"] = json!("2");
+    (200, object)
+}
+
+async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) -> Bench {
+    let (client, calls) = api(move |call| match call.uri.contains("/secrets") {
+        true if call.body.is_null() => refusal(404, "NotFound"),
+        true => (201, call.body.clone()),
+        false => writes(&call.body),
+    });
+    let signing =
+        Held::<Key>::obtain(kube::Api::namespaced(client.clone(), "kube-rasp"), "s", &[]).await.unwrap();
+    calls.lock().unwrap().clear();
+    let (cache, reports, invalid) =
+        (Arc::new(Cache::default()), Arc::new(Reports::default()), Arc::default());
+    cache.update(|state| {
+        state.namespaces.apply(Event::InitDone);
+        state.pods.apply(Event::InitDone);
+        state.policies.apply(Event::InitDone);
+        state.bundles.apply(Event::InitDone);
+        state.namespaces.put(mk_namespace("shop", Some("enabled")));
+        state.pods.put(mk_pod("web", "web", true));
+        state.policies.put(mk_policy("p", 4, json!({ "mode": "Block" })))
+    });
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let told: Arc<Mutex<Vec<String>>> = Arc::clone(&invalid);
+    let controller = Controller {
+        cache: Arc::clone(&cache),
+        reports: Arc::clone(&reports),
+        signing: Arc::new(signing),
+        writer: Writer::new(client, Leadership::for_test(true)),
+        leadership: Leadership::for_test(true),
+        metrics: Arc::clone(&metrics),
+        compile: Box::new(|_| Ok(())),
+        why: Box::new(|_, _| Some("host_network".to_owned())),
+        invalid: Box::new(move |policy, message| {
+            told.lock().unwrap().push(format!("{}: {message}", policy.name))
+        }),
+        excludes: Box::new(|_| false),
+        last_good: Mutex::default(),
+    };
+    Bench { controller, cache, reports, metrics, calls, invalid }
+}
+
+impl Bench {
+    /// Bodies of what was written since the last call, by kind.
+    fn written(&self) -> Vec<(String, Value)> {
+        let calls = std::mem::take(&mut *self.calls.lock().unwrap());
+        calls
+            .into_iter()
+            .map(|call| (call.body["kind"].as_str().unwrap_or_default().to_owned(), call.body))
+            .collect()
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        self.written().into_iter().map(|(kind, _)| kind).collect()
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        self.cache.read().policies.get("shop", "p").unwrap()
+    }
+
+    fn acknowledge(&self, generation: i64) {
+        let stored = self.cache.read().bundles.of("shop").into_iter().next().unwrap();
+        let opened = stored.opened.clone().unwrap();
+        let mut report = mk_report(&mk_pod("web", "web", true), EffectiveMode::Block, &[("p", generation)]);
+        report.digest = Some(opened.digest);
+        report.sequence = Some(opened.bundle.sequence);
+        self.reports.keep(Received { report, at: jiff::Timestamp::now() });
+    }
+
+    fn metrics(&self) -> String {
+        String::from_utf8(self.metrics.render(jiff::Timestamp::now())).unwrap()
+    }
+}
+
+fn programmed(status: &RaspPolicyStatus) -> (String, String) {
+    let condition = status.conditions.iter().find(|condition| condition.r#type == "Programmed").unwrap();
+    (condition.status.clone(), condition.reason.clone())
+}
+
+#[tokio::test]
+async fn a_policy_becomes_a_bundle_and_programmed_once_its_sidecar_says_so() {
+    let bench = bench(applied).await;
+    assert!(bench.controller.namespace("shop").await);
+    assert_eq!(bench.kinds(), ["ConfigMap", "RaspPolicy"]);
+    assert_eq!(programmed(&bench.policy().status), ("False".to_owned(), "Pending".to_owned()));
+
+    bench.acknowledge(4);
+    assert!(bench.controller.namespace("shop").await);
+    assert_eq!(bench.kinds(), ["RaspPolicy"], "the Bundle is as it should be");
+    let status = bench.policy().status.clone();
+    assert_eq!(programmed(&status), ("True".to_owned(), "Programmed".to_owned()));
+    assert_eq!(status.effective_mode, Some(EffectiveMode::Block));
+    let text = bench.metrics();
+    for line in [
+        r#"rasp_policy_rollouts_total{result="written"} 1"#,
+        r#"rasp_policy_rollouts_total{result="programmed"} 1"#,
+        r#"rasp_pods_outdated{namespace="shop"} 0"#,
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+
+    assert!(bench.controller.namespace("shop").await);
+    assert!(bench.written().is_empty(), "nothing changed, nothing is written");
+}
+
+#[tokio::test]
+async fn a_tampered_config_map_is_repaired_with_what_was_in_force() {
+    let bench = bench(applied).await;
+    bench.controller.namespace("shop").await;
+    bench.acknowledge(4);
+    bench.controller.namespace("shop").await;
+    bench.written();
+    let before = bench.controller.last_good("shop").unwrap();
+    let key = bench.controller.signing.get();
+    bench.cache.update(|state| state.bundles.rewrite(|_| crate::testing::mk_stored_text("{}", &key)));
+    assert!(bench.controller.namespace("shop").await);
+    assert_eq!(bench.kinds()[0], "ConfigMap");
+    let after = bench.controller.last_good("shop").unwrap();
+    assert_eq!(after.entries, before.entries);
+    assert!(after.sequence > before.sequence);
+    assert!(bench.metrics().contains(r#"rasp_policy_rollouts_total{result="repaired"} 1"#));
+}
+
+#[tokio::test]
+async fn a_bundle_that_cannot_be_written_is_told_and_tried_again() {
+    let bench =
+        bench(|body| if body["kind"] == "ConfigMap" { refusal(403, "Forbidden") } else { applied(body) })
+            .await;
+    assert!(!bench.controller.namespace("shop").await, "asks to be tried again");
+    let status = bench.policy().status.clone();
+    let degraded = status.conditions.iter().find(|condition| condition.r#type == "Degraded").unwrap();
+    assert_eq!((degraded.status.as_str(), degraded.reason.as_str()), ("True", "DistributionFailed"));
+    let text = bench.metrics();
+    assert!(text.contains(r#"rasp_reconcile_errors_total{kind="bundle_write"} 1"#), "{text}");
+}
+
+#[tokio::test]
+async fn an_invalid_policy_is_told_once() {
+    let mut bench = bench(applied).await;
+    bench.controller.compile = Box::new(|_| Err("spec.mode: refused".to_owned()));
+    bench.controller.namespace("shop").await;
+    bench.controller.namespace("shop").await;
+    assert_eq!(*bench.invalid.lock().unwrap(), ["p: spec.mode: refused"]);
+}
+
+#[tokio::test]
+async fn pods_without_a_sidecar_are_counted_where_somebody_asked_for_one() {
+    let bench = bench(applied).await;
+    bench.cache.update(|state| {
+        state.pods.put(mk_pod("bare", "web", false));
+        state.namespaces.put(mk_namespace("other", None))
+    });
+    bench.controller.namespace("shop").await;
+    assert!(bench.metrics().contains(r#"rasp_pods_unprotected{namespace="shop"} 1"#));
+    bench.controller.namespace("other").await;
+    assert!(!bench.metrics().contains(r#"namespace="other"} 1"#));
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_gone_is_forgotten() {
+    let bench = bench(applied).await;
+    bench.controller.namespace("shop").await;
+    bench.cache.update(|state| state.namespaces.apply(Event::Delete(mk_namespace("shop", None))));
+    assert!(bench.controller.namespace("shop").await);
+    assert!(bench.controller.last_good("shop").is_none());
+}
+
+#[tokio::test]
+async fn the_loop_writes_within_a_second_of_a_change() {
+    let bench = bench(applied).await;
+    let cache = Arc::clone(&bench.cache);
+    let calls = Arc::clone(&bench.calls);
+    let run = tokio::spawn(bench.controller.run());
+    let written = async {
+        while calls.lock().unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), written).await.expect("bundle and first status");
+    calls.lock().unwrap().clear();
+    cache.update(|state| state.policies.put(mk_policy("q", 1, json!({ "mode": "Off" }))));
+    let again = async {
+        while calls.lock().unwrap().iter().all(|call| call.body["kind"] != "ConfigMap") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(1), again).await.expect("a new Bundle");
+    run.abort();
+}
