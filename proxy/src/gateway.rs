@@ -69,7 +69,15 @@ pub fn run(config: Config) -> Result<(), Error> {
         control: config.control_socket.as_deref().map(process::listen_control).transpose()?,
     };
     let mode = in_force.ruleset.effective().effective_mode().as_str();
-    tracing::info!(listen = %config.listen, upstream = &*config.upstream.address, mode, "gateway starts");
+    let admin =
+        sockets.admin.as_ref().and_then(|socket| socket.local_addr().ok()).map(|address| address.to_string());
+    tracing::info!(
+        listen = %sockets.traffic.local_addr()?,
+        admin,
+        upstream = &*config.upstream.address,
+        mode,
+        "gateway starts"
+    );
     let policy = Arc::new(Handle::new(in_force, Arc::clone(&metrics)));
     if let Some(file) = file {
         let (policy, metrics) = (Arc::clone(&policy), Arc::clone(&metrics));

@@ -4,7 +4,7 @@
 //! (what they share: start, signals, drain), [`listener`] (sockets, original destination), [`connection`] (which
 //! protocol, hyper or relay), [`exchange`] (one request from top to bottom), [`policy`] (what is in force), and what
 //! tells about it: [`event`], [`metrics`], [`admin`], [`report`]. [`drain`] and [`control`] end a process, [`state`]
-//! and [`reason`] are shared words.
+//! and [`reason`] are shared words. [`init`] is the other container: it sets the packet rules.
 //!
 //! Architecture invariant: a request reaches the application only with a `Pass` of the engine; nothing that reports
 //! is ever awaited by the data path.
@@ -17,6 +17,7 @@ pub mod drain;
 pub mod event;
 pub mod exchange;
 pub mod gateway;
+pub mod init;
 pub mod listener;
 pub mod metrics;
 pub mod policy;

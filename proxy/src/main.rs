@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use rasp_proxy::cli::{Cli, Command};
 use rasp_proxy::control::{self, Drained};
-use rasp_proxy::{gateway, sidecar};
+use rasp_proxy::init::Form;
+use rasp_proxy::{gateway, init, sidecar};
 use tracing_subscriber::EnvFilter;
 
 /// EX_USAGE of sysexits.h.
@@ -24,16 +25,28 @@ fn main() -> ExitCode {
     };
     start_logging(&cli.log);
     if let Err(error) = run(cli.command) {
-        if let Some(error) = error.downcast_ref::<sidecar::config::Errors>() {
-            for error in &error.0 {
-                tracing::error!("{error}");
-            }
+        let wrong = configuration_errors(&error);
+        for error in &wrong {
+            tracing::error!("{error}");
+        }
+        if !wrong.is_empty() {
             return ExitCode::from(EXIT_USAGE);
         }
         tracing::error!("{error:#}");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// One line for each wrong variable, if that is what went wrong.
+fn configuration_errors(error: &anyhow::Error) -> Vec<String> {
+    if let Some(errors) = error.downcast_ref::<sidecar::config::Errors>() {
+        return errors.0.iter().map(ToString::to_string).collect();
+    }
+    error
+        .downcast_ref::<init::ConfigError>()
+        .map(|errors| errors.0.iter().map(ToString::to_string).collect())
+        .unwrap_or_default()
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -43,7 +56,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Sidecar => Ok(sidecar::run(sidecar::config::Config::from_env()?)?),
         Command::Gateway(flags) => Ok(gateway::run(flags.into())?),
-        Command::Init => anyhow::bail!("this build cannot set packet rules"),
+        Command::Init => set_packet_rules(),
         Command::Drain(flags) => {
             let drained = control::drain(&flags.control_socket, flags.within).context("drain")?;
             match drained {
@@ -53,6 +66,17 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+fn set_packet_rules() -> anyhow::Result<()> {
+    let outcome = init::run(&init::Config::from_env()?)?;
+    match outcome.form {
+        Form::Listeners => tracing::info!("packet rules are set and proven"),
+        Form::Plain => {
+            tracing::warn!("packet rules are set and proven, in the form for kernels without nft_socket")
+        }
+    }
+    Ok(())
 }
 
 /// JSON lines on standard error; standard output carries events alone. A panic is logged by its place only: its

@@ -122,13 +122,10 @@ impl Paced {
     }
 
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut left = match self.lingered {
-            Some(left) => left,
-            None => {
-                self.sleep = Some(Box::pin(sleep_until(Instant::now() + LINGER)));
-                LINGER_BYTES
-            }
-        };
+        if self.lingered.is_none() {
+            self.sleep = Some(Box::pin(sleep_until(Instant::now() + LINGER)));
+        }
+        let mut left = self.lingered.unwrap_or(LINGER_BYTES);
         let mut scratch = [0; 4096];
         while left > 0 {
             let mut buffer = ReadBuf::new(&mut scratch);

@@ -106,7 +106,7 @@ mod tests {
         for (bytes, expected) in table {
             assert_eq!(tell(bytes), *expected, "{}", bytes.escape_ascii());
         }
-        assert_eq!(tell(&[b'x'; 20_000]), Some(Protocol::Http1));
+        assert_eq!(tell(&vec![b'x'; 20_000]), Some(Protocol::Http1));
     }
 
     #[test]

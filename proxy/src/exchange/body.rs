@@ -115,9 +115,7 @@ impl RequestBody {
 
     /// Resolves when the body was sent or given up; `None` where there is nothing to wait for.
     pub fn sent(&mut self) -> Option<oneshot::Receiver<()>> {
-        if self.rest.is_none() {
-            return None;
-        }
+        self.rest.as_ref()?;
         let (sender, receiver) = oneshot::channel();
         self.sent = Some(sender);
         Some(receiver)

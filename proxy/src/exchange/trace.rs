@@ -17,7 +17,7 @@ const MAX_ID: usize = 128;
 pub struct Trace {
     /// Id that client, application and event share.
     pub request_id: HeaderValue,
-    trace_id: Option<String>,
+    w3c: Option<String>,
     made_request_id: bool,
     made_traceparent: Option<HeaderValue>,
 }
@@ -27,12 +27,12 @@ impl Trace {
     pub fn of(headers: &HeaderMap) -> Self {
         let sent = headers.get(&REQUEST_ID);
         let kept = sent.filter(|value| is_plain(value.as_bytes())).cloned();
-        let trace_id = headers.get(&TRACEPARENT).map(|value| trace_id(value.as_bytes()));
-        let made_traceparent = if trace_id.is_none() { traceparent() } else { None };
-        let made_trace_id = made_traceparent.as_ref().and_then(|value| self::trace_id(value.as_bytes()));
+        let sent_trace = headers.get(&TRACEPARENT).map(|value| trace_id(value.as_bytes()));
+        let made_traceparent = if sent_trace.is_none() { traceparent() } else { None };
+        let made_trace = made_traceparent.as_ref().and_then(|value| trace_id(value.as_bytes()));
         Self {
             request_id: kept.unwrap_or_else(|| hex(fastrand::u128(..), 32)),
-            trace_id: trace_id.flatten().or(made_trace_id),
+            w3c: sent_trace.flatten().or(made_trace),
             made_request_id: sent.is_none(),
             made_traceparent,
         }
@@ -45,7 +45,7 @@ impl Trace {
 
     /// The trace of W3C Trace Context.
     pub fn trace_id(&self) -> Option<&str> {
-        self.trace_id.as_deref()
+        self.w3c.as_deref()
     }
 
     /// Adds to a request what was made; what the client sent stays as it is.

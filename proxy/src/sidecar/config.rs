@@ -85,14 +85,14 @@ impl Config {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Errors> {
         let mut raw = Raw { lookup, errors: Vec::new() };
         let identity = Identity {
-            namespace: raw.required(env::NAMESPACE, text).unwrap_or_default(),
-            pod: raw.required(env::POD_NAME, text).unwrap_or_default(),
-            pod_uid: raw.required(env::POD_UID, text).unwrap_or_default(),
-            workload: raw.required(env::WORKLOAD, text).unwrap_or_default(),
+            namespace: raw.required(env::NAMESPACE, parsed).unwrap_or_default(),
+            pod: raw.required(env::POD_NAME, parsed).unwrap_or_default(),
+            pod_uid: raw.required(env::POD_UID, parsed).unwrap_or_default(),
+            workload: raw.required(env::WORKLOAD, parsed).unwrap_or_default(),
         };
         let keys =
             raw.required(env::PUBLIC_KEYS, |text| Keys::parse(text).map_err(|error| error.to_string()));
-        let namespace_uid = raw.optional(env::NAMESPACE_UID, text);
+        let namespace_uid = raw.optional(env::NAMESPACE_UID, parsed);
         let floor = raw.optional(env::SEQUENCE_FLOOR, parsed::<u64>).unwrap_or(0);
         let url = raw.required(env::OPERATOR_URL, operator_url);
         let roots = raw.required(env::OPERATOR_CA, operator_roots);
@@ -149,10 +149,6 @@ impl<L: Fn(&str) -> Option<String>> Raw<L> {
             }
         }
     }
-}
-
-fn text(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
 }
 
 fn parsed<T: FromStr>(text: &str) -> Result<T, String>

@@ -1,0 +1,299 @@
+//! Attacks are refused before the application port, by the policy in force at that moment, and told about.
+
+use std::thread;
+use std::time::Duration;
+
+use super::client::{Client, ask, get, post};
+use super::gateway::{Gateway, document};
+use super::upstream::{OK, Upstream};
+
+const ATTACK: &str = "/search?q=1%27%20OR%20%271%27=%271";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[test]
+fn an_attack_is_refused_and_never_arrives() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start(upstream.address);
+    let attacks = [
+        get(ATTACK),
+        post(FORM, "name=x&id=1%27+UNION+SELECT+password+FROM+users--"),
+        post("application/json", r#"{"user":{"name":"admin' OR '1'='1"}}"#),
+    ];
+    for attack in &attacks {
+        let response = ask(gateway.address, attack);
+        assert_eq!(response.status(), 403, "{attack}");
+        assert_eq!(response.header("content-type"), Some("application/problem+json"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        let problem: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+        let id = response.header("x-request-id").unwrap();
+        let expected = serde_json::json!({
+            "type": "about:blank", "title": "Forbidden", "status": 403, "instance": format!("urn:request:{id}"),
+        });
+        assert_eq!(problem, expected, "nothing about the rule");
+    }
+    assert_eq!(upstream.text(), "");
+    assert_eq!(ask(gateway.address, post(FORM, "name=O%27Brien")).status(), 200);
+    assert_eq!(ask(gateway.address, get("/search?q=select+a+room")).status(), 200);
+}
+
+#[test]
+fn a_refused_request_leaves_the_connection_usable_when_it_was_read_completely() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start(upstream.address);
+    let mut client = Client::connect(gateway.address);
+    client.send(get(ATTACK));
+    assert_eq!(client.response().status(), 403);
+    client.send(post(FORM, "id=1%27+OR+%271%27=%271"));
+    let refused = client.response();
+    assert_eq!((refused.status(), refused.header("connection")), (403, None));
+    client.send(get("/fine"));
+    assert_eq!(client.response().status(), 200);
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[test]
+fn the_refusal_of_head_has_no_body() {
+    let gateway = Gateway::start(Upstream::ok().address);
+    let mut client = Client::connect(gateway.address);
+    client.send(format!("HEAD {ATTACK} HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n"));
+    let answer = String::from_utf8(client.rest()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn the_policy_chooses_status_and_body_of_the_refusal() {
+    let upstream = Upstream::ok();
+    let spec = "{mode: Block, response: {status: 418, body: '<b>no</b>', contentType: text/html}}";
+    let gateway = Gateway::with(upstream.address, spec);
+    let response = ask(gateway.address, get(ATTACK));
+    assert_eq!(response.status(), 418);
+    assert_eq!(response.header("content-type"), Some("text/html"));
+    assert_eq!(response.text(), "<b>no</b>");
+}
+
+#[test]
+fn a_parsed_body_over_the_limit_is_refused_in_block_and_passes_in_monitor() {
+    let body = format!("{{\"a\":\"{}\"}}", "x".repeat(4096));
+    let stated = post("application/json", &body);
+    let chunked = format!(
+        "POST / HTTP/1.1\r\nHost: app\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    let upstream = Upstream::ok();
+    let gateway = Gateway::with(upstream.address, "{mode: Block, inspection: {maxBodyBytes: 2048}}");
+    for request in [&stated, &chunked] {
+        let mut client = Client::connect(gateway.address);
+        client.send(request);
+        let response = client.response();
+        assert_eq!((response.status(), response.header("connection")), (413, Some("close")));
+        assert!(client.is_closed());
+    }
+    assert_eq!(upstream.text(), "");
+    let event = &gateway.events(2)[0];
+    assert_eq!(event["unmapped"]["rule"], "body_too_large");
+    assert!(gateway.metric("rasp_uninspected_total", &["body_too_large"]) > 1.5);
+
+    let gateway = Gateway::with(upstream.address, "{mode: Monitor, inspection: {maxBodyBytes: 2048}}");
+    for request in [&stated, &chunked] {
+        assert_eq!(ask(gateway.address, request).status(), 200);
+    }
+    gateway.wait_for_metric("rasp_requests_total", &["would_block"], 2.0);
+    assert_eq!(upstream.text().matches(&body).count(), 2);
+}
+
+#[test]
+fn an_opaque_body_is_streamed_in_block() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start(upstream.address);
+    let mut client = Client::connect(gateway.address);
+    client.send("POST /up HTTP/1.1\r\nHost: app\r\nContent-Type: application/octet-stream\r\nContent-Length: 10\r\n\r\nfirst");
+    upstream.wait_for("first");
+    client.send("12345");
+    assert_eq!(client.response().status(), 200);
+    gateway.wait_for_metric("rasp_uninspected_total", &["opaque_body"], 1.0);
+}
+
+#[test]
+fn block_holds_a_form_and_monitor_does_not() {
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: app\r\nContent-Type: {FORM}\r\nContent-Length: 24\r\n\r\nid=1%27+OR+"
+    );
+    let (held, passed) = (Upstream::ok(), Upstream::ok());
+    let block = Gateway::start(held.address);
+    let monitor = Gateway::with(passed.address, "{mode: Monitor}");
+    let (mut blocked, mut monitored) = (Client::connect(block.address), Client::connect(monitor.address));
+    blocked.send(&head);
+    monitored.send(&head);
+    passed.wait_for("id=1%27+OR+");
+    assert_eq!(held.text(), "");
+    blocked.send("%271%27=%271&");
+    monitored.send("%271%27=%271&");
+    assert_eq!(blocked.response().status(), 403);
+    assert_eq!(monitored.response().status(), 200);
+    assert_eq!(held.text(), "");
+
+    let event = &monitor.events(1)[0];
+    assert_eq!(event["disposition"], "Logged");
+    assert_eq!(event["unmapped"]["verdict"], "would_block");
+    assert_eq!(event["unmapped"]["location"]["part"], "form");
+    monitor.wait_for_metric("rasp_requests_total", &["would_block"], 1.0);
+    monitor.wait_for_metric("rasp_detections_total", &["sql_injection", "Log", "Monitor"], 1.0);
+}
+
+#[test]
+fn events_tell_everything_but_the_payload() {
+    let gateway = Gateway::start(Upstream::ok().address);
+    let secret = "/p?password=hunter2&q=hunter3%27%20OR%20%271%27=%271";
+    let refused = ask(gateway.address, get(secret));
+    let event = gateway.events(1).remove(0);
+    assert!(!event.to_string().contains("hunter"), "{event}");
+    for (pointer, expected) in [
+        ("/class_uid", serde_json::json!(2004)),
+        ("/disposition", "Blocked".into()),
+        ("/severity", "Critical".into()),
+        ("/metadata/product/name", "kube-rasp".into()),
+        ("/http_request/http_method", "GET".into()),
+        ("/http_request/url/path", "/p".into()),
+        ("/src_endpoint/ip", "127.0.0.1".into()),
+        ("/unmapped/class", "sql_injection".into()),
+        ("/unmapped/mode", "Block".into()),
+        ("/unmapped/verdict", "block".into()),
+        ("/unmapped/location/name", "q".into()),
+        ("/unmapped/coverage", "full".into()),
+        ("/unmapped/request_id", refused.header("x-request-id").unwrap().into()),
+    ] {
+        assert_eq!(event.pointer(pointer), Some(&expected), "{pointer} of {event}");
+    }
+    let in_path = ask(gateway.address, get("/hunter2%27%20OR%20%271%27=%271"));
+    assert_eq!(in_path.status(), 403);
+    let events = gateway.events(2);
+    assert!(!events[1].to_string().contains("hunter"), "{}", events[1]);
+    assert!(
+        (gateway.metric("rasp_detections_total", &["sql_injection", "Block\"", "mode=\"Block\""]) - 2.0)
+            .abs()
+            < 0.1
+    );
+}
+
+#[test]
+fn a_new_policy_file_acts_on_the_next_request_of_an_open_connection() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::with(upstream.address, "{mode: Monitor}");
+    let mut client = Client::connect(gateway.address);
+    let mut status = |client: &mut Client| {
+        client.send(get(ATTACK));
+        client.response().status()
+    };
+    assert_eq!(status(&mut client), 200);
+    gateway.change_policy(&document("{mode: Block}"));
+    assert_eq!(status(&mut client), 403);
+
+    gateway.change_policy(&document("{mood: Monitor}"));
+    assert_eq!(status(&mut client), 403, "the last good policy stays");
+    assert!(gateway.log().contains("unknown field spec.mood"));
+    gateway.wait_for_metric("rasp_errors_total", &["policy_file"], 1.0);
+    gateway.wait_for_metric("rasp_policy_state", &["rejected"], 1.0);
+
+    gateway.change_policy(&document("{mode: Monitor}"));
+    assert_eq!(status(&mut client), 200);
+    gateway.wait_for_metric("rasp_policy_state", &["current"], 1.0);
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[test]
+fn off_relays_bytes_untouched_until_it_is_switched_on() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.until(b"\n\n")?;
+        conversation.write(b"what is this?\n")?;
+        conversation.rest();
+        None
+    });
+    let gateway = Gateway::with(upstream.address, "{mode: Off}");
+    let mut client = Client::connect(gateway.address);
+    let strange = b"get   /?q=1' OR '1'='1 HTTP/1.1\nhost:\t x\nHost: y\n\n";
+    client.send(strange);
+    client.until(b"?\n");
+    assert_eq!(upstream.recorded(), strange);
+    gateway.wait_for_metric("rasp_uninspected_total", &["detection_off"], 1.0);
+
+    gateway.change_policy(&document("{mode: Block}"));
+    assert!(client.is_closed(), "no way past the policy stays open");
+    assert_eq!(ask(gateway.address, get(ATTACK)).status(), 403);
+}
+
+#[test]
+fn other_protocols_are_relayed_and_counted() {
+    let echo = || {
+        Upstream::start(|conversation| {
+            let hello = conversation.exactly(4)?;
+            conversation.write(&hello)?;
+            conversation.rest();
+            conversation.write(b"end")
+        })
+    };
+    let table: [(&[u8], &str); 3] = [
+        (b"\x16\x03\x01\x00\x05hello", "tls"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http2"),
+        (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", "opaque"),
+    ];
+    for (bytes, reason) in table {
+        let upstream = echo();
+        let gateway = Gateway::start(upstream.address);
+        let mut client = Client::connect(gateway.address);
+        client.send(bytes);
+        assert_eq!(client.exactly(4), &bytes[..4]);
+        client.finish();
+        assert_eq!(client.rest(), b"end", "half-closes go through");
+        assert_eq!(upstream.recorded(), bytes);
+        gateway.wait_for_metric("rasp_uninspected_total", &[&format!("\"{reason}\"")], 1.0);
+    }
+}
+
+#[test]
+fn a_server_that_speaks_first_is_heard_at_once() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.write(b"220 mail.test ESMTP\r\n")?;
+        conversation.until(b"\r\n")?;
+        conversation.write(b"221 bye\r\n")
+    });
+    let gateway = Gateway::start(upstream.address);
+    let mut client = Client::connect(gateway.address);
+    assert_eq!(client.until(b"\r\n"), b"220 mail.test ESMTP\r\n");
+    client.send("QUIT\r\n");
+    assert_eq!(client.rest(), b"221 bye\r\n");
+    gateway.wait_for_metric("rasp_uninspected_total", &["\"opaque\""], 1.0);
+}
+
+#[test]
+fn an_http_server_that_speaks_first_opens_no_way_past_inspection() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")?;
+        conversation.rest();
+        None
+    });
+    let gateway = Gateway::start(upstream.address);
+    let mut client = Client::connect(gateway.address);
+    assert!(client.head().starts_with("HTTP/1.1 408 "));
+    let _ = std::io::Write::write_all(&mut client.stream, get(ATTACK).as_bytes());
+    assert!(client.is_closed());
+    assert_eq!(upstream.text(), "");
+}
+
+#[test]
+fn events_of_a_stream_arrive_one_by_one() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.request()?;
+        conversation.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")?;
+        conversation.until(b"go on")?;
+        conversation.write(b"data: 2\n\n")
+    });
+    let gateway = Gateway::start(upstream.address);
+    let mut client = Client::connect(gateway.address);
+    client.send(
+        "POST / HTTP/1.1\r\nHost: app\r\nContent-Type: application/octet-stream\r\nContent-Length: 0\r\n\r\n",
+    );
+    client.until(b"data: 1\n\n");
+    thread::sleep(Duration::from_millis(50));
+    drop(client);
+    assert_eq!(ask(Gateway::start(Upstream::answering(OK).address).address, get("/")).status(), 200);
+}
