@@ -12,7 +12,7 @@ use rasp_policy::api::{Condition, RaspPolicy, RaspPolicyStatus, TargetCounts};
 use rasp_policy::pod::{ADMIN_PORT, BUNDLE_CONFIG_MAP, BUNDLE_KEY};
 
 use crate::cluster::{Cluster, wait_for};
-use crate::http;
+use crate::{http, workload};
 
 /// Where the operator is installed.
 pub const NAMESPACE: &str = "kube-rasp";
@@ -89,20 +89,39 @@ pub async fn patch_mode(cluster: &Cluster, namespace: &str, name: &str, mode: &s
     Ok(())
 }
 
-/// Scales the operator and waits until it is so. Restored to 1 by the test that calls it.
-pub async fn scale_operator(cluster: &Cluster, replicas: i32) -> anyhow::Result<()> {
+/// Scales the operator, waits until it is so, and returns how many replicas there were.
+pub async fn scale_operator(cluster: &Cluster, replicas: i32) -> anyhow::Result<i32> {
     let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let before = deployments.get(OPERATOR).await?.spec.and_then(|spec| spec.replicas).unwrap_or(1);
     let patch = serde_json::json!({"spec": {"replicas": replicas}});
     deployments.patch(OPERATOR, &PatchParams::default(), &Patch::Merge(patch)).await?;
-    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), NAMESPACE);
     let ask = || async {
         let ready =
             deployments.get(OPERATOR).await?.status.and_then(|status| status.ready_replicas).unwrap_or(0);
-        let label = format!("app.kubernetes.io/component={}", "operator");
-        let all = pods.list(&ListParams::default().labels(&label)).await?.items.len();
-        Ok((ready == replicas && i32::try_from(all)? == replicas).then_some(()))
+        let pods = operator_pods(cluster).await?;
+        Ok((ready == replicas && i32::try_from(pods.len())? == replicas).then_some(before))
     };
-    wait_for("the operator to be scaled", Duration::from_mins(1), ask).await
+    wait_for("the operator to be scaled", Duration::from_secs(90), ask).await
+}
+
+/// The operator's pods.
+pub async fn operator_pods(cluster: &Cluster) -> anyhow::Result<Vec<Pod>> {
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let label = ListParams::default().labels("app.kubernetes.io/component=operator");
+    Ok(pods.list(&label).await?.items)
+}
+
+/// The metrics pages of all replicas of the operator, one after the other: each counts what it was asked itself.
+pub async fn operator_metrics(cluster: &Cluster) -> anyhow::Result<String> {
+    let mut pages = String::new();
+    for pod in operator_pods(cluster).await?.iter().filter(|pod| workload::is_ready(pod)) {
+        let ip = *workload::addresses(pod)?.first().context("address")?;
+        match http::get(ip, 8080, "/metrics").await {
+            http::Outcome::Answered(response) => pages += &String::from_utf8(response.body)?,
+            other => bail!("/metrics of the operator at {ip}: {}", other.word()),
+        }
+    }
+    Ok(pages)
 }
 
 /// The envelope that the sidecars of a namespace read.

@@ -51,7 +51,7 @@ async fn without_an_operator_traffic_and_blocking_go_on_even_for_a_fresh_sidecar
     policy(&cluster, &shop.name, "teapot", TEAPOT).await?;
     let ip = *addresses(&pod)?.first().context("address")?;
 
-    scale_operator(&cluster, 0).await?;
+    let replicas = scale_operator(&cluster, 0).await?;
     let without = async {
         for _ in 0..20 {
             ensure!(http::get(ip, PORT, BENIGN).await.status() == Some(200));
@@ -73,6 +73,6 @@ async fn without_an_operator_traffic_and_blocking_go_on_even_for_a_fresh_sidecar
         anyhow::Ok(())
     }
     .await;
-    scale_operator(&cluster, 1).await?;
+    scale_operator(&cluster, replicas).await?;
     without
 }

@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::ListParams;
 use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http;
-use rasp_e2e::product::{ATTACK, ENABLED, NAMESPACE, policy};
-use rasp_e2e::workload::{PORT, PROMETHEUS, addresses, is_ready, nginx, ready_pods};
+use rasp_e2e::product::{ATTACK, ENABLED, operator_pods, policy};
+use rasp_e2e::workload::{PORT, PROMETHEUS, addresses, nginx, ready_pods};
 
 #[tokio::test]
 async fn prometheus_answers_for_detections_and_injections() -> anyhow::Result<()> {
@@ -22,10 +19,12 @@ async fn prometheus_answers_for_detections_and_injections() -> anyhow::Result<()
     for _ in 0..3 {
         ensure!(http::get(ip, PORT, ATTACK).await.status() == Some(403));
     }
-    let operators: Api<Pod> = Api::namespaced(cluster.client.clone(), NAMESPACE);
-    let label = ListParams::default().labels("app.kubernetes.io/component=operator");
-    let operator = operators.list(&label).await?.items.into_iter().find(is_ready).context("operator")?;
-    let operator_ip = *addresses(&operator)?.first().context("address")?;
+    let mut operators = Vec::new();
+    for operator in operator_pods(&cluster).await? {
+        let ip = *addresses(&operator)?.first().context("address")?;
+        operators.push(format!("\"{ip}:8080\""));
+    }
+    let operators = operators.join(", ");
 
     let monitoring = cluster.namespace("monitoring", &[]).await?;
     let yaml = format!(
@@ -40,7 +39,7 @@ data:
     - job_name: sidecar
       static_configs: [{{targets: ["{ip}:16191"]}}]
     - job_name: operator
-      static_configs: [{{targets: ["{operator_ip}:8080"]}}]
+      static_configs: [{{targets: [{operators}]}}]
 ---
 apiVersion: v1
 kind: Pod

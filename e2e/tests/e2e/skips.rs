@@ -7,9 +7,9 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use rasp_e2e::cluster::{Cluster, wait_for};
-use rasp_e2e::product::{ENABLED, NAMESPACE, OPERATOR, sample};
+use rasp_e2e::product::{ENABLED, operator_metrics, sample};
+use rasp_e2e::workload;
 use rasp_e2e::workload::{BUSYBOX, shell};
-use rasp_e2e::{http, workload};
 
 #[tokio::test]
 async fn a_job_with_a_sidecar_completes() -> anyhow::Result<()> {
@@ -114,15 +114,4 @@ async fn an_enforced_namespace_refuses_a_pod_that_cannot_be_protected() -> anyho
     let printed = cluster.kubectl(&["-n", &strict.name, "apply", "-f", "-"], &yaml).await?;
     ensure!(!printed.success && printed.stderr.contains("62102"), "{}", printed.stderr);
     Ok(())
-}
-
-async fn operator_metrics(cluster: &Cluster) -> anyhow::Result<String> {
-    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), NAMESPACE);
-    let label = kube::api::ListParams::default().labels("app.kubernetes.io/component=operator");
-    let pod = pods.list(&label).await?.items.into_iter().find(workload::is_ready).context(OPERATOR)?;
-    let ip = *workload::addresses(&pod)?.first().context("address")?;
-    match http::get(ip, 8080, "/metrics").await {
-        http::Outcome::Answered(response) => Ok(String::from_utf8(response.body)?),
-        other => anyhow::bail!("/metrics of the operator: {}", other.word()),
-    }
 }
