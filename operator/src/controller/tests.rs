@@ -73,7 +73,7 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         compile: Box::new(|_| Ok(())),
         why: Box::new(|_, _| Some("host_network".to_owned())),
         invalid: Box::new(move |policy, message| {
-            told.lock().unwrap().push(format!("{}: {message}", policy.name))
+            told.lock().unwrap().push(format!("{}: {message}", policy.name));
         }),
         excludes: Box::new(|_| false),
         last_good: Mutex::default(),
