@@ -148,3 +148,6 @@ fn settings(effective: &Effective, class: Class) -> EffectiveDetection {
         Class::SqlInjection => effective.sql_injection,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,3 +122,6 @@ fn sniffed(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), R
     }
     visit.field(&Field { part: Part::Text, name: b"", value: bytes })
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,11 @@ impl Inspection {
         Self { findings: Vec::new(), coverage: Coverage::Full, budget: Budget::new(limits) }
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_test(findings: Vec<Finding>) -> Self {
+        Self { findings, ..Self::new(Limits::for_body(0)) }
+    }
+
     /// Evidence so far.
     pub fn findings(&self) -> &[Finding] {
         &self.findings

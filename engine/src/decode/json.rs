@@ -129,7 +129,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
-        let deep = self.visit.budget().allows_depth(self.depth);
+        let deep = self.visit.budget().allows_depth(self.depth + 1);
         self.keep(deep)?;
         let key = self.key;
         while members.next_element_seed(self.child(key))?.is_some() {}
@@ -137,7 +137,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
-        let deep = self.visit.budget().allows_depth(self.depth);
+        let deep = self.visit.budget().allows_depth(self.depth + 1);
         self.keep(deep)?;
         while let Some(Key(key)) = members.next_key()? {
             let field = Field { part: Part::JsonKey, name: b"", value: key.as_bytes() };

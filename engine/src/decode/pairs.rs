@@ -21,32 +21,43 @@ pub(super) const FORM: Parts = Parts { name: Part::FormName, value: Part::Form }
 const EXTRA_DECODINGS: usize = 2;
 
 pub(super) fn decode(bytes: &[u8], parts: Parts, visit: &mut dyn Visit) -> Result<(), Reason> {
+    let mut buffers = Buffers::default();
     for pair in bytes.split(|byte| *byte == b'&') {
-        decode_pair(pair, parts, visit)?;
+        decode_pair(pair, parts, &mut buffers, visit)?;
         // Some applications also split at semicolons; the whole was inspected above.
         if pair.contains(&b';') {
             for piece in pair.split(|byte| *byte == b';') {
-                decode_pair(piece, parts, visit)?;
+                decode_pair(piece, parts, &mut buffers, visit)?;
             }
         }
     }
     Ok(())
 }
 
-fn decode_pair(pair: &[u8], parts: Parts, visit: &mut dyn Visit) -> Result<(), Reason> {
-    if pair.is_empty() {
-        return Ok(());
-    }
+/// Reused for all pairs, so that a message costs two allocations and not two a pair.
+#[derive(Default)]
+struct Buffers {
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+fn decode_pair(
+    pair: &[u8],
+    parts: Parts,
+    buffers: &mut Buffers,
+    visit: &mut dyn Visit,
+) -> Result<(), Reason> {
     let mut halves = pair.splitn(2, |byte| *byte == b'=');
-    let raw_name = halves.next().unwrap_or_default();
-    let name = percent::decode(raw_name, true);
-    if let Some(value) = halves.next() {
-        text(&Field { part: parts.name, name: b"", value: &name }, visit)?;
-        let value = percent::decode(value, true);
-        text(&Field { part: parts.value, name: &name, value: &value }, visit)
-    } else {
-        text(&Field { part: parts.value, name: b"", value: &name }, visit)
+    let name = percent::decode(halves.next().unwrap_or_default(), true, &mut buffers.name);
+    text(&Field { part: parts.name, name: b"", value: name }, visit)?;
+    let Some(value) = halves.next() else { return Ok(()) };
+    // `?1'+or+1=1` has no name: some applications read the whole query, and the `=` is the attacker's.
+    if !name.iter().all(|byte| is_name_byte(*byte)) {
+        let whole = percent::decode(pair, true, &mut buffers.value);
+        text(&Field { part: parts.name, name: b"", value: whole }, visit)?;
     }
+    let value = percent::decode(value, true, &mut buffers.value);
+    text(&Field { part: parts.value, name, value }, visit)
 }
 
 /// Yields a decoded value, what it is when decoded again, and the members of the JSON document it may be.
@@ -68,10 +79,16 @@ pub(super) fn text(field: &Field<'_>, visit: &mut dyn Visit) -> Result<(), Reaso
             return Ok(());
         }
         visit.budget().decoded(value.len())?;
-        value = Cow::Owned(percent::decode(&value, true).into_owned());
-        visit.field(&Field { value: &value, ..*field })?;
+        let mut again = Vec::new();
+        percent::decode(&value, true, &mut again);
+        visit.field(&Field { value: &again, ..*field })?;
+        value = Cow::Owned(again);
     }
     Ok(())
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_.-[]:$@!~/{}".contains(&byte) || byte >= 0x80
 }
 
 /// Whether a body without a type has the shape of a form: a name of ordinary characters, then `=`, and no white space.

@@ -5,12 +5,13 @@ use crate::finding::Part;
 use crate::reason::Reason;
 
 pub(super) fn decode(path: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
+    let mut buffer = Vec::new();
     for segment in path.split(|byte| *byte == b'/') {
-        let value = percent::decode(segment, false);
-        pairs::text(&Field { part: Part::Path, name: b"", value: &value }, visit)?;
+        let value = percent::decode(segment, false, &mut buffer);
+        pairs::text(&Field { part: Part::Path, name: b"", value }, visit)?;
     }
-    let decoded = percent::decode(path, false);
-    let Some(tail) = spanning(&decoded) else { return Ok(()) };
+    let decoded = percent::decode(path, false, &mut buffer);
+    let Some(tail) = spanning(decoded) else { return Ok(()) };
     pairs::text(&Field { part: Part::Path, name: b"", value: tail }, visit)
 }
 

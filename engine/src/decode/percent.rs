@@ -1,17 +1,15 @@
 //! Percent-decoding, as tolerant as the most tolerant application: what is not a valid escape stays as it is.
 
-use std::borrow::Cow;
-
-/// Decodes once. Borrows where there is nothing to decode.
-pub(crate) fn decode(bytes: &[u8], plus_is_space: bool) -> Cow<'_, [u8]> {
+/// Decodes once, into the buffer. Borrows where there is nothing to decode.
+pub(crate) fn decode<'a>(bytes: &'a [u8], plus_is_space: bool, decoded: &'a mut Vec<u8>) -> &'a [u8] {
     let encoded = |byte: &u8| *byte == b'%' || (plus_is_space && *byte == b'+');
-    let Some(first) = bytes.iter().position(encoded) else { return Cow::Borrowed(bytes) };
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let (head, mut rest) = bytes.split_at(first);
+    let Some(first) = bytes.iter().position(encoded) else { return bytes };
+    decoded.clear();
+    let (head, mut rest) = bytes.split_at_checked(first).unwrap_or((bytes, &[]));
     decoded.extend_from_slice(head);
     loop {
         rest = match rest {
-            [] => return Cow::Owned(decoded),
+            [] => return decoded,
             [b'+', rest @ ..] if plus_is_space => {
                 decoded.push(b' ');
                 rest

@@ -1,1 +1,161 @@
+use super::*;
 
+fn mk_head<'a>(target: &'a str, content_type: Option<&'a str>) -> Head<'a> {
+    Head {
+        method: "POST",
+        target: target.as_bytes(),
+        content_type: content_type.map(str::as_bytes),
+        content_encoding: None,
+    }
+}
+
+fn mk_ruleset() -> Ruleset {
+    Ruleset::build(&Effective::builtin_blocking()).unwrap()
+}
+
+fn inspected(ruleset: &Ruleset, head: &Head<'_>, body: Body<'_>) -> Inspection {
+    let mut inspection = ruleset.inspect_head(head);
+    ruleset.inspect_body(head, body, &mut inspection);
+    inspection
+}
+
+#[test]
+fn refuses_a_policy_that_cannot_be_in_force_and_names_the_field() {
+    let mut effective = Effective::builtin();
+    effective.response_status = 200;
+    let error = Ruleset::build(&effective).unwrap_err().to_string();
+    assert_eq!(error, "response.status is 200: use a status from 400 to 599");
+    let mut effective = Effective::builtin();
+    effective.max_body_bytes = 0;
+    let error = Ruleset::build(&effective).unwrap_err().to_string();
+    assert_eq!(error, "inspection.maxBodyBytes is 0: use 1 to 16777216");
+}
+
+#[test]
+fn before_any_policy_closed_refuses_and_open_passes() {
+    for (failure_mode, refused) in [(FailureMode::Closed, Some(503)), (FailureMode::Open, None)] {
+        let ruleset = Ruleset::bootstrapping(failure_mode);
+        let head = mk_head("/?q=1", None);
+        assert_eq!(ruleset.body_plan(&head), BodyPlan::Skip);
+        let inspection = inspected(&ruleset, &head, Body::Complete(b"a=b"));
+        assert_eq!(inspection.coverage(), Coverage::Partial(Reason::NoPolicy));
+        let judgement = ruleset.decide(inspection);
+        assert_eq!(judgement.verdict, decide::Verdict::Error);
+        let status = match judgement.outcome {
+            decide::Outcome::Forward(_) => None,
+            decide::Outcome::Refuse(refusal) => Some(refusal.status),
+        };
+        assert_eq!(status, refused);
+    }
+}
+
+#[test]
+fn is_off_only_where_every_mode_is() {
+    let rows = [
+        (Mode::Off, Mode::Off, true, false),
+        (Mode::Monitor, Mode::Off, false, false),
+        (Mode::Off, Mode::Monitor, false, false),
+        (Mode::Off, Mode::Block, false, true),
+        (Mode::Block, Mode::Off, false, true),
+    ];
+    for (mode, class, off, enforces) in rows {
+        let mut effective = Effective::builtin();
+        (effective.mode, effective.sql_injection.mode) = (mode, class);
+        let ruleset = Ruleset::build(&effective).unwrap();
+        assert_eq!((ruleset.is_off(), ruleset.enforces()), (off, enforces), "{mode:?} {class:?}");
+        assert_eq!(ruleset.effective(), &effective);
+    }
+}
+
+#[test]
+fn plans_a_window_for_types_with_a_decoder() {
+    let ruleset = mk_ruleset();
+    let plan = |content_type| ruleset.body_plan(&mk_head("/", content_type));
+    assert_eq!(plan(Some("application/json")), BodyPlan::Window(131_072));
+    assert_eq!(plan(None), BodyPlan::Window(131_072));
+    assert_eq!(plan(Some("multipart/form-data")), BodyPlan::Skip);
+    let mut effective = Effective::builtin_blocking();
+    effective.sql_injection.mode = Mode::Off;
+    let off = Ruleset::build(&effective).unwrap();
+    assert_eq!(off.body_plan(&mk_head("/", None)), BodyPlan::Skip);
+}
+
+#[test]
+fn says_why_a_body_was_not_inspected() {
+    let ruleset = mk_ruleset();
+    let coverage = |content_type, body| inspected(&ruleset, &mk_head("/", content_type), body).coverage();
+    assert_eq!(coverage(Some("image/png"), Body::Opaque), Coverage::Partial(Reason::OpaqueBody));
+    assert_eq!(
+        coverage(Some("multipart/form-data"), Body::Opaque),
+        Coverage::Partial(Reason::UnsupportedBody)
+    );
+    assert_eq!(coverage(Some("application/json"), Body::Opaque), Coverage::Partial(Reason::OpaqueBody));
+    assert_eq!(coverage(Some("image/png"), Body::Empty), Coverage::Full);
+    assert_eq!(coverage(Some("application/json"), Body::Complete(b"{}")), Coverage::Full);
+    assert_eq!(
+        coverage(Some("application/json"), Body::Complete(b"{")),
+        Coverage::Partial(Reason::MalformedBody)
+    );
+    assert_eq!(
+        coverage(Some("application/json"), Body::Truncated(b"{")),
+        Coverage::Partial(Reason::BodyTooLarge)
+    );
+    let head = Head { content_encoding: Some(b"gzip"), ..mk_head("/", Some("application/json")) };
+    assert_eq!(inspected(&ruleset, &head, Body::Opaque).coverage(), Coverage::Partial(Reason::EncodedBody));
+}
+
+#[test]
+fn keeps_the_most_serious_reason() {
+    let mut inspection = Inspection::failed(Reason::OpaqueBody);
+    inspection.note(Reason::NoPolicy);
+    inspection.note(Reason::MalformedBody);
+    assert_eq!(inspection.coverage(), Coverage::Partial(Reason::NoPolicy));
+}
+
+#[test]
+fn finds_an_attack_in_every_part_of_a_request() {
+    let ruleset = mk_ruleset();
+    let form = Some("application/x-www-form-urlencoded");
+    let json = Some("application/json");
+    let rows: &[(&str, Option<&str>, &str, &str, &str)] = &[
+        ("/item/1'%20or%201=1--", None, "", "path", ""),
+        ("/item/1/**/or/**/1=1", None, "", "path", ""),
+        ("/?id=1'+or+1=1--", None, "", "query", "id"),
+        ("/?1'+or+1=1--", None, "", "query_name", ""),
+        ("/?id'or'1'%3D'1=x", None, "", "query_name", ""),
+        ("/?a=b;id=1%20or%201=1", None, "", "query", "id"),
+        ("/", form, "id=1'+or+1%3D1--", "form", "id"),
+        ("/", form, "id'+or+1%3D1--=x", "form_name", ""),
+        ("/", json, r#"{"user":{"name":"x' or 1=1--"}}"#, "json", "name"),
+        ("/", json, r#"{"ids":["1","x' or 1=1--"]}"#, "json", "ids"),
+        ("/", json, r#"{"x' or 1=1--":1}"#, "json_key", ""),
+        ("/", json, r#"{"a":"fine","a":"x' or 1=1--"}"#, "json", "a"),
+        ("/", json, r#"{"a":"x\u0027 or 1=1--"}"#, "json", "a"),
+        ("/", json, r#"{"a":"{\"b\":\"x' or 1=1--\"}"}"#, "json", "b"),
+        ("/", json, r#"{a:"x\u0027 or 1=1--""#, "json", ""),
+        ("/", None, "id=1'+or+1%3D1--", "form", "id"),
+        ("/", Some("text/plain"), "x' or 1=1--", "text", ""),
+        ("/", form, r#"{"a":"x' or 1=1--"}"#, "json", "a"),
+        ("/?q=%7B%22a%22:%22x'%20or%201=1--%22%7D", None, "", "json", "a"),
+    ];
+    for (target, content_type, body, part, name) in rows {
+        let inspection =
+            inspected(&ruleset, &mk_head(target, *content_type), Body::Complete(body.as_bytes()));
+        let found: Vec<_> = inspection
+            .findings()
+            .iter()
+            .filter(|finding| finding.confidence >= rasp_policy::api::Confidence::High)
+            .map(|finding| (finding.location.part.as_str(), finding.location.name.as_str()))
+            .collect();
+        assert!(found.contains(&(part, name)), "{target} {body}: {found:?}");
+    }
+}
+
+#[test]
+fn a_message_over_its_budget_is_not_called_inspected() {
+    let ruleset = mk_ruleset();
+    let body = "a&".repeat(20_000);
+    let head = mk_head("/", Some("application/x-www-form-urlencoded"));
+    let inspection = inspected(&ruleset, &head, Body::Complete(body.as_bytes()));
+    assert_eq!(inspection.coverage(), Coverage::Partial(Reason::TooManyParts));
+}

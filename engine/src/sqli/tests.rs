@@ -1,1 +1,229 @@
+use proptest::prelude::*;
 
+use super::words::{CATALOGS, FUNCTIONS, PACKAGES, WORDS};
+use super::*;
+use crate::budget::Limits;
+use crate::finding::Part;
+
+fn detect(value: &[u8]) -> Result<Option<Finding>, Reason> {
+    let mut budget = Budget::new(Limits::for_body(1 << 20));
+    Detector::detect(&Field { part: Part::Query, name: b"q", value }, &mut budget)
+}
+
+fn work(value: &[u8]) -> usize {
+    let mut budget = Budget::new(Limits { parts: 1, depth: 1, decoded_bytes: 0, work: usize::MAX });
+    let _ = Detector::detect(&Field { part: Part::Query, name: b"q", value }, &mut budget);
+    budget.spent_work()
+}
+
+#[test]
+fn tables_are_sorted_and_have_no_entry_twice() {
+    assert!(WORDS.is_sorted_by(|a, b| a.0 < b.0));
+    assert!(FUNCTIONS.is_sorted_by(|a, b| a.0 < b.0));
+    assert!(PACKAGES.is_sorted_by(|a, b| a.0 < b.0));
+    assert!(CATALOGS.is_sorted_by(|a, b| a < b));
+    for (word, _) in WORDS {
+        assert_eq!(
+            words::lookup(WORDS, word.to_uppercase().as_bytes()),
+            words::lookup(WORDS, word.as_bytes())
+        );
+        assert!(words::lookup(WORDS, word.as_bytes()).is_some(), "{word}");
+    }
+    for (name, _) in FUNCTIONS {
+        assert!(words::lookup(FUNCTIONS, name.as_bytes()).is_some(), "{name}");
+    }
+    assert!(words::lookup(WORDS, b"a_name_that_is_longer_than_any_word").is_none());
+}
+
+#[test]
+fn finds_the_quote_that_closes() {
+    let rows: &[(&[u8], [Option<usize>; 2])] = &[
+        (b"abc", [None, None]),
+        (b"a'b", [Some(1), None]),
+        (b"a''b", [None, None]),
+        (b"a''b'c", [Some(4), None]),
+        (b"'''", [Some(2), None]),
+        (b"a\\'b", [Some(2), None]),
+        (b"a\\'b'c", [Some(2), Some(4)]),
+        (b"a\\\\'b", [Some(3), None]),
+        (b"\\", [None, None]),
+    ];
+    for (value, expected) in rows {
+        assert_eq!(closing_quotes(value, b'\''), *expected, "{:?}", String::from_utf8_lossy(value));
+    }
+}
+
+#[test]
+fn samples_show_shape_and_never_data() {
+    assert_eq!(mask::sample(b"' OR 'secret'='secret'--"), "' or 'aaaaaa'='aaaaaa'--");
+    assert_eq!(mask::sample(b"' union select 4111111111111111"), "' union select 99999999");
+    assert_eq!(mask::sample(b"\x00\xff\n"), " a ");
+    assert!(mask::sample(&b"1 or ".repeat(100)).len() < 120);
+    assert_eq!(mask::name(b"user[0].name"), "user[0].name");
+    assert_eq!(mask::name(b"a'<b> c\n"), "a??b??c?");
+    assert_eq!(mask::name(&[b'x'; 200]).len(), 64);
+}
+
+#[test]
+fn location_is_where_the_value_leaves_its_place() {
+    let finding = detect(b"admin' or 1=1--").unwrap().unwrap();
+    assert_eq!((finding.location.offset, finding.location.length), (5, 10));
+    assert_eq!(finding.sample, "' or 9=9--");
+    let finding = detect(b"12 or 1=1").unwrap().unwrap();
+    assert_eq!((finding.location.offset, finding.location.length), (3, 6));
+}
+
+#[test]
+fn a_value_that_is_nested_too_deep_is_not_called_inspected() {
+    let mut value = b"1 or ".to_vec();
+    value.extend_from_slice(&b"(".repeat(1_000));
+    value.extend_from_slice(b"1=1");
+    assert_eq!(detect(&value), Err(Reason::TooDeep));
+    let mut value = b"1 or ".to_vec();
+    value.extend_from_slice(&b"(".repeat(30));
+    value.extend_from_slice(b"1=1");
+    assert_eq!(detect(&value).unwrap().unwrap().rule.0, "sqli-tautology");
+}
+
+#[test]
+fn work_is_bounded_by_a_multiple_of_the_length() {
+    let hostile: &[&[u8]] = &[
+        b"'",
+        b"\"",
+        b"`",
+        b"(",
+        b")",
+        b"/*",
+        b"*/",
+        b"/*!",
+        b"--\n",
+        b"#\n",
+        b"$$",
+        b"$a$",
+        b"'\"",
+        b"''",
+        b"\\'",
+        b"1 or ",
+        b"1,",
+        b";select 1",
+        b"union select 1 ",
+        b"[a",
+        b"0x",
+        b"@",
+        b" ",
+        b"\xff",
+        b"a.",
+        b"case when 1 ",
+        b"1 or/**/",
+        b"' or '",
+        b"(select ",
+        b"f(",
+        b"not ",
+        b"-",
+        b"{x ",
+    ];
+    for piece in hostile {
+        for prefix in [&b""[..], b"1 ", b"' ", b"' or "] {
+            let value = [prefix, &piece.repeat(2_000)].concat();
+            let units = work(&value);
+            assert!(units <= 16 * value.len() + 64, "{} units for {} bytes of {piece:?}", units, value.len());
+        }
+    }
+}
+
+/// Pieces of SQL that make readings go far.
+fn sql() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&str> = WORDS
+        .iter()
+        .map(|(word, _)| *word)
+        .chain(FUNCTIONS.iter().map(|(name, _)| *name))
+        .chain([
+            " ",
+            " ",
+            " ",
+            "'",
+            "'",
+            "\"",
+            "`",
+            "(",
+            ")",
+            ",",
+            ";",
+            "--",
+            "-- ",
+            "#",
+            "/*",
+            "*/",
+            "/*!",
+            "=",
+            "<",
+            ">",
+            "!=",
+            "||",
+            "&&",
+            "1",
+            "2",
+            "1=1",
+            "'a'",
+            "x",
+            "x.y",
+            "@@version",
+            "*",
+            "+",
+            "-",
+            "/",
+            "\n",
+            "\\",
+            "$$",
+            "[x]",
+            "{",
+            "}",
+            "::int",
+            "0x41",
+            "xp_cmdshell",
+            "information_schema.tables",
+            "\0",
+            "\u{a0}",
+            "é",
+        ])
+        .collect();
+    proptest::collection::vec(proptest::sample::select(pieces), 0..24).prop_map(|pieces| {
+        let mut value = Vec::new();
+        for piece in pieces {
+            value.extend_from_slice(piece.as_bytes());
+            value.push(b' ');
+        }
+        value
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_it_panic(value in proptest::collection::vec(any::<u8>(), 0..512)) {
+        let _ = detect(&value);
+        let _ = mask::sample(&value);
+        let _ = mask::name(&value);
+    }
+
+    #[test]
+    fn no_sql_makes_it_panic_and_evidence_lies_inside_the_value(value in sql()) {
+        if let Ok(Some(finding)) = detect(&value) {
+            prop_assert!(finding.location.offset + finding.location.length <= value.len());
+        }
+    }
+
+    #[test]
+    fn the_prefilter_drops_nothing_that_gives_a_finding(value in sql()) {
+        let detector = Detector::build().unwrap();
+        if let Ok(Some(finding)) = detect(&value) {
+            prop_assert!(detector.may_match(&value), "{}", finding.rule);
+        }
+    }
+
+    #[test]
+    fn work_on_sql_is_bounded_by_a_multiple_of_the_length(value in sql()) {
+        prop_assert!(work(&value) <= 16 * value.len() + 64);
+    }
+}

@@ -1,0 +1,174 @@
+use rasp_policy::api::Confidence;
+
+use super::*;
+use crate::finding::{Location, Part, RuleId};
+use crate::reason::Reason;
+
+fn mk_finding(confidence: Confidence) -> Finding {
+    Finding {
+        class: Class::SqlInjection,
+        rule: RuleId("sqli-tautology"),
+        reason: "for the test",
+        location: Location { part: Part::Query, name: "q".into(), offset: 0, length: 1 },
+        confidence,
+        sample: String::new(),
+    }
+}
+
+fn judged(
+    modes: (Mode, Mode),
+    failure_mode: FailureMode,
+    finding: Option<Confidence>,
+    coverage: Option<Reason>,
+) -> (&'static str, Option<(u16, &'static str)>) {
+    let mut effective = Effective::builtin();
+    (effective.mode, effective.sql_injection.mode) = modes;
+    effective.failure_mode = failure_mode;
+    let mut inspection = Inspection::for_test(finding.map(mk_finding).into_iter().collect());
+    if let Some(reason) = coverage {
+        inspection.note(reason);
+    }
+    let judgement = decide(&effective, inspection);
+    let refusal = match judgement.outcome {
+        Outcome::Forward(Pass { .. }) => None,
+        Outcome::Refuse(Refusal { status, why }) => Some((status, why.as_str())),
+    };
+    (judgement.verdict.as_str(), refusal)
+}
+
+use Confidence::{Certain, High, Low, Medium};
+use FailureMode::{Closed, Open};
+use Mode::{Block, Monitor, Off};
+
+type Row = (
+    (Mode, Mode),
+    FailureMode,
+    Option<Confidence>,
+    Option<Reason>,
+    &'static str,
+    Option<(u16, &'static str)>,
+);
+
+const DETECTED: Option<(u16, &str)> = Some((403, "detected"));
+const TOO_LARGE: Option<(u16, &str)> = Some((413, "body_too_large"));
+const NOT_JUDGED: Option<(u16, &str)> = Some((503, "not_judged"));
+const OPAQUE: Option<Reason> = Some(Reason::OpaqueBody);
+const LARGE: Option<Reason> = Some(Reason::BodyTooLarge);
+const FAILED: Option<Reason> = Some(Reason::InternalError);
+
+/// (mode, mode of the class), failure mode, confidence, coverage: verdict, refusal. minConfidence is High.
+#[rustfmt::skip]
+const TABLE: &[Row] = &[
+    // Off
+    ((Off, Off), Open, None, None, "allow", None),
+    ((Off, Off), Closed, Some(Certain), None, "allow", None),
+    ((Off, Off), Closed, None, LARGE, "allow", None),
+    ((Off, Off), Closed, None, FAILED, "allow", None),
+    ((Off, Off), Closed, Some(Certain), FAILED, "allow", None),
+    // Monitor
+    ((Monitor, Monitor), Open, None, None, "allow", None),
+    ((Monitor, Monitor), Open, Some(Low), None, "allow", None),
+    ((Monitor, Monitor), Open, Some(Medium), None, "allow", None),
+    ((Monitor, Monitor), Open, Some(High), None, "would_block", None),
+    ((Monitor, Monitor), Open, Some(Certain), None, "would_block", None),
+    ((Monitor, Monitor), Closed, Some(High), None, "would_block", None),
+    ((Monitor, Monitor), Open, None, OPAQUE, "allow", None),
+    ((Monitor, Monitor), Closed, None, OPAQUE, "allow", None),
+    ((Monitor, Monitor), Open, Some(High), OPAQUE, "would_block", None),
+    ((Monitor, Monitor), Open, None, LARGE, "would_block", None),
+    ((Monitor, Monitor), Closed, None, LARGE, "would_block", None),
+    ((Monitor, Monitor), Open, Some(High), LARGE, "would_block", None),
+    ((Monitor, Monitor), Open, None, FAILED, "error", None),
+    ((Monitor, Monitor), Closed, None, FAILED, "error", None),
+    ((Monitor, Monitor), Closed, Some(Medium), FAILED, "error", None),
+    ((Monitor, Monitor), Closed, Some(High), FAILED, "would_block", None),
+    // Block
+    ((Block, Block), Open, None, None, "allow", None),
+    ((Block, Block), Closed, None, None, "allow", None),
+    ((Block, Block), Open, Some(Low), None, "allow", None),
+    ((Block, Block), Open, Some(Medium), None, "allow", None),
+    ((Block, Block), Closed, Some(Medium), None, "allow", None),
+    ((Block, Block), Open, Some(High), None, "block", DETECTED),
+    ((Block, Block), Open, Some(Certain), None, "block", DETECTED),
+    ((Block, Block), Closed, Some(High), None, "block", DETECTED),
+    ((Block, Block), Open, None, OPAQUE, "allow", None),
+    ((Block, Block), Closed, None, OPAQUE, "allow", None),
+    ((Block, Block), Closed, Some(Certain), OPAQUE, "block", DETECTED),
+    ((Block, Block), Open, None, LARGE, "block", TOO_LARGE),
+    ((Block, Block), Closed, None, LARGE, "block", TOO_LARGE),
+    ((Block, Block), Open, Some(Medium), LARGE, "block", TOO_LARGE),
+    ((Block, Block), Open, Some(High), LARGE, "block", DETECTED),
+    ((Block, Block), Open, None, FAILED, "error", None),
+    ((Block, Block), Open, Some(Medium), FAILED, "error", None),
+    ((Block, Block), Open, Some(High), FAILED, "block", DETECTED),
+    ((Block, Block), Closed, None, FAILED, "error", NOT_JUDGED),
+    ((Block, Block), Closed, Some(Low), FAILED, "error", NOT_JUDGED),
+    ((Block, Block), Closed, Some(Certain), FAILED, "block", DETECTED),
+    // The class has a mode of its own
+    ((Block, Monitor), Open, Some(Certain), None, "would_block", None),
+    ((Block, Monitor), Closed, Some(Certain), FAILED, "error", NOT_JUDGED),
+    ((Block, Monitor), Open, Some(Certain), FAILED, "would_block", None),
+    ((Block, Monitor), Open, Some(Certain), LARGE, "block", TOO_LARGE),
+    ((Block, Off), Open, Some(Certain), None, "allow", None),
+    ((Monitor, Block), Open, Some(High), None, "block", DETECTED),
+    ((Monitor, Block), Closed, None, FAILED, "error", None),
+    ((Monitor, Block), Closed, None, LARGE, "would_block", None),
+    ((Off, Block), Open, Some(High), None, "block", DETECTED),
+    ((Off, Block), Closed, None, FAILED, "allow", None),
+    ((Off, Block), Closed, None, LARGE, "allow", None),
+    ((Off, Monitor), Closed, Some(High), None, "would_block", None),
+];
+
+#[test]
+fn judges_as_the_table_says() {
+    for (modes, failure_mode, finding, coverage, verdict, refusal) in TABLE {
+        let got = judged(*modes, *failure_mode, *finding, *coverage);
+        assert_eq!(got, (*verdict, *refusal), "{modes:?} {failure_mode:?} {finding:?} {coverage:?}");
+    }
+}
+
+#[test]
+fn acts_from_the_lowest_confidence_that_the_policy_names() {
+    let mut effective = Effective::builtin_blocking();
+    for minimum in [Low, Medium, High, Certain] {
+        effective.sql_injection.min_confidence = minimum;
+        for confidence in [Low, Medium, High, Certain] {
+            let judgement = decide(&effective, Inspection::for_test(vec![mk_finding(confidence)]));
+            let expected = if confidence >= minimum { Verdict::Block } else { Verdict::Allow };
+            assert_eq!(judgement.verdict, expected, "{confidence:?} {minimum:?}");
+            assert_eq!(judgement.findings.len(), 1, "evidence is kept whatever the verdict");
+        }
+    }
+}
+
+#[test]
+fn refuses_with_the_configured_status() {
+    let mut effective = Effective::builtin_blocking();
+    effective.response_status = 451;
+    let judgement = decide(&effective, Inspection::for_test(vec![mk_finding(High)]));
+    assert!(matches!(judgement.outcome, Outcome::Refuse(Refusal { status: 451, why: Why::Detected })));
+}
+
+#[test]
+fn each_reason_has_one_effect_in_block_with_closed() {
+    let rows: &[(Reason, &str, Option<u16>)] = &[
+        (Reason::DetectionOff, "allow", None),
+        (Reason::OpaqueProtocol, "allow", None),
+        (Reason::OpaqueBody, "allow", None),
+        (Reason::UnsupportedBody, "allow", None),
+        (Reason::EncodedBody, "allow", None),
+        (Reason::MalformedBody, "allow", None),
+        (Reason::BodyTooLarge, "block", Some(413)),
+        (Reason::TooManyParts, "error", Some(503)),
+        (Reason::TooDeep, "error", Some(503)),
+        (Reason::DecodedTooLarge, "error", Some(503)),
+        (Reason::WorkLimit, "error", Some(503)),
+        (Reason::InternalError, "error", Some(503)),
+        (Reason::NoPolicy, "error", Some(503)),
+    ];
+    assert_eq!(rows.len(), Reason::ALL.len());
+    for (reason, verdict, status) in rows {
+        let got = judged((Block, Block), Closed, None, Some(*reason));
+        assert_eq!((got.0, got.1.map(|(status, _)| status)), (*verdict, *status), "{reason:?}");
+    }
+}

@@ -1,0 +1,213 @@
+use super::*;
+use crate::budget::Limits;
+
+/// Collects what the decoders yield.
+struct Seen {
+    budget: Budget,
+    fields: Vec<(Part, String, String)>,
+}
+
+impl Visit for Seen {
+    fn field(&mut self, field: &Field<'_>) -> Result<(), Reason> {
+        self.budget.part()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.fields.push((field.part, text(field.name), text(field.value)));
+        Ok(())
+    }
+
+    fn budget(&mut self) -> &mut Budget {
+        &mut self.budget
+    }
+}
+
+fn mk_limits() -> Limits {
+    Limits { parts: 100, depth: 8, decoded_bytes: 10_000, work: 100_000 }
+}
+
+fn seen(
+    decode: impl FnOnce(&mut Seen) -> Result<(), Reason>,
+) -> (Vec<(Part, String, String)>, Option<Reason>) {
+    let mut seen = Seen { budget: Budget::new(mk_limits()), fields: Vec::new() };
+    let result = decode(&mut seen);
+    (seen.fields, result.err())
+}
+
+fn values(part: Part, decode: impl FnOnce(&mut Seen) -> Result<(), Reason>) -> Vec<String> {
+    let (fields, _) = seen(decode);
+    fields.into_iter().filter(|(seen, _, _)| *seen == part).map(|(_, _, value)| value).collect()
+}
+
+fn mk_head<'a>(content_type: Option<&'a str>, content_encoding: Option<&'a str>) -> Head<'a> {
+    Head {
+        method: "POST",
+        target: b"/",
+        content_type: content_type.map(str::as_bytes),
+        content_encoding: content_encoding.map(str::as_bytes),
+    }
+}
+
+#[test]
+fn percent_decoding_keeps_what_is_not_an_escape() {
+    let rows: &[(&[u8], &[u8])] = &[
+        (b"", b""),
+        (b"abc", b"abc"),
+        (b"a+b", b"a b"),
+        (b"%41%62%2B", b"Ab+"),
+        (b"%", b"%"),
+        (b"%4", b"%4"),
+        (b"%zz%4", b"%zz%4"),
+        (b"%00%ff", b"\x00\xff"),
+        (b"%u0027", b"'"),
+        (b"%U0041", b"A"),
+        (b"%ud800", b"\xEF\xBF\xBD"),
+        (b"%u12", b"%u12"),
+        (b"%2541", b"%41"),
+        (b"100%", b"100%"),
+    ];
+    for (encoded, decoded) in rows {
+        assert_eq!(percent::decode(encoded, true, &mut Vec::new()), *decoded);
+    }
+    assert_eq!(percent::decode(b"a+b", false, &mut Vec::new()), b"a+b");
+}
+
+#[test]
+fn query_yields_names_and_values_of_every_pair() {
+    let (fields, reason) = seen(|seen| target(b"/p?a=1&b=x%20y&c&=z&&d=e=f#fragment=1", seen));
+    assert_eq!(reason, None);
+    let field = |part, name: &str, value: &str| (part, name.to_owned(), value.to_owned());
+    let expected = vec![
+        field(Part::Path, "", "p"),
+        field(Part::QueryName, "", "a"),
+        field(Part::Query, "a", "1"),
+        field(Part::QueryName, "", "b"),
+        field(Part::Query, "b", "x y"),
+        field(Part::QueryName, "", "c"),
+        field(Part::Query, "", "z"),
+        field(Part::QueryName, "", "d"),
+        field(Part::Query, "d", "e=f"),
+    ];
+    assert_eq!(fields, expected);
+}
+
+#[test]
+fn query_is_also_split_at_semicolons() {
+    let values = values(Part::Query, |seen| target(b"/?a=1;b=2", seen));
+    assert_eq!(values, ["1;b=2", "1", "2"]);
+}
+
+#[test]
+fn values_are_decoded_again_twice_and_not_more() {
+    let values = values(Part::Query, |seen| target(b"/?a=%25252527", seen));
+    assert_eq!(values, ["%252527", "%2527", "%27"]);
+}
+
+#[test]
+fn a_value_that_is_json_yields_its_members() {
+    let values = values(Part::Json, |seen| target(b"/?a=%7B%22b%22%3A%22%5Cu0027%22%7D", seen));
+    assert_eq!(values, ["'"]);
+}
+
+#[test]
+fn path_yields_segments_and_what_spans_slashes() {
+    let paths = |path: &[u8]| values(Part::Path, |seen| target(path, seen));
+    assert_eq!(paths(b"/a/b%20c/"), ["a", "b c"]);
+    assert_eq!(paths(b"/a+b"), ["a+b"]);
+    assert_eq!(paths(b"/item/1/**/or/**/1=1"), ["item", "1", "**", "or", "**", "1=1", "1/**/or/**/1=1"]);
+    assert_eq!(paths(b"/x/y'--"), ["x", "y'--", "x/y'--"]);
+}
+
+#[test]
+fn the_type_tells_how_a_body_is_read() {
+    let rows: &[(Option<&str>, Option<&str>, Kind)] = &[
+        (Some("application/x-www-form-urlencoded"), None, Kind::Form),
+        (Some("Application/X-WWW-Form-Urlencoded; charset=utf-8"), None, Kind::Form),
+        (Some("application/json"), None, Kind::Json),
+        (Some(" application/json ;charset=utf-8"), None, Kind::Json),
+        (Some("application/vnd.api+json"), None, Kind::Json),
+        (Some("application/json"), Some("identity"), Kind::Json),
+        (None, None, Kind::Sniff),
+        (Some(""), None, Kind::Sniff),
+        (Some("text/plain"), None, Kind::Sniff),
+        (Some("multipart/form-data; boundary=x"), None, Kind::Not(Reason::UnsupportedBody)),
+        (Some("text/xml"), None, Kind::Not(Reason::UnsupportedBody)),
+        (Some("application/soap+xml"), None, Kind::Not(Reason::UnsupportedBody)),
+        (Some("application/octet-stream"), None, Kind::Not(Reason::OpaqueBody)),
+        (Some("image/png"), None, Kind::Not(Reason::OpaqueBody)),
+        (Some("x"), None, Kind::Not(Reason::OpaqueBody)),
+        (Some("application/json"), Some("gzip"), Kind::Not(Reason::EncodedBody)),
+        (None, Some("br"), Kind::Not(Reason::EncodedBody)),
+    ];
+    for (content_type, content_encoding, expected) in rows {
+        assert_eq!(kind(&mk_head(*content_type, *content_encoding)), *expected, "{content_type:?}");
+    }
+}
+
+#[test]
+fn json_yields_strings_and_keys_also_of_duplicate_members() {
+    let document = br#"{"a":"1","a":"2","b":[true,null,3.5,-1,9,{"c":"x\ny"}]}"#;
+    let (fields, reason) = seen(|seen| body(Kind::Json, document, false, seen));
+    assert_eq!(reason, None);
+    let strings: Vec<_> =
+        fields.iter().filter(|field| field.0 == Part::Json).map(|f| (&*f.1, &*f.2)).collect();
+    assert_eq!(strings, [("a", "1"), ("a", "2"), ("c", "x\ny")]);
+    let keys: Vec<_> =
+        fields.iter().filter(|field| field.0 == Part::JsonKey).map(|field| &*field.2).collect();
+    assert_eq!(keys, ["a", "a", "b", "c"]);
+}
+
+#[test]
+fn json_is_read_after_a_byte_order_mark_and_as_a_bare_string() {
+    assert_eq!(values(Part::Json, |seen| body(Kind::Json, b"\xEF\xBB\xBF[\"a\"]", false, seen)), ["a"]);
+    assert_eq!(values(Part::Json, |seen| body(Kind::Json, b"\"a\"", false, seen)), ["a"]);
+}
+
+#[test]
+fn json_that_is_too_deep_is_noted() {
+    let deep = format!("{}1{}", "[".repeat(9), "]".repeat(9));
+    assert_eq!(seen(|seen| body(Kind::Json, deep.as_bytes(), false, seen)).1, Some(Reason::TooDeep));
+    let fine = format!("{}1{}", "[".repeat(8), "]".repeat(8));
+    assert_eq!(seen(|seen| body(Kind::Json, fine.as_bytes(), false, seen)).1, None);
+}
+
+#[test]
+fn malformed_json_yields_what_looks_like_strings_and_the_raw_text() {
+    let document = br#"{"a":"x", b: "\u0027 or 1=1", /* c */ "lone\ud800" "#;
+    let (fields, reason) = seen(|seen| body(Kind::Json, document, false, seen));
+    assert_eq!(reason, Some(Reason::MalformedBody));
+    assert!(fields.contains(&(Part::Json, String::new(), "' or 1=1".into())), "{fields:?}");
+    assert!(fields.iter().any(|(part, _, value)| *part == Part::Text && value.starts_with('{')));
+}
+
+#[test]
+fn a_truncated_document_is_not_called_malformed() {
+    let (fields, reason) = seen(|seen| body(Kind::Json, br#"{"a":"x","b":"y"#, true, seen));
+    assert_eq!(reason, None);
+    assert!(fields.contains(&(Part::Json, "a".into(), "x".into())));
+    assert!(fields.contains(&(Part::Json, String::new(), "y".into())), "the part of a string that came");
+}
+
+#[test]
+fn a_form_that_is_json_is_read_as_json() {
+    assert_eq!(values(Part::Json, |seen| body(Kind::Form, br#"{"a":"b"}"#, false, seen)), ["b"]);
+    assert_eq!(values(Part::Form, |seen| body(Kind::Form, b"{a=b", false, seen)), ["b"]);
+}
+
+#[test]
+fn a_body_without_a_type_is_told_by_its_shape() {
+    assert_eq!(values(Part::Json, |seen| body(Kind::Sniff, b" [\"a\"]", false, seen)), ["a"]);
+    assert_eq!(values(Part::Form, |seen| body(Kind::Sniff, b"a=b&c=d%20e", false, seen)), ["b", "d e"]);
+    assert_eq!(values(Part::Text, |seen| body(Kind::Sniff, b"hello, world", false, seen)), ["hello, world"]);
+    assert_eq!(seen(|seen| body(Kind::Sniff, b"\x00\x01", false, seen)).1, Some(Reason::OpaqueBody));
+}
+
+#[test]
+fn every_budget_ends_in_its_reason() {
+    let many = format!("/?{}", "a=1&".repeat(100));
+    assert_eq!(seen(|seen| target(many.as_bytes(), seen)).1, Some(Reason::TooManyParts));
+    let long = format!("/?a={}", "x".repeat(10_001));
+    assert_eq!(seen(|seen| target(long.as_bytes(), seen)).1, Some(Reason::DecodedTooLarge));
+    let mut budget = Budget::new(mk_limits());
+    assert_eq!(budget.work(100_000), Ok(()));
+    assert_eq!(budget.work(1), Err(Reason::WorkLimit));
+    assert_eq!(budget.work(usize::MAX), Err(Reason::WorkLimit));
+}
