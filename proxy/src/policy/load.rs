@@ -76,4 +76,4 @@ impl Verified {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

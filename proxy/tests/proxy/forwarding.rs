@@ -18,8 +18,12 @@ fn end_to_end(message: &[u8]) -> (String, BTreeMap<String, Vec<String>>, Vec<u8>
     let first = lines.next().unwrap().to_owned();
     let mut fields = BTreeMap::<String, Vec<String>>::new();
     for line in lines.filter(|line| !OF_THE_HOP.iter().any(|own| line.to_lowercase().starts_with(own))) {
-        let name = line.split(':').next().unwrap().to_lowercase();
-        fields.entry(name).or_default().push(line.to_owned());
+        // White space around a value is not part of it (RFC 9110 section 5.5).
+        let (name, value) = line.split_once(':').unwrap();
+        fields
+            .entry(name.to_lowercase())
+            .or_default()
+            .push(format!("{name}: {}", value.trim_matches([' ', '\t'])));
     }
     (first, fields, message[split..].to_vec())
 }

@@ -73,7 +73,7 @@ fn the_policy_chooses_status_and_body_of_the_refusal() {
 
 #[test]
 fn a_parsed_body_over_the_limit_is_refused_in_block_and_passes_in_monitor() {
-    let body = format!("{{\"a\":\"{}\"}}", "x".repeat(4096));
+    let body = format!("{{\"a\":\"{}\"}}", "Z".repeat(4096));
     let stated = post("application/json", &body);
     let chunked = format!(
         "POST / HTTP/1.1\r\nHost: app\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
@@ -98,7 +98,7 @@ fn a_parsed_body_over_the_limit_is_refused_in_block_and_passes_in_monitor() {
         assert_eq!(ask(gateway.address, request).status(), 200);
     }
     gateway.wait_for_metric("rasp_requests_total", &["would_block"], 2.0);
-    assert_eq!(upstream.text().matches(&body).count(), 2);
+    assert_eq!(upstream.text().matches('Z').count(), 2 * 4096, "chunks may be cut otherwise, bytes may not");
 }
 
 #[test]
@@ -166,13 +166,10 @@ fn events_tell_everything_but_the_payload() {
     }
     let in_path = ask(gateway.address, get("/hunter2%27%20OR%20%271%27=%271"));
     assert_eq!(in_path.status(), 403);
-    let events = gateway.events(2);
-    assert!(!events[1].to_string().contains("hunter"), "{}", events[1]);
-    assert!(
-        (gateway.metric("rasp_detections_total", &["sql_injection", "Block\"", "mode=\"Block\""]) - 2.0)
-            .abs()
-            < 0.1
-    );
+    let events = gateway.events(3);
+    assert!(events.iter().all(|event| !event.to_string().contains("hunter")), "{events:?}");
+    let blocked = ["sql_injection", "action=\"Block\"", "mode=\"Block\""];
+    gateway.wait_for_metric("rasp_detections_total", &blocked, 3.0);
 }
 
 #[test]
@@ -180,7 +177,7 @@ fn a_new_policy_file_acts_on_the_next_request_of_an_open_connection() {
     let upstream = Upstream::ok();
     let gateway = Gateway::with(upstream.address, "{mode: Monitor}");
     let mut client = Client::connect(gateway.address);
-    let mut status = |client: &mut Client| {
+    let status = |client: &mut Client| {
         client.send(get(ATTACK));
         client.response().status()
     };

@@ -1,1 +1,91 @@
+use http::Version;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::{Hop, connect, forwarded_for, strip};
+
+fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers
+            .append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+    }
+    headers
+}
+
+#[test]
+fn says_what_the_removed_fields_meant() {
+    let (eleven, ten) = (Version::HTTP_11, Version::HTTP_10);
+    let hop = |close, keep_alive, upgrade| Hop { close, keep_alive, upgrade };
+    let table: [(&[(&str, &str)], Version, Hop, &[&str]); 8] = [
+        (&[], eleven, hop(false, false, false), &[]),
+        (&[], ten, hop(true, false, false), &[]),
+        (&[("connection", "Keep-Alive")], ten, hop(false, true, false), &[]),
+        (&[("connection", "a, close"), ("a", "1"), ("b", "2")], eleven, hop(true, false, false), &["b"]),
+        (
+            &[("connection", "a"), ("connection", "b,, c"), ("a", "1"), ("c", "2")],
+            eleven,
+            hop(false, false, false),
+            &[],
+        ),
+        (
+            &[("connection", "upgrade"), ("upgrade", "websocket")],
+            eleven,
+            hop(false, false, true),
+            &["upgrade"],
+        ),
+        (
+            &[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")],
+            eleven,
+            hop(false, false, false),
+            &[],
+        ),
+        (&[("upgrade", "websocket"), ("te", "gzip")], eleven, hop(false, false, false), &[]),
+    ];
+    for (lines, version, expected, left) in table {
+        let mut headers = headers(lines);
+        assert_eq!(strip(&mut headers, version), expected, "{lines:?}");
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), left, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_nominated_length_stays() {
+    let mut headers =
+        headers(&[("connection", "content-length, te"), ("content-length", "3"), ("te", "trailers")]);
+    strip(&mut headers, Version::HTTP_11);
+    assert_eq!(
+        (headers["content-length"].as_bytes(), headers["te"].as_bytes()),
+        (&b"3"[..], &b"trailers"[..])
+    );
+}
+
+#[test]
+fn tells_the_next_hop_what_holds_for_it() {
+    let table: [(&[(&str, &str)], Version, Option<&str>); 5] = [
+        (&[("connection", "close")], Version::HTTP_11, Some("close")),
+        (&[("connection", "keep-alive")], Version::HTTP_11, None),
+        (&[("connection", "keep-alive")], Version::HTTP_10, Some("keep-alive")),
+        (&[("te", "trailers")], Version::HTTP_11, Some("TE")),
+        (&[("connection", "Upgrade"), ("upgrade", "x")], Version::HTTP_11, Some("upgrade")),
+    ];
+    for (lines, version, expected) in table {
+        let mut headers = headers(lines);
+        let hop = strip(&mut headers, version);
+        connect(&mut headers, hop, version);
+        assert_eq!(
+            headers.get("connection").map(HeaderValue::as_bytes),
+            expected.map(str::as_bytes),
+            "{lines:?}"
+        );
+    }
+}
+
+#[test]
+fn appends_the_peer_to_the_addresses_before_it() {
+    let mut none = HeaderMap::new();
+    forwarded_for(&mut none, "[::ffff:10.0.0.9]:80".parse().unwrap());
+    assert_eq!(none["x-forwarded-for"], "10.0.0.9");
+    let mut some = headers(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2")]);
+    forwarded_for(&mut some, "[fd00::9]:80".parse().unwrap());
+    assert_eq!(some.get_all("x-forwarded-for").iter().collect::<Vec<_>>(), ["1.1.1.1, 2.2.2.2, fd00::9"]);
+}

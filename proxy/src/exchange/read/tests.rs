@@ -1,1 +1,61 @@
+use http::Request;
+use rasp_policy::pod::Probe;
 
+use super::{is_host, is_probe};
+
+#[test]
+fn a_host_is_a_name_and_perhaps_a_port() {
+    for host in [
+        "",
+        "a",
+        "A-b.c_d",
+        "a:",
+        "a:80",
+        "10.0.0.1:8080",
+        "[::1]",
+        "[fd00::1]:443",
+        "xn--a",
+        "a%20b",
+        "a:65535",
+    ] {
+        assert!(is_host(host.as_bytes()), "{host:?}");
+    }
+    for host in [
+        "a b", "a/b", "u@a", "a,b", "a:65536", "a:-1", "a:b", "[::1", "::1", "[::1]x", "a?b", "a#b", "a\\b",
+        "\u{e9}",
+    ] {
+        assert!(!is_host(host.as_bytes()), "{host:?}");
+    }
+}
+
+#[test]
+fn only_the_exact_probe_of_the_kubelet_is_a_probe() {
+    let probes = [
+        Probe { port: 8080, path: "/healthz?full=1".into(), headers: vec![("x-probe".into(), "yes".into())] },
+        Probe { port: 8080, path: "/ready".into(), headers: vec![] },
+    ];
+    let agent = ("user-agent", "kube-probe/1.37");
+    let x_probe = ("x-probe", "yes");
+    let table: [(&str, &str, u16, &[(&str, &str)], bool); 9] = [
+        ("GET", "/healthz?full=1", 8080, &[agent, x_probe], true),
+        ("GET", "/ready", 8080, &[agent], true),
+        ("GET", "/ready?x=1", 8080, &[agent], false),
+        ("GET", "/healthz?full=1", 8080, &[agent], false),
+        ("GET", "/healthz?full=1", 8080, &[agent, ("x-probe", "no")], false),
+        ("GET", "/ready", 8081, &[agent], false),
+        ("POST", "/ready", 8080, &[agent], false),
+        ("GET", "/ready", 8080, &[("user-agent", "curl/8")], false),
+        ("GET", "/ready", 8080, &[], false),
+    ];
+    for (method, target, port, headers, expected) in table {
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        assert_eq!(is_probe(&parts, port, &probes), expected, "{method} {target} {port} {headers:?}");
+    }
+    let own = [Probe { port: 1, path: "/".into(), headers: vec![("user-agent".into(), "mine".into())] }];
+    let (parts, ()) = Request::get("/").header("user-agent", "mine").body(()).unwrap().into_parts();
+    assert!(is_probe(&parts, 1, &own), "a pod spec may name the agent");
+}

@@ -1,1 +1,136 @@
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rasp_policy::api::{Mode, RaspPolicySpec};
+use rasp_policy::bundle::{Bundle, Entry, Envelope, Namespace, Refusal, SCHEMA_VERSION, Source};
+use rasp_policy::selector::{LabelSelector, Labels};
 
+use super::{Checks, Last};
+use crate::policy::keys::{Error, Keys};
+
+/// Signs Bundles as an operator does.
+pub(crate) struct Signer(Ed25519KeyPair);
+
+impl Signer {
+    pub(crate) fn new() -> Self {
+        Self(Ed25519KeyPair::generate().unwrap())
+    }
+
+    pub(crate) fn public(&self) -> String {
+        BASE64.encode(self.0.public_key().as_ref())
+    }
+
+    pub(crate) fn seal(&self, payload: &[u8]) -> String {
+        Envelope::seal(payload, "hint", |message| self.0.sign(message).as_ref().to_vec()).to_text()
+    }
+
+    pub(crate) fn checks(&self) -> Checks {
+        Checks {
+            keys: Keys::parse(&self.public()).unwrap(),
+            namespace: "shop".into(),
+            namespace_uid: Some("uid-1".into()),
+            floor: 100,
+        }
+    }
+}
+
+pub(crate) fn bundle(sequence: u64, mode: Mode, selector: Option<LabelSelector>) -> Bundle {
+    let source = Source {
+        name: "p".into(),
+        uid: "p-uid".into(),
+        generation: 3,
+        created_at: "2026-01-01T00:00:00Z".into(),
+    };
+    let spec = RaspPolicySpec { mode: Some(mode), pod_selector: selector, ..RaspPolicySpec::default() };
+    Bundle {
+        schema_version: SCHEMA_VERSION,
+        namespace: Namespace { name: "shop".into(), uid: "uid-1".into() },
+        sequence,
+        entries: vec![Entry { source, spec }],
+    }
+}
+
+fn refusal(checks: &Checks, text: &str, last: Option<&Last>) -> String {
+    match checks.open(text.as_bytes(), last).and_then(|verified| verified.build(&Labels::new())) {
+        Ok(_) => "accepted".into(),
+        Err(refusal) => refusal.id().into(),
+    }
+}
+
+#[test]
+fn only_a_signed_newer_bundle_of_this_namespace_and_schema_is_accepted() {
+    let (signer, stranger) = (Signer::new(), Signer::new());
+    let checks = signer.checks();
+    let good = bundle(100, Mode::Block, None);
+    let sealed = signer.seal(&good.to_bytes());
+    let unsigned = serde_json::json!({
+        "payloadType": rasp_policy::bundle::PAYLOAD_TYPE, "payload": BASE64.encode(good.to_bytes()), "signatures": [],
+    });
+    let tampered = {
+        let mut envelope: serde_json::Value = serde_json::from_str(&sealed).unwrap();
+        envelope["payload"] = BASE64.encode(bundle(100, Mode::Off, None).to_bytes()).into();
+        envelope.to_string()
+    };
+    let mut foreign = good.clone();
+    foreign.namespace.name = "other".into();
+    let mut recreated = good.clone();
+    recreated.namespace.uid = "uid-2".into();
+    let mut newer = good.clone();
+    newer.schema_version += 1;
+    let mut broken = good.clone();
+    broken.entries[0].spec.inspection =
+        Some(rasp_policy::api::Inspection { max_body_bytes: Some(i64::from(i32::MAX)) });
+    let unknown = String::from_utf8(good.to_bytes()).unwrap().replacen("\"mode\"", "\"mood\":1,\"mode\"", 1);
+    let table = [
+        ("accepted", sealed.clone()),
+        ("unsigned", unsigned.to_string()),
+        ("signature", tampered),
+        ("signature", stranger.seal(&good.to_bytes())),
+        ("namespace", signer.seal(&foreign.to_bytes())),
+        ("namespace", signer.seal(&recreated.to_bytes())),
+        ("schema_version", signer.seal(&newer.to_bytes())),
+        ("older", signer.seal(&bundle(99, Mode::Block, None).to_bytes())),
+        ("build", signer.seal(&broken.to_bytes())),
+        ("unknown_field", signer.seal(unknown.as_bytes())),
+        ("malformed", signer.seal(b"{}")),
+        ("malformed", "no envelope".into()),
+        ("too_large", " ".repeat((1 << 20) + 1)),
+    ];
+    for (expected, text) in &table {
+        assert_eq!(refusal(&checks, text, None), *expected, "{}", &text[..text.len().min(200)]);
+    }
+    for id in Refusal::IDS {
+        assert!(table.iter().any(|(expected, _)| *expected == id), "{id} is tested");
+    }
+}
+
+#[test]
+fn what_was_in_force_is_the_floor_and_may_come_again_after_a_restart() {
+    let signer = Signer::new();
+    let checks = signer.checks();
+    let (first, other) = (bundle(200, Mode::Block, None), bundle(200, Mode::Off, None));
+    let last = checks.open(signer.seal(&first.to_bytes()).as_bytes(), None).unwrap().last();
+    for (expected, candidate) in [
+        ("accepted", &first),
+        ("older", &other),
+        ("older", &bundle(199, Mode::Block, None)),
+        ("accepted", &bundle(201, Mode::Off, None)),
+    ] {
+        let text = signer.seal(&candidate.to_bytes());
+        assert_eq!(refusal(&checks, &text, Some(&last)), expected, "{candidate:?}");
+    }
+}
+
+#[test]
+fn one_of_several_keys_is_enough_and_nonsense_is_no_key() {
+    let (old, new) = (Signer::new(), Signer::new());
+    let keys = Keys::parse(&format!("{}, {}", old.public(), new.public())).unwrap();
+    let checks = Checks { keys, ..old.checks() };
+    for signer in [old, new] {
+        let text = signer.seal(&bundle(100, Mode::Block, None).to_bytes());
+        assert_eq!(refusal(&checks, &text, None), "accepted");
+    }
+    assert_eq!(Keys::parse(" , ").unwrap_err(), Error::Empty);
+    assert_eq!(Keys::parse("!!").unwrap_err(), Error::Key(1));
+    assert_eq!(Keys::parse(&BASE64.encode([1; 31])).unwrap_err(), Error::Key(1));
+}

@@ -1,1 +1,134 @@
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
 
+use rasp_engine::Ruleset;
+use rasp_policy::api::{FailureMode, Mode};
+use rasp_policy::report::{EffectiveMode, PolicyState};
+use rasp_policy::selector::LabelSelector;
+
+use super::Watch;
+use crate::metrics::Metrics;
+use crate::policy::load::tests::{Signer, bundle};
+use crate::policy::sequence::Store;
+use crate::policy::{Handle, InForce};
+
+struct World {
+    signer: Signer,
+    directory: tempfile::TempDir,
+    handle: Arc<Handle>,
+    metrics: Arc<Metrics>,
+    watch: Watch,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::restarted(Signer::new(), tempfile::tempdir().unwrap())
+    }
+
+    fn restarted(signer: Signer, directory: tempfile::TempDir) -> Self {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let first = InForce::bootstrapping(Ruleset::bootstrapping(FailureMode::Closed));
+        let handle = Arc::new(Handle::new(first, Arc::clone(&metrics)));
+        let store = Store::new(directory.path());
+        let config = directory.path().join("config");
+        let watch = Watch::new(config, signer.checks(), store, Arc::clone(&handle), Arc::clone(&metrics));
+        Self { signer, directory, handle, metrics, watch }
+    }
+
+    /// Writes both files as kubelet does: a new directory, then `..data` is swapped.
+    fn mount(&mut self, envelope: Option<&str>, labels: &str) {
+        let root = self.directory.path().join("config");
+        let generation = root.join(format!("..{}", fastrand::u64(..)));
+        std::fs::create_dir_all(&generation).unwrap();
+        std::fs::write(generation.join("labels"), labels).unwrap();
+        if let Some(envelope) = envelope {
+            std::fs::write(generation.join("bundle.v1"), envelope).unwrap();
+        }
+        link(&generation, &root.join("..data"));
+        for name in ["bundle.v1", "labels"] {
+            link(&Path::new("..data").join(name), &root.join(name));
+        }
+        self.watch.look();
+    }
+
+    fn offer(&mut self, sequence: u64, mode: Mode) {
+        let text = self.signer.seal(&bundle(sequence, mode, None).to_bytes());
+        self.mount(Some(&text), "");
+    }
+
+    fn state(&self) -> (PolicyState, EffectiveMode, Option<u64>) {
+        let status = self.handle.status();
+        let mode = status.in_force.ruleset.effective().effective_mode();
+        (status.state(), mode, status.in_force.sequence)
+    }
+
+    fn counted(&self, kind: &str) -> bool {
+        let text = String::from_utf8(self.metrics.render()).unwrap();
+        text.contains(&format!("rasp_errors_total{{kind=\"{kind}\"}} 1\n"))
+    }
+}
+
+fn link(target: &Path, name: &Path) {
+    let _ = std::fs::remove_file(name);
+    symlink(target, name).unwrap();
+}
+
+#[test]
+fn a_refused_bundle_is_counted_and_told_and_changes_nothing() {
+    let mut world = World::new();
+    world.mount(None, "");
+    assert_eq!(world.state().0, PolicyState::Bootstrapping);
+    world.offer(200, Mode::Block);
+    let good = (PolicyState::Current, EffectiveMode::Block, Some(200));
+    assert_eq!(world.state(), good);
+
+    world.offer(150, Mode::Off);
+    assert_eq!(world.state(), (PolicyState::Rejected, EffectiveMode::Block, Some(200)));
+    let rejected = world.handle.status().rejected.unwrap();
+    assert_eq!(rejected.reason, "older");
+    assert!(world.counted("bundle_older"));
+
+    let stranger = Signer::new().seal(&bundle(300, Mode::Off, None).to_bytes());
+    world.mount(Some(&stranger), "");
+    assert_eq!(world.state(), (PolicyState::Rejected, EffectiveMode::Block, Some(200)));
+    assert_eq!(world.handle.status().rejected.unwrap().reason, "signature");
+    world.watch.look();
+    assert!(world.counted("bundle_signature"), "one refusal is counted once");
+
+    world.offer(200, Mode::Block);
+    assert_eq!(world.state(), good, "the good one is back");
+    world.mount(None, "");
+    assert_eq!(world.state(), good, "a lost file changes nothing");
+    world.offer(201, Mode::Monitor);
+    assert_eq!(world.state(), (PolicyState::Current, EffectiveMode::Monitor, Some(201)));
+}
+
+#[test]
+fn a_restarted_container_refuses_what_its_predecessor_had_outlived() {
+    let mut world = World::new();
+    world.offer(200, Mode::Block);
+    let mut world = World::restarted(world.signer, world.directory);
+    world.offer(199, Mode::Off);
+    assert_eq!(world.state(), (PolicyState::Bootstrapping, EffectiveMode::Block, None));
+    assert_eq!(world.handle.status().rejected.unwrap().reason, "older");
+    world.offer(200, Mode::Block);
+    assert_eq!(world.state(), (PolicyState::Current, EffectiveMode::Block, Some(200)));
+}
+
+#[test]
+fn labels_choose_the_policies_and_may_change() {
+    let mut world = World::new();
+    let selector = LabelSelector {
+        match_labels: [("app".to_owned(), "web".to_owned())].into(),
+        ..LabelSelector::default()
+    };
+    let text = world.signer.seal(&bundle(200, Mode::Block, Some(selector)).to_bytes());
+    world.mount(Some(&text), "app=\"web\"\n");
+    assert_eq!(world.state().1, EffectiveMode::Block);
+    world.mount(Some(&text), "app=\"other\"\n");
+    assert_eq!(world.state().1, EffectiveMode::Monitor, "the built-in default");
+    world.mount(Some("broken"), "app=\"other\"\n");
+    world.mount(Some("broken"), "app=\"web\"\n");
+    assert_eq!(world.state(), (PolicyState::Rejected, EffectiveMode::Block, Some(200)));
+}

@@ -1,1 +1,86 @@
+use std::collections::BTreeMap;
 
+use rasp_policy::api::FailureMode;
+
+use super::{Config, Error, Errors};
+
+const CA: &str = include_str!("tests/ca.pem");
+
+fn complete() -> BTreeMap<&'static str, String> {
+    [
+        ("RASP_WORKLOAD", "Deployment/web"),
+        ("RASP_NAMESPACE", "shop"),
+        ("RASP_POD_NAME", "web-1"),
+        ("RASP_POD_UID", "u"),
+        ("RASP_POD_IPS", "10.0.0.7,fd00::7"),
+        ("RASP_OPERATOR_URL", "https://kube-rasp-operator.kube-rasp.svc:443"),
+        ("RASP_OPERATOR_CA", CA),
+        ("RASP_PUBLIC_KEYS", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        ("RASP_SEQUENCE_FLOOR", "17"),
+        ("RASP_FAILURE_MODE", "Closed"),
+        ("RASP_PROBES", r#"[{"port":8080,"path":"/ready"}]"#),
+        ("RASP_OPAQUE_PORTS", "5432, 6379"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into()
+}
+
+fn read(variables: &BTreeMap<&'static str, String>) -> Result<Config, Errors> {
+    Config::from_lookup(|name| variables.get(name).cloned())
+}
+
+#[test]
+fn reads_what_injection_sets() {
+    let config = read(&complete()).unwrap();
+    assert_eq!(config.checks.floor, 17);
+    assert_eq!(config.checks.namespace_uid, None);
+    assert_eq!(config.failure_mode, FailureMode::Closed);
+    assert_eq!(config.pod_ips.len(), 2);
+    assert_eq!(config.probes[0].path, "/ready");
+    assert!(config.opaque_ports.contains(&6379) && !config.opaque_ports.contains(&25));
+    assert_eq!((config.listen.port(), config.admin.port()), (16143, 16191));
+    let mut without = complete();
+    without.remove("RASP_OPAQUE_PORTS");
+    assert!(read(&without).unwrap().opaque_ports.contains(&25), "the default list");
+}
+
+#[test]
+fn tells_every_error_at_once() {
+    let Errors(errors) = read(&BTreeMap::new()).unwrap_err();
+    let missing = |name| Error::Missing(name);
+    for name in [
+        "RASP_WORKLOAD",
+        "RASP_NAMESPACE",
+        "RASP_POD_UID",
+        "RASP_POD_IPS",
+        "RASP_OPERATOR_CA",
+        "RASP_FAILURE_MODE",
+    ] {
+        assert!(errors.contains(&missing(name)), "{name}: {errors:?}");
+    }
+
+    let table = [
+        ("RASP_POD_IPS", "10.0.0.7,nonsense", "nonsense"),
+        ("RASP_OPERATOR_URL", "http://operator", "expected https://HOST:PORT"),
+        ("RASP_OPERATOR_URL", "https://operator/path", "expected https://HOST:PORT"),
+        ("RASP_OPERATOR_CA", "no pem", "expected PEM certificates"),
+        ("RASP_PUBLIC_KEYS", "abc", "raw 32-byte Ed25519"),
+        ("RASP_SEQUENCE_FLOOR", "-1", "invalid digit"),
+        ("RASP_FAILURE_MODE", "Maybe", "expected Open or Closed"),
+        ("RASP_PROBES", "{}", "JSON array of probes"),
+        ("RASP_OPAQUE_PORTS", "70000", "number too large"),
+    ];
+    for (name, value, expected) in table {
+        let mut variables = complete();
+        variables.insert(name, value.to_owned());
+        let Errors(errors) = read(&variables).unwrap_err();
+        assert_eq!(errors.len(), 1, "{name}={value}: {errors:?}");
+        let text = errors[0].to_string();
+        assert!(text.starts_with(name) && text.contains(expected), "{text}");
+    }
+    let mut all = complete();
+    for (name, value, _) in table {
+        all.insert(name, value.to_owned());
+    }
+    assert_eq!(read(&all).unwrap_err().0.len(), 8);
+}
