@@ -12,6 +12,7 @@ use rasp_policy::crd::RaspPolicy;
 use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY};
 use serde_json::json;
 
+use crate::api_error;
 use crate::leader::Leadership;
 use crate::observe::{MANAGED_BY, MANAGED_BY_LABEL, Policy, Stored};
 use crate::signing::Key;
@@ -38,8 +39,8 @@ pub enum Error {
         bytes: usize,
     },
     /// The API server refused.
-    #[error("{0}")]
-    Api(#[source] Box<kube::Error>),
+    #[error("{}", api_error::text(.0))]
+    Api(Box<kube::Error>),
     /// The API server did not answer in time.
     #[error("the API server did not answer within {} s", PATIENCE.as_secs())]
     Timeout,

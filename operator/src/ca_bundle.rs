@@ -17,6 +17,7 @@ use kube::runtime::watcher::{Config, Event};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::api_error;
 use crate::apply::FIELD_MANAGER;
 use crate::certificate::Issued;
 use crate::leader::Leadership;
@@ -84,7 +85,8 @@ impl Keeper {
             }
             Ok(Err(error)) => {
                 self.metrics.failed(ErrorKind::CaBundle);
-                tracing::warn!(%error, configuration = self.name, "cannot patch the webhook configuration");
+                let error = api_error::text(&error);
+                tracing::warn!(error, configuration = self.name, "cannot patch the webhook configuration");
             }
             Err(_) => self.metrics.failed(ErrorKind::CaBundle),
         }

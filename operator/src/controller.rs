@@ -11,8 +11,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use rasp_policy::bundle::Bundle;
+use tokio::sync::mpsc;
 
 use crate::apply::Writer;
+use crate::events::Notice;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::Cache;
@@ -36,8 +38,6 @@ const AT_ONCE: usize = 8;
 
 /// Says why a running pod has no sidecar.
 pub type Why = dyn Fn(&crate::observe::Pod, &crate::observe::Namespace) -> Option<String> + Send + Sync;
-/// Tells a policy's owner that it became invalid.
-pub type Invalid = dyn Fn(&crate::observe::Policy, &str) + Send + Sync;
 
 /// What the loop works with.
 pub struct Controller {
@@ -57,8 +57,8 @@ pub struct Controller {
     pub compile: Box<Compile>,
     /// Of a pod without sidecar: the reason.
     pub why: Box<Why>,
-    /// Called when a policy becomes invalid.
-    pub invalid: Box<Invalid>,
+    /// Where warnings for people go; a full queue loses them.
+    pub notices: mpsc::Sender<Notice>,
     /// Whether a namespace is excluded from injection by name.
     pub excludes: Box<dyn Fn(&str) -> bool + Send + Sync>,
     /// The newest Bundle of each namespace that was written or verified.
@@ -130,8 +130,15 @@ impl Controller {
         }
     }
 
+    fn tell(&self, notice: Notice) {
+        if self.notices.try_send(notice).is_err() {
+            tracing::warn!("an event was dropped: too many wait already");
+        }
+    }
+
     fn forget(&self, namespace: &str) {
         self.last_good.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+        self.metrics.forget_namespace(namespace);
     }
 }
 

@@ -9,9 +9,11 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use rasp_policy::api::{API_VERSION, KIND, reasons};
+use rasp_policy::pod::BUNDLE_CONFIG_MAP;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::api_error;
 use crate::apply::FIELD_MANAGER;
 use crate::metrics::{ErrorKind, Metrics};
 use crate::observe::Policy;
@@ -23,15 +25,6 @@ const QUIET: Duration = Duration::from_secs(60);
 const MAX_EVENTS: usize = 500;
 /// Longest wait for one write.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A policy became invalid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidPolicy {
-    /// The policy.
-    pub object: Object,
-    /// What is wrong.
-    pub message: String,
-}
 
 /// The object an event is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,18 +41,18 @@ pub struct Object {
     pub uid: Option<String>,
 }
 
-/// What is written.
+/// A warning on an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Notice {
+pub struct Notice {
     object: Object,
     action: &'static str,
     reason: String,
     message: String,
 }
 
-impl InvalidPolicy {
-    /// The notice for a policy.
-    pub fn new(policy: &Policy, message: &str) -> Self {
+impl Notice {
+    /// A policy became invalid.
+    pub fn invalid(policy: &Policy, message: &str) -> Self {
         let object = Object {
             api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
@@ -67,7 +60,20 @@ impl InvalidPolicy {
             name: policy.name.clone(),
             uid: Some(policy.uid.clone()),
         };
-        Self { object, message: message.to_owned() }
+        Self { object, action: "Compile", reason: reasons::INVALID.to_owned(), message: message.to_owned() }
+    }
+
+    /// Somebody changed the ConfigMap of a namespace; `found` is one word for what stood there.
+    pub fn repaired(namespace: &str, found: &str) -> Self {
+        let object = Object {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            namespace: namespace.to_owned(),
+            name: BUNDLE_CONFIG_MAP.to_owned(),
+            uid: None,
+        };
+        let message = format!("somebody else changed the signed policies ({found}); they were written anew");
+        Self { object, action: "Distribute", reason: "BundleRepaired".to_owned(), message }
     }
 }
 
@@ -77,7 +83,7 @@ pub async fn run(
     pod_name: String,
     metrics: Arc<Metrics>,
     mut occurrences: mpsc::Receiver<Occurrence>,
-    mut policies: mpsc::Receiver<InvalidPolicy>,
+    mut notices: mpsc::Receiver<Notice>,
 ) {
     let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(pod_name) };
     let recorder = Recorder::new(client, reporter);
@@ -93,12 +99,7 @@ pub async fn run(
                 );
                 notice(&occurrence)
             }
-            Some(invalid) = policies.recv() => Some(Notice {
-                object: invalid.object,
-                action: "Compile",
-                reason: reasons::INVALID.to_owned(),
-                message: invalid.message,
-            }),
+            Some(notice) = notices.recv() => Some(notice),
             else => return,
         };
         if let Some(notice) = notice.filter(|notice| limit.admits(notice, Instant::now())) {
@@ -159,7 +160,7 @@ async fn publish(recorder: &Recorder, metrics: &Metrics, notice: Notice) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             metrics.failed(ErrorKind::Event);
-            tracing::warn!(%error, "cannot write an event");
+            tracing::warn!(error = api_error::text(&error), "cannot write an event");
         }
         Err(_) => metrics.failed(ErrorKind::Event),
     }

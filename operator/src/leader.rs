@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::api_error;
 use crate::metrics::{ErrorKind, Metrics};
 
 /// How long others wait for a silent leader.
@@ -129,7 +130,7 @@ impl Election {
                 Ok(Ok(false)) => RETRY,
                 Ok(Err(error)) => {
                     metrics.failed(ErrorKind::Lease);
-                    tracing::warn!(%error, "cannot renew the lease");
+                    tracing::warn!(error = api_error::text(&error), "cannot renew the lease");
                     RETRY
                 }
                 Err(_) => {
@@ -229,7 +230,7 @@ impl Election {
         };
         match tokio::time::timeout(CALL, release).await {
             Ok(Ok(())) => tracing::info!("lease released"),
-            Ok(Err(error)) => tracing::warn!(%error, "cannot release the lease"),
+            Ok(Err(error)) => tracing::warn!(error = api_error::text(&error), "cannot release the lease"),
             Err(_) => tracing::warn!("cannot release the lease in time"),
         }
     }

@@ -7,6 +7,7 @@
 //! [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and [`admin`].
 
 pub mod admin;
+mod api_error;
 pub mod apply;
 pub mod args;
 pub mod ca_bundle;

@@ -194,16 +194,33 @@ impl Metrics {
         let label = self.label(namespace);
         let mut pods = lock(&self.pods);
         pods.insert(namespace.to_owned(), (unprotected, outdated));
-        let (unprotected, outdated) = if label == OTHER {
-            let named = lock(&self.namespaces);
-            pods.iter()
-                .filter(|(namespace, _)| !named.contains(*namespace))
-                .fold((0, 0), |sum, (_, counts)| (sum.0 + counts.0, sum.1 + counts.1))
+        let shown = if label == OTHER { self.others(&pods) } else { (unprotected, outdated) };
+        self.unprotected.with_label_values(&[&*label]).set(shown.0);
+        self.outdated.with_label_values(&[&*label]).set(shown.1);
+    }
+
+    /// Forgets the counts of a namespace that is gone or asks for nothing.
+    pub fn forget_namespace(&self, namespace: &str) {
+        let mut pods = lock(&self.pods);
+        if pods.remove(namespace).is_none() {
+            return;
+        }
+        if lock(&self.namespaces).contains(namespace) {
+            // It is absent afterwards either way; an error says that it was never there.
+            let _ = self.unprotected.remove_label_values(&[namespace]);
+            let _ = self.outdated.remove_label_values(&[namespace]);
         } else {
-            (unprotected, outdated)
-        };
-        self.unprotected.with_label_values(&[&*label]).set(unprotected);
-        self.outdated.with_label_values(&[&*label]).set(outdated);
+            let (unprotected, outdated) = self.others(&pods);
+            self.unprotected.with_label_values(&[OTHER]).set(unprotected);
+            self.outdated.with_label_values(&[OTHER]).set(outdated);
+        }
+    }
+
+    /// Sums over the namespaces without a label value of their own.
+    fn others(&self, pods: &BTreeMap<String, (i64, i64)>) -> (i64, i64) {
+        let named = lock(&self.namespaces);
+        let others = pods.iter().filter(|(namespace, _)| !named.contains(*namespace));
+        others.fold((0, 0), |sum, (_, counts)| (sum.0 + counts.0, sum.1 + counts.1))
     }
 
     /// Forgets the counts of all namespaces: only the leader knows them.
@@ -242,7 +259,7 @@ impl Metrics {
 
     fn label(&self, namespace: &str) -> String {
         let mut named = lock(&self.namespaces);
-        if named.contains(namespace) || named.len() < MAX_NAMESPACES {
+        if namespace != OTHER && (named.contains(namespace) || named.len() < MAX_NAMESPACES) {
             named.insert(namespace.to_owned());
             namespace.to_owned()
         } else {

@@ -23,7 +23,7 @@ use crate::args::Run;
 use crate::ca_bundle::Keeper;
 use crate::certificate::{self, Issued, Resolver};
 use crate::controller::Controller;
-use crate::events::{self, InvalidPolicy};
+use crate::events::{self, Notice};
 use crate::facts::{self, Facts};
 use crate::leader::{Election, Leadership};
 use crate::metrics::{ErrorKind, Metrics};
@@ -153,8 +153,8 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
     });
 
     let reports = Arc::new(Reports::default());
-    let (occurrences, policies) = spawn_events(shared, parts);
-    spawn_controller(shared, parts, &facts, &signing, &reports, policies);
+    let (occurrences, notices) = spawn_events(shared, parts);
+    spawn_controller(shared, parts, &facts, &signing, &reports, notices);
     let routes = Routes {
         facts,
         occurrences,
@@ -177,7 +177,7 @@ async fn obtain<T: Material>(shared: &Shared, name: &str, names: &[String]) -> H
             Ok(held) => return held,
             Err(error) => {
                 shared.metrics.failed(ErrorKind::Secret);
-                tracing::error!(error = format!("{:#}", anyhow::Error::new(error)), "waiting for a secret");
+                tracing::error!(%error, "waiting for a secret");
                 tokio::time::sleep(AGAIN).await;
             }
         }
@@ -232,16 +232,16 @@ fn spawn_watches(shared: &Shared, parts: &mut Parts, signing: &Arc<Held<Key>>, i
 fn spawn_events(
     shared: &Shared,
     parts: &mut Parts,
-) -> (mpsc::Sender<crate::webhook::Occurrence>, mpsc::Sender<InvalidPolicy>) {
+) -> (mpsc::Sender<crate::webhook::Occurrence>, mpsc::Sender<Notice>) {
     let (occurrences, occurred) = mpsc::channel(QUEUE);
-    let (policies, invalid) = mpsc::channel(QUEUE);
+    let (notices, noticed) = mpsc::channel(QUEUE);
     let (client, metrics) = (shared.client.clone(), Arc::clone(&shared.metrics));
-    let run = events::run(client, shared.args.pod_name.clone(), metrics, occurred, invalid);
+    let run = events::run(client, shared.args.pod_name.clone(), metrics, occurred, noticed);
     parts.spawn(async move {
         run.await;
         "events"
     });
-    (occurrences, policies)
+    (occurrences, notices)
 }
 
 fn spawn_controller(
@@ -250,7 +250,7 @@ fn spawn_controller(
     facts: &Arc<Facts>,
     signing: &Arc<Held<Key>>,
     reports: &Arc<Reports>,
-    policies: mpsc::Sender<InvalidPolicy>,
+    notices: mpsc::Sender<Notice>,
 ) {
     let facts = Arc::clone(facts);
     let args = shared.args.clone();
@@ -266,11 +266,7 @@ fn spawn_controller(
             rasp_engine::Ruleset::build(effective).map(|_| ()).map_err(|error| format!("spec.{error}"))
         }),
         why: Box::new(move |pod, namespace| facts.why(pod, namespace, args.excludes(&namespace.name))),
-        invalid: Box::new(move |policy, message| {
-            if policies.try_send(InvalidPolicy::new(policy, message)).is_err() {
-                tracing::warn!("an event about an invalid policy was dropped");
-            }
-        }),
+        notices,
         excludes: Box::new(move |namespace| excluding.excludes(namespace)),
         last_good: std::sync::Mutex::default(),
     };

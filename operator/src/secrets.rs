@@ -16,6 +16,7 @@ use kube::runtime::watcher::{Config, Event};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use tokio::sync::watch;
 
+use crate::api_error;
 use crate::metrics::{ErrorKind, Metrics};
 use crate::observe::{MANAGED_BY, MANAGED_BY_LABEL};
 
@@ -40,13 +41,12 @@ pub trait Material: Sized + Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused or was not reachable.
-    #[error("cannot access secret {name}")]
+    #[error("cannot access secret {name}: {}", api_error::text(.error))]
     Access {
         /// Name of the Secret.
         name: String,
         /// What the client says.
-        #[source]
-        source: Box<kube::Error>,
+        error: Box<kube::Error>,
     },
     /// It could not be made, or what is in the Secret cannot be used.
     #[error("secret {name}: {message}")]
@@ -69,7 +69,7 @@ pub struct Held<T> {
 impl<T: Material> Held<T> {
     /// Reads the material, or makes it at the first start.
     pub async fn obtain(api: Api<Secret>, name: &str, names: &[String]) -> Result<Self, Error> {
-        let access = |source| Error::Access { name: name.to_owned(), source: Box::new(source) };
+        let access = |error| Error::Access { name: name.to_owned(), error: Box::new(error) };
         loop {
             let found = api.get_opt(name).await.map_err(access)?;
             let data = found.as_ref().and_then(|secret| secret.data.clone()).unwrap_or_default();
@@ -151,7 +151,8 @@ impl<T: Material> Held<T> {
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {}
             Ok(Err(error)) => {
                 metrics.failed(ErrorKind::Secret);
-                tracing::error!(%error, secret = self.name, "the secret was deleted and cannot be restored");
+                let error = api_error::text(&error);
+                tracing::error!(error, secret = self.name, "the secret was deleted and cannot be restored");
             }
             Err(_) => metrics.failed(ErrorKind::Secret),
         }

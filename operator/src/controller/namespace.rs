@@ -8,6 +8,7 @@ use rasp_policy::api::{conditions, reasons};
 use rasp_policy::pod::INJECT_LABEL;
 
 use super::{Controller, now_ms};
+use crate::events::Notice;
 use crate::metrics::{ErrorKind, Rollout};
 use crate::observe::{Namespace, Pod, Policy, Stored};
 use crate::plan::{self, Cause, Input, Plan, Verdict, asks_for_injection};
@@ -81,6 +82,7 @@ impl Controller {
             let found = view.stored.as_ref().and_then(|stored| stored.opened.as_ref().err());
             let found = found.map_or("missing_or_older", rasp_policy::bundle::Refusal::id);
             tracing::warn!(namespace, found, "the ConfigMap does not hold what was written and is repaired");
+            self.tell(Notice::repaired(namespace, found));
         }
         match self.writer.bundle(bundle, &self.signing.get()).await {
             Ok(stored) => {
@@ -184,13 +186,18 @@ impl Controller {
                 message,
                 "a policy is invalid"
             );
-            (self.invalid)(policy, message);
+            self.tell(Notice::invalid(policy, message));
         }
         true
     }
 
-    /// Moves the gauges of the namespace.
+    /// Moves the gauges of the namespace, if it is any of our business.
     fn count(&self, view: &View, targets: &[Target<'_>], digest: Option<&str>, leader_for: Duration) {
+        let sidecars = view.pods.iter().any(|pod| pod.injected);
+        let wanted = view.pods.iter().any(|pod| view.asks_for(pod));
+        if !(sidecars || wanted || asks_for_injection(&view.namespace) || !view.policies.is_empty()) {
+            return self.metrics.forget_namespace(&view.namespace.name);
+        }
         let unprotected =
             targets.iter().filter(|target| !target.pod.injected && view.asks_for(target.pod)).count();
         let outdated =

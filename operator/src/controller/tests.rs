@@ -7,9 +7,11 @@ use kube::runtime::watcher::Event;
 use rasp_policy::api::RaspPolicyStatus;
 use rasp_policy::report::EffectiveMode;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::Controller;
 use crate::apply::Writer;
+use crate::events::Notice;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::{Cache, Policy};
@@ -26,7 +28,7 @@ struct Bench {
     reports: Arc<Reports>,
     metrics: Arc<Metrics>,
     calls: Calls,
-    invalid: Arc<Mutex<Vec<String>>>,
+    notices: mpsc::Receiver<Notice>,
 }
 
 /// The answer to an apply: the object, with the metadata that the server keeps.
@@ -50,8 +52,8 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
     let signing =
         Held::<Key>::obtain(kube::Api::namespaced(client.clone(), "kube-rasp"), "s", &[]).await.unwrap();
     calls.lock().unwrap().clear();
-    let (cache, reports, invalid) =
-        (Arc::new(Cache::default()), Arc::new(Reports::default()), Arc::default());
+    let (cache, reports) = (Arc::new(Cache::default()), Arc::new(Reports::default()));
+    let (noticed, notices) = mpsc::channel(8);
     cache.update(|state| {
         state.namespaces.apply(Event::InitDone);
         state.pods.apply(Event::InitDone);
@@ -62,7 +64,6 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         state.policies.put(mk_policy("p", 4, json!({ "mode": "Block" })))
     });
     let metrics = Arc::new(Metrics::new().unwrap());
-    let told: Arc<Mutex<Vec<String>>> = Arc::clone(&invalid);
     let controller = Controller {
         cache: Arc::clone(&cache),
         reports: Arc::clone(&reports),
@@ -72,13 +73,11 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         metrics: Arc::clone(&metrics),
         compile: Box::new(|_| Ok(())),
         why: Box::new(|_, _| Some("host_network".to_owned())),
-        invalid: Box::new(move |policy, message| {
-            told.lock().unwrap().push(format!("{}: {message}", policy.name));
-        }),
+        notices: noticed,
         excludes: Box::new(|_| false),
         last_good: Mutex::default(),
     };
-    Bench { controller, cache, reports, metrics, calls, invalid }
+    Bench { controller, cache, reports, metrics, calls, notices }
 }
 
 impl Bench {
@@ -146,7 +145,7 @@ async fn a_policy_becomes_a_bundle_and_programmed_once_its_sidecar_says_so() {
 
 #[tokio::test]
 async fn a_tampered_config_map_is_repaired_with_what_was_in_force() {
-    let bench = bench(applied).await;
+    let mut bench = bench(applied).await;
     bench.controller.namespace("shop").await;
     bench.acknowledge(4);
     bench.controller.namespace("shop").await;
@@ -160,6 +159,7 @@ async fn a_tampered_config_map_is_repaired_with_what_was_in_force() {
     assert_eq!(after.entries, before.entries);
     assert!(after.sequence > before.sequence);
     assert!(bench.metrics().contains(r#"rasp_policy_rollouts_total{result="repaired"} 1"#));
+    assert_eq!(bench.notices.try_recv().unwrap(), Notice::repaired("shop", "malformed"));
 }
 
 #[tokio::test]
@@ -181,7 +181,9 @@ async fn an_invalid_policy_is_told_once() {
     bench.controller.compile = Box::new(|_| Err("spec.mode: refused".to_owned()));
     bench.controller.namespace("shop").await;
     bench.controller.namespace("shop").await;
-    assert_eq!(*bench.invalid.lock().unwrap(), ["p: spec.mode: refused"]);
+    let policy = mk_policy("p", 4, json!({}));
+    assert_eq!(bench.notices.try_recv().unwrap(), Notice::invalid(&policy, "spec.mode: refused"));
+    assert!(bench.notices.try_recv().is_err());
 }
 
 #[tokio::test]
@@ -194,7 +196,7 @@ async fn pods_without_a_sidecar_are_counted_where_somebody_asked_for_one() {
     bench.controller.namespace("shop").await;
     assert!(bench.metrics().contains(r#"rasp_pods_unprotected{namespace="shop"} 1"#));
     bench.controller.namespace("other").await;
-    assert!(!bench.metrics().contains(r#"namespace="other"} 1"#));
+    assert!(!bench.metrics().contains(r#"namespace="other""#), "none of our business");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{InvalidPolicy, Limit, MAX_EVENTS, QUIET, camel_case, notice, run};
+use super::{Limit, MAX_EVENTS, Notice, QUIET, camel_case, notice, run};
 use crate::inject::{Level, Owner, Reason};
 use crate::metrics::Metrics;
 use crate::testing::{api, mk_policy};
@@ -67,12 +67,13 @@ async fn occurrences_and_invalid_policies_arrive_as_events_on_their_objects() {
     let (client, calls) = api(|call| (201, call.body.clone()));
     let metrics = Arc::new(Metrics::new().unwrap());
     let (occurrences, occurred) = mpsc::channel(4);
-    let (policies, invalid) = mpsc::channel(4);
+    let (notices, noticed) = mpsc::channel(4);
     occurrences.send(occurrence(owner("web"), Outcome::Skipped, Some(Reason::HostNetwork))).await.unwrap();
     occurrences.send(occurrence(owner("web"), Outcome::Injected, None)).await.unwrap();
-    policies.send(InvalidPolicy::new(&mk_policy("p", 1, json!({})), "spec.mode: no")).await.unwrap();
-    drop((occurrences, policies));
-    run(client, "op-1".into(), Arc::clone(&metrics), occurred, invalid).await;
+    notices.send(Notice::invalid(&mk_policy("p", 1, json!({})), "spec.mode: no")).await.unwrap();
+    notices.send(Notice::repaired("shop", "signature")).await.unwrap();
+    drop((occurrences, notices));
+    run(client, "op-1".into(), Arc::clone(&metrics), occurred, noticed).await;
 
     let calls = calls.lock().unwrap();
     assert!(calls.iter().all(|call| call.method == Method::POST
@@ -87,7 +88,14 @@ async fn occurrences_and_invalid_policies_arrive_as_events_on_their_objects() {
         })
         .collect();
     told.sort();
-    assert_eq!(told, [r#""RaspPolicy" "p-uid" "Invalid""#, r#""ReplicaSet" "u1" "HostNetwork""#]);
+    assert_eq!(
+        told,
+        [
+            r#""ConfigMap" null "BundleRepaired""#,
+            r#""RaspPolicy" "p-uid" "Invalid""#,
+            r#""ReplicaSet" "u1" "HostNetwork""#
+        ]
+    );
     let text = String::from_utf8(metrics.render(jiff::Timestamp::UNIX_EPOCH)).unwrap();
     for line in [
         r#"{namespace="shop",owner_kind="ReplicaSet",reason="host_network",result="skipped"} 1"#,

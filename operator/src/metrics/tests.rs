@@ -86,11 +86,20 @@ fn namespaces_and_kinds_beyond_the_lists_are_other() {
     assert!(text.contains(r#"rasp_pods_outdated{namespace="other"} 4"#), "{text}");
     assert!(text.contains(r#"{namespace="other",owner_kind="other","#), "{text}");
     assert!(!text.contains(&format!(r#"namespace="n{MAX_NAMESPACES}""#)));
+    metrics.forget_namespace(&format!("n{MAX_NAMESPACES}"));
+    assert!(
+        String::from_utf8(metrics.render(Timestamp::UNIX_EPOCH))
+            .unwrap()
+            .contains(r#"rasp_pods_unprotected{namespace="other"} 1"#)
+    );
 }
 
 #[test]
 fn a_replica_that_is_no_longer_leader_says_nothing_about_pods() {
     let metrics = Metrics::new().unwrap();
+    metrics.pods("gone", 1, 1);
+    metrics.forget_namespace("gone");
+    assert!(!text(&metrics).contains("namespace=\"gone\""));
     metrics.pods("shop", 1, 1);
     metrics.forget_pods();
     assert!(!text(&metrics).contains("namespace=\"shop\""));

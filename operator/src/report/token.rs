@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Refused;
+use crate::api_error;
 use crate::metrics::{ErrorKind, Metrics};
 
 /// How long a positive answer is believed.
@@ -83,7 +84,7 @@ impl Tokens {
         };
         let reviews: Api<TokenReview> = Api::all(self.client.clone());
         let answer = reviews.create(&PostParams::default(), &review).await;
-        answer.map(|review| review.status.unwrap_or_default()).map_err(|error| error.to_string())
+        answer.map(|review| review.status.unwrap_or_default()).map_err(|error| api_error::text(&error))
     }
 
     fn known(&self, hash: &[u8]) -> Option<Identity> {
