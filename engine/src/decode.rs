@@ -43,7 +43,6 @@ const TYPES: &[(&[u8], Kind)] = &[
     (b"application/json", Kind::Json),
     (b"text/json", Kind::Json),
     (b"application/x-json", Kind::Json),
-    (b"application/javascript", Kind::Sniff),
     (b"text/plain", Kind::Sniff),
     (b"multipart/form-data", Kind::Not(Reason::UnsupportedBody)),
     (b"application/xml", Kind::Not(Reason::UnsupportedBody)),

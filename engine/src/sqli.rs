@@ -4,8 +4,9 @@
 //! close, where a number or a name stands, and as a statement by itself. Reading is lazy and stops at the first token
 //! that no dialect allows there, which is why prose costs little and matches nothing.
 //!
-//! In reading order: `prefilter`, `words` (vocabulary), `lexer`, `parser` (what may follow an operand), `expression`,
-//! `statement`, `evidence` (facts), `rules` (how sure they are), `mask`. Called by [`crate::ruleset`].
+//! In reading order: `prefilter`, `words` and `functions` (vocabulary), `lexer`, `parser` (the cursor), `reading` (what
+//! may follow an operand), `expression`, `operand`, `statement`, `select`, `evidence` (facts), `rules` (how sure they
+//! are), `mask`. Called by [`crate::ruleset`].
 
 use crate::budget::Budget;
 use crate::decode::Field;
@@ -14,11 +15,15 @@ use crate::reason::Reason;
 
 mod evidence;
 mod expression;
+mod functions;
 mod lexer;
 mod mask;
+mod operand;
 mod parser;
 mod prefilter;
+mod reading;
 mod rules;
+mod select;
 mod statement;
 mod words;
 
@@ -54,8 +59,7 @@ impl Detector {
     pub(crate) fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Option<Finding>, Reason> {
         let mut best: Option<(&Rule, Confidence, Evidence)> = None;
         let mut too_deep = false;
-        let mut see = |(parser, mut evidence): (Parser<'_>, Evidence), prefix: Prefix| {
-            evidence.prefix = prefix;
+        let mut see = |(parser, evidence): (Parser<'_>, Evidence)| {
             too_deep |= parser.too_deep;
             if let Some((rule, confidence)) = rules::judge(&evidence)
                 && best.is_none_or(|(_, known, _)| confidence > known)
@@ -70,7 +74,7 @@ impl Detector {
                 let prefix = prefix(value.get(..at).unwrap_or_default());
                 // Texts and names in backticks are ordinary in Markdown; a name that is broken out of has a beginning.
                 if quote != b'`' || prefix == Prefix::Word {
-                    see(Parser::new(value, at + 1).after_quote(quote, at), prefix)?;
+                    see(Parser::new(value, at + 1).after_quote(quote, at, prefix))?;
                 }
             }
         }
@@ -78,16 +82,16 @@ impl Detector {
             if let Some(at) = memchr::memmem::find(value, mark) {
                 let prefix = prefix(value.get(..at).unwrap_or_default());
                 if prefix != Prefix::Prose {
-                    see(Parser::new(value, at + 2).after_quote(b'*', at), prefix)?;
+                    see(Parser::new(value, at + 2).after_quote(b'*', at, prefix))?;
                 }
             }
         }
         let parser = Parser::new(value, 0);
         let whole = matches!(parser.kind(), Kind::Word(word) if Parser::starts_statement(word));
         if whole && parser.peek() != Kind::Open {
-            see(parser.whole(), Prefix::Empty)?;
+            see(parser.whole())?;
         } else {
-            see(parser.bare(), Prefix::Empty)?;
+            see(parser.bare())?;
         }
         match best {
             Some((rule, confidence, evidence)) => Ok(Some(finding(field, rule, confidence, &evidence))),

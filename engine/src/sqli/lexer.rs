@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Open,
     Close,
     Semicolon,
+    /// `]`
+    CloseBracket,
     OpenBrace,
     CloseBrace,
     /// A comment that reaches the end of the value.
@@ -153,6 +155,7 @@ impl<'a> Lexer<'a> {
             [b'(', ..] => self.take(1, Kind::Open),
             [b')', ..] => self.take(1, Kind::Close),
             [b';', ..] => self.take(1, Kind::Semicolon),
+            [b']', ..] => self.take(1, Kind::CloseBracket),
             [b'{', ..] => self.take(1, Kind::OpenBrace),
             [b'}', ..] => self.take(1, Kind::CloseBrace),
             [b'?', ..] => self.take(1, Kind::Variable),

@@ -1,6 +1,7 @@
 //! What of a value may leave the process: its shape and the SQL words in it, never its data.
 
-use super::words::{self, FUNCTIONS, WORDS};
+use super::functions::FUNCTIONS;
+use super::words::{self, WORDS};
 
 const LONGEST_SAMPLE: usize = 96;
 const LONGEST_NAME: usize = 64;

@@ -49,7 +49,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: RuleId("sqli-catalog"),
         reason: "the value reads what tables and columns the database has",
-        weigh: |e| (e.any(Facts::CATALOG) && e.any(Facts::STATEMENT)).then_some(High),
+        weigh: |e| {
+            let reads = e.any(Facts::CATALOG) && e.any(Facts::STATEMENT);
+            // A script of statements closes nothing.
+            reads.then_some(if e.any(Facts::STACKED) { Medium } else { High })
+        },
     },
     Rule {
         id: RuleId("sqli-tautology"),
@@ -219,7 +223,7 @@ fn subselect(e: &Evidence) -> Option<Confidence> {
         () if e.alone() && (e.broken() || e.any(Facts::OTHER_FUNCTION)) => Some(Medium),
         () if e.alone() => Some(High),
         () if e.closed() => Some(Certain),
-        () if e.quoted() || !e.broken() => Some(High),
+        () if e.quoted() || !e.broken_off() => Some(High),
         () => Some(Medium),
     }
 }

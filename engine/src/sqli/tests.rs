@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use super::words::{CATALOGS, FUNCTIONS, PACKAGES, WORDS};
+use super::functions::{CATALOGS, FUNCTIONS, PACKAGES};
+use super::words::WORDS;
 use super::*;
 use crate::budget::Limits;
 use crate::finding::Part;
