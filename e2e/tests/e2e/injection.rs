@@ -90,6 +90,10 @@ async fn a_pod_is_injected_in_order_and_its_own_containers_stay_as_they_were() -
     };
     ensure!(own(&pod)? == own(&twin)?, "the application's containers and probes are intact");
     ensure!(workload::restarts(&pod, "rasp-proxy") == 0 && workload::restarts(&pod, "web") == 0);
+    let ours = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_ref()).context("init containers")?;
+    let mounts = ours.iter().flat_map(|container| container.volume_mounts.iter().flatten());
+    let with_token: Vec<_> = mounts.filter(|mount| mount.name.starts_with("kube-api-access")).collect();
+    ensure!(with_token.is_empty(), "our containers do not get the application's API token: {with_token:?}");
     let shown = images(&pod);
     let built: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(variable("RASP_E2E_IMAGES")?)?)?;

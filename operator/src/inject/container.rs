@@ -58,6 +58,7 @@ fn init(tuning: &Tuning, settings: &Settings) -> Value {
             "runAsNonRoot": false,
             "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
         })),
+        "volumeMounts": [instead_of_the_api_token()],
         "terminationMessagePolicy": "FallbackToLogsOnError",
     })
 }
@@ -82,6 +83,7 @@ fn proxy(env: &[Value], settings: &Settings) -> Value {
         "volumeMounts": [
             {"name": CONFIG_VOLUME, "mountPath": CONFIG_DIR, "readOnly": true},
             {"name": RUN_VOLUME, "mountPath": RUN_DIR},
+            instead_of_the_api_token(),
         ],
         // The containers of the application start once this succeeds: 120 times every second.
         "startupProbe": {
@@ -96,6 +98,12 @@ fn proxy(env: &[Value], settings: &Settings) -> Value {
         "lifecycle": {"preStop": {"exec": {"command": ["/rasp-proxy", "drain"]}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
     })
+}
+
+/// The API server mounts the application's token into every container that mounts nothing at this place. Ours have no
+/// business with the Kubernetes API, so they mount a folder of their own there.
+fn instead_of_the_api_token() -> Value {
+    json!({"name": RUN_VOLUME, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true})
 }
 
 fn proxy_env(pod: &Pod<'_>, tuning: &Tuning, namespace: &NamespaceFacts, settings: &Settings) -> Vec<Value> {
