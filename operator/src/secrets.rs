@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::api_error;
 use crate::metrics::{ErrorKind, Metrics};
+use crate::observe::watch::Patience;
 use crate::observe::{MANAGED_BY, MANAGED_BY_LABEL};
 
 /// Pause before what another replica wrote is read.
@@ -101,7 +102,7 @@ impl<T: Material> Held<T> {
     /// Follows the Secret until the task is dropped.
     pub async fn follow(&self, metrics: &Metrics) {
         let config = Config::default().fields(&format!("metadata.name={}", self.name));
-        let mut events = std::pin::pin!(watcher(self.api.clone(), config).default_backoff());
+        let mut events = std::pin::pin!(watcher(self.api.clone(), config).backoff(Patience::default()));
         let mut listed = false;
         while let Some(event) = events.next().await {
             match event {

@@ -3,10 +3,12 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::runtime::watcher::{Config, Event};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{Config, DefaultBackoff, Event};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource};
 use rasp_policy::pod::BUNDLE_CONFIG_MAP;
@@ -55,7 +57,7 @@ where
     K: Resource + Clone + Debug + Send + serde::de::DeserializeOwned + 'static,
     K::DynamicType: Clone,
 {
-    let stream = watcher(api, config).default_backoff();
+    let stream = watcher(api, config).backoff(Patience::default());
     async move {
         let mut stream = std::pin::pin!(stream);
         while let Some(event) = stream.next().await {
@@ -70,6 +72,25 @@ where
     }
 }
 
+/// The pauses of client-go, but at most five seconds: these are few watches, and after an outage of the API server a
+/// changed policy should not wait for half a minute.
+#[derive(Default)]
+pub struct Patience(DefaultBackoff);
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(Duration::from_secs(5)))
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
 fn map<T, U>(event: Event<T>, read: impl FnOnce(T) -> U) -> Event<U> {
     match event {
         Event::Apply(object) => Event::Apply(read(object)),
@@ -79,3 +100,6 @@ fn map<T, U>(event: Event<T>, read: impl FnOnce(T) -> U) -> Event<U> {
         Event::InitDone => Event::InitDone,
     }
 }
+
+#[cfg(test)]
+mod tests;
