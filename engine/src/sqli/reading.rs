@@ -168,11 +168,12 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// What kind of going on the current token begins, past closing parentheses.
+    /// What kind of going on the current token begins, past closing parentheses and `asc`.
     fn opener(&mut self) -> Opener {
-        while matches!(self.kind(), Kind::Close | Kind::CloseBracket) {
+        while matches!(self.kind(), Kind::Close | Kind::CloseBracket | Kind::Word(Word::Direction)) {
+            let direction = matches!(self.kind(), Kind::Word(_));
             self.bump();
-            self.after_close = true;
+            self.after_close = !direction;
         }
         match self.kind() {
             Kind::Comment => Opener::Comment,
@@ -214,8 +215,10 @@ impl Parser<'_> {
 
     /// Everything that may follow an operand, as often as it follows.
     fn continuations(&mut self, quoted: bool) -> Read<()> {
+        let mut after_text = quoted;
         loop {
-            match self.opener() {
+            let opener = self.opener();
+            match opener {
                 Opener::Comment => return Ok(()),
                 Opener::Boolean => {
                     self.boolean_rest(Shape::Outside)?;
@@ -245,13 +248,15 @@ impl Parser<'_> {
                 Opener::Parenthesis => {
                     self.sum()?;
                 }
-                Opener::Text if quoted => {
+                // Texts side by side are one text; a text behind a number is not SQL: `5' or 6'`.
+                Opener::Text if after_text => {
                     self.sum()?;
                 }
                 Opener::Text | Opener::Nothing => {
                     return if self.kind() == Kind::End { Ok(()) } else { Err(Stop) };
                 }
             }
+            after_text = false;
         }
     }
 
@@ -276,7 +281,13 @@ impl Parser<'_> {
         let plain = matches!(
             self.kind(),
             Kind::Word(
-                Word::Waitfor | Word::Execute | Word::Declare | Word::If | Word::Define | Word::Insert
+                Word::Waitfor
+                    | Word::Execute
+                    | Word::Declare
+                    | Word::If
+                    | Word::Define
+                    | Word::Insert
+                    | Word::Update
             )
         );
         if !separated && !plain {

@@ -196,6 +196,14 @@ fn stacked(e: &Evidence) -> Option<Confidence> {
         () if e.context == Context::Statement && e.any(Facts::STACKED) => Some(Medium),
         () if e.any(Facts::STACKED) && e.closed() => Some(Certain),
         () if e.any(Facts::STACKED) => Some(High),
+        // Statements that are not known by name, between a closed quote and a comment.
+        () if e.opener == Opener::Statement
+            && e.quoted()
+            && e.ending == (Ending::Broken { commented: true })
+            && matches!(e.prefix, Prefix::Empty | Prefix::Word) =>
+        {
+            Some(High)
+        }
         () if e.any(Facts::STACKED_WEAK) && e.quoted() && e.commented() => Some(High),
         () if e.any(Facts::STACKED_WEAK) && e.quoted() => Some(Medium),
         () if e.any(Facts::STACKED_WEAK) => Some(Low),
@@ -237,7 +245,8 @@ fn tautology(e: &Evidence) -> Option<Confidence> {
         Context::Quoted(_) if !e.broken_off() => High,
         Context::Bare if e.commented() => Certain,
         Context::Bare if e.opener == Opener::Relation => Low,
-        Context::Bare if e.broken_off() || e.opener == Opener::Compare || e.alone() => Medium,
+        // `1 + 1 = 2 and 2 + 2 = 4` is mathematics.
+        Context::Bare if e.broken_off() || e.any(Facts::COMPARISON) || e.alone() => Medium,
         Context::Bare => High,
         Context::Statement if e.any(Facts::STATEMENT) && !e.broken() => High,
         Context::Quoted(_) | Context::Statement => Medium,
@@ -253,7 +262,9 @@ fn function(e: &Evidence) -> Option<Confidence> {
         () if e.quoted() && (e.closed() || ((compares || tells) && !e.broken())) => Some(e.in_datum(High)),
         () if e.quoted() => Some(e.in_datum(Medium)),
         () if e.alone() && e.broken() => None,
-        () if e.alone() && e.any(Facts::CONSTANTS.or(Facts::TAUTOLOGY)) => Some(High),
+        () if (e.alone() || e.opener == Opener::Clause) && e.any(Facts::CONSTANTS.or(Facts::TAUTOLOGY)) => {
+            Some(High)
+        }
         () if e.alone() && (tells || e.any(Facts::CASE)) => Some(Medium),
         () if e.alone() || e.broken() => Some(Low),
         () if e.operand != Operand::Name && e.opener == Opener::Boolean && (compares || tells) => Some(High),
