@@ -48,11 +48,14 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// As many connections as file descriptors allow: each may take two, and some are needed for everything else.
+/// Descriptors for everything but traffic: listeners, admin connections, policy files, reports.
+const RESERVED_FILES: usize = 40;
+
+/// As many connections as file descriptors allow: each may take two.
 pub fn connection_cap() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let files = limit.current.and_then(|files| usize::try_from(files).ok()).unwrap_or(MAX_CONNECTIONS * 4);
-    (files * 45 / 100).clamp(1, MAX_CONNECTIONS)
+    (files.saturating_sub(RESERVED_FILES) / 2).min(files * 45 / 100).clamp(1, MAX_CONNECTIONS)
 }
 
 /// Raises the soft limit of file descriptors to the hard one.

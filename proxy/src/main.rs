@@ -73,7 +73,7 @@ fn set_packet_rules() -> anyhow::Result<()> {
     match outcome.form {
         Form::Listeners => tracing::info!("packet rules are set and proven"),
         Form::Plain => {
-            tracing::warn!("packet rules are set and proven, in the form for kernels without nft_socket")
+            tracing::warn!("packet rules are set and proven, in the form for kernels without nft_socket");
         }
     }
     Ok(())

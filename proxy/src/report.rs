@@ -171,10 +171,8 @@ impl Reporter {
             .header(AUTHORIZATION, bearer)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))?;
-        let response = tokio::select! {
-            response = sender.send_request(request) => response?,
-            ended = connection => return Err(ended.map_or_else(Error::Send, |()| Error::Timeout)),
-        };
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await?;
         if response.status().is_success() { Ok(()) } else { Err(Error::Status(response.status())) }
     }
 

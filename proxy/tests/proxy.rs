@@ -1,5 +1,7 @@
 //! The proxy from outside: raw bytes over real sockets, real processes, an upstream that records what reached it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
+
 #[path = "proxy/client.rs"]
 mod client;
 #[path = "proxy/forwarding.rs"]
@@ -8,5 +10,9 @@ mod forwarding;
 mod gateway;
 #[path = "proxy/judging.rs"]
 mod judging;
+#[path = "proxy/process.rs"]
+mod process;
+#[path = "proxy/timers.rs"]
+mod timers;
 #[path = "proxy/upstream.rs"]
 mod upstream;

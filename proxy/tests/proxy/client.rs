@@ -67,7 +67,7 @@ impl Client {
     }
 
     fn more(&mut self) -> bool {
-        let mut buffer = [0; 65536];
+        let mut buffer = [0; 16384];
         match self.stream.read(&mut buffer) {
             Ok(read) => {
                 self.ahead.extend_from_slice(&buffer[..read]);

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+
 use super::client::{Client, get};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_rasp-proxy");
@@ -16,7 +18,7 @@ pub struct Gateway {
     pub address: SocketAddr,
     pub admin: SocketAddr,
     pub directory: tempfile::TempDir,
-    child: Child,
+    process: Process,
     events: Arc<Mutex<String>>,
     log: Arc<Mutex<String>>,
 }
@@ -40,24 +42,30 @@ impl Gateway {
     fn launch(upstream: SocketAddr, spec: Option<&str>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut command = Command::new(BINARY);
-        command.args(["gateway", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-        command.args(["--upstream", &upstream.to_string(), "--grace", "5s"]);
-        command.arg("--control-socket").arg(directory.path().join("control.sock"));
+        command.args(["gateway", "--listen", "127.0.0.1:0", "--upstream", &upstream.to_string()]);
+        command.args(["--grace", "5s", "--control-socket"]).arg(directory.path().join("control.sock"));
         if let Some(spec) = spec {
             std::fs::write(directory.path().join("policy.yaml"), document(spec)).unwrap();
             command.arg("--policy").arg(directory.path().join("policy.yaml"));
         }
+        Self { directory, ..Self::from_command(command) }
+    }
+
+    /// Any command that becomes a gateway on a free port.
+    pub fn from_command(mut command: Command) -> Self {
+        command.args(["--admin", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let events = follow(child.stdout.take().unwrap());
         let log = follow(child.stderr.take().unwrap());
         let started = wait_for_line(&log, "gateway starts");
         let fields = &serde_json::from_str::<serde_json::Value>(&started).unwrap()["fields"];
         let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
-        Self { address: address("listen"), admin: address("admin"), directory, child, events, log }
+        let (address, admin) = (address("listen"), address("admin"));
+        Self { address, admin, directory: tempfile::tempdir().unwrap(), process: Process(child), events, log }
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
     pub fn control_socket(&self) -> PathBuf {
@@ -123,15 +131,25 @@ impl Gateway {
         }
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
+    fn process_id(&self) -> Pid {
+        i32::try_from(self.pid()).ok().and_then(Pid::from_raw).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.process_id(), signal).unwrap();
+    }
+
+    /// Changes the soft limit of file descriptors of the running process; returns the one before.
+    pub fn limit_files(&self, current: Option<u64>) -> Option<u64> {
+        let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current: current.or(maximum), maximum };
+        rustix::process::prlimit(Some(self.process_id()), Resource::Nofile, limit).unwrap().current
     }
 
     pub fn wait_for_exit(&mut self, within: Duration) -> ExitStatus {
         let deadline = Instant::now() + within;
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.process.0.try_wait().unwrap() {
                 return status;
             }
             assert!(Instant::now() < deadline, "still running");
@@ -148,10 +166,13 @@ impl Gateway {
     }
 }
 
-impl Drop for Gateway {
+/// Ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

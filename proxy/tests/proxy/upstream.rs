@@ -90,7 +90,7 @@ impl Upstream {
 impl Conversation {
     /// More bytes from the wire; `None` at the end.
     fn more(&mut self) -> Option<()> {
-        let mut buffer = [0; 65536];
+        let mut buffer = [0; 16384];
         let read = self.stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
         self.recording.lock().unwrap().extend_from_slice(&buffer[..read]);
         self.ahead.extend_from_slice(&buffer[..read]);
@@ -111,6 +111,17 @@ impl Conversation {
             self.more()?;
         }
         Some(self.ahead.drain(..length).collect())
+    }
+
+    /// Reads so many bytes and forgets them.
+    pub fn discard(&mut self, length: usize) -> Option<()> {
+        let mut left = length.checked_sub(self.ahead.len())?;
+        self.ahead.clear();
+        let mut buffer = vec![0; 1 << 20];
+        while left > 0 {
+            left = left.checked_sub(self.stream.read(&mut buffer).ok().filter(|read| *read > 0)?)?;
+        }
+        Some(())
     }
 
     /// Reads a request and its body; returns its head in lower case.

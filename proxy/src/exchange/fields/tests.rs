@@ -3,7 +3,9 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Hop, connect, forwarded_for, strip};
 
-fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+type Lines<'a> = &'a [(&'a str, &'a str)];
+
+fn headers(lines: Lines<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in lines {
         headers
@@ -16,7 +18,7 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 fn says_what_the_removed_fields_meant() {
     let (eleven, ten) = (Version::HTTP_11, Version::HTTP_10);
     let hop = |close, keep_alive, upgrade| Hop { close, keep_alive, upgrade };
-    let table: [(&[(&str, &str)], Version, Hop, &[&str]); 8] = [
+    let table: [(Lines<'_>, Version, Hop, &[&str]); 8] = [
         (&[], eleven, hop(false, false, false), &[]),
         (&[], ten, hop(true, false, false), &[]),
         (&[("connection", "Keep-Alive")], ten, hop(false, true, false), &[]),
@@ -61,7 +63,7 @@ fn a_nominated_length_stays() {
 
 #[test]
 fn tells_the_next_hop_what_holds_for_it() {
-    let table: [(&[(&str, &str)], Version, Option<&str>); 5] = [
+    let table: [(Lines<'_>, Version, Option<&str>); 5] = [
         (&[("connection", "close")], Version::HTTP_11, Some("close")),
         (&[("connection", "keep-alive")], Version::HTTP_11, None),
         (&[("connection", "keep-alive")], Version::HTTP_10, Some("keep-alive")),

@@ -3,6 +3,8 @@ use rasp_policy::pod::Probe;
 
 use super::{is_host, is_probe};
 
+type Lines<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn a_host_is_a_name_and_perhaps_a_port() {
     for host in [
@@ -36,7 +38,7 @@ fn only_the_exact_probe_of_the_kubelet_is_a_probe() {
     ];
     let agent = ("user-agent", "kube-probe/1.37");
     let x_probe = ("x-probe", "yes");
-    let table: [(&str, &str, u16, &[(&str, &str)], bool); 9] = [
+    let table: [(&str, &str, u16, Lines<'_>, bool); 9] = [
         ("GET", "/healthz?full=1", 8080, &[agent, x_probe], true),
         ("GET", "/ready", 8080, &[agent], true),
         ("GET", "/ready?x=1", 8080, &[agent], false),

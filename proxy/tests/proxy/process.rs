@@ -1,0 +1,230 @@
+//! How a process ends, what it does without file descriptors, and how much memory large bodies take.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::client::{Client, ask, get};
+use super::gateway::{BINARY, Gateway};
+use super::upstream::{OK, Upstream};
+
+/// Answers `/slow` only when it is told so by a second connection that asks for `/go`.
+fn slow_upstream() -> Upstream {
+    let (go, wait) = std::sync::mpsc::channel();
+    let wait = std::sync::Mutex::new(wait);
+    Upstream::start(move |conversation| {
+        loop {
+            let head = conversation.request()?;
+            if head.contains("/slow") {
+                wait.lock().unwrap().recv_timeout(Duration::from_secs(10)).ok()?;
+            } else if head.contains("/go") {
+                go.send(()).ok()?;
+            }
+            conversation.write(OK)?;
+        }
+    })
+}
+
+#[test]
+fn sigterm_lets_requests_end_and_exits_with_0() {
+    let upstream = slow_upstream();
+    let mut gateway = Gateway::start(upstream.address);
+    let (mut slow, mut idle) = (Client::connect(gateway.address), Client::connect(gateway.address));
+    idle.send(get("/"));
+    assert_eq!(idle.response().header("connection"), None);
+    slow.send(get("/slow"));
+    upstream.wait_for("/slow");
+    gateway.signal(Signal::TERM);
+    thread::sleep(Duration::from_millis(300));
+    idle.send(get("/go"));
+    let last = idle.response();
+    assert_eq!(
+        (last.status(), last.header("connection")),
+        (200, Some("close")),
+        "an idle connection may still ask"
+    );
+    let answer = slow.response();
+    assert_eq!((answer.status(), answer.header("connection")), (200, Some("close")));
+    assert!(gateway.wait_for_exit(Duration::from_secs(5)).success());
+}
+
+#[test]
+fn sigterm_ends_a_process_that_is_not_done_in_time() {
+    let upstream = slow_upstream();
+    let mut gateway = Gateway::start(upstream.address);
+    let mut slow = Client::connect(gateway.address);
+    slow.send(get("/slow"));
+    upstream.wait_for("/slow");
+    let started = Instant::now();
+    gateway.signal(Signal::TERM);
+    assert!(gateway.wait_for_exit(Duration::from_secs(9)).success());
+    assert!(started.elapsed() > Duration::from_secs(4), "the grace is 5 s");
+}
+
+#[test]
+fn drain_waits_for_requests_and_new_ones_are_still_served() {
+    let upstream = slow_upstream();
+    let gateway = Gateway::start(upstream.address);
+    let mut slow = Client::connect(gateway.address);
+    slow.send(get("/slow"));
+    upstream.wait_for("/slow");
+    let drain = |within: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["drain", "--within", within, "--control-socket"]).arg(gateway.control_socket());
+        command.output().unwrap()
+    };
+    let late = drain("300ms");
+    assert!(late.status.success() && String::from_utf8_lossy(&late.stderr).contains("still in flight"));
+    thread::scope(|scope| {
+        let drained = scope.spawn(|| drain("10s"));
+        thread::sleep(Duration::from_millis(300));
+        assert!(!drained.is_finished());
+        let served = ask(gateway.address, get("/go"));
+        assert_eq!((served.status(), served.header("connection")), (200, Some("close")));
+        assert_eq!(slow.response().status(), 200);
+        let drained = drained.join().unwrap();
+        assert!(String::from_utf8_lossy(&drained.stderr).contains("nothing is in flight"));
+    });
+    assert_eq!(ask(gateway.address, get("/after")).status(), 200, "it serves until it is told to end");
+}
+
+#[test]
+fn drain_without_a_running_process_fails_and_says_so() {
+    let output = Command::new(BINARY)
+        .args(["drain", "--control-socket", "/nonexistent/control.sock"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is the sidecar running in this container?"));
+}
+
+#[test]
+fn wrong_configuration_exits_with_64_and_names_every_variable() {
+    let output = Command::new(BINARY).arg("sidecar").env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let log = String::from_utf8_lossy(&output.stderr);
+    for name in
+        ["RASP_WORKLOAD", "RASP_POD_IPS", "RASP_PUBLIC_KEYS", "RASP_OPERATOR_URL", "RASP_FAILURE_MODE"]
+    {
+        assert!(log.contains(&format!("{name} is not set")), "{name}: {log}");
+    }
+    let output = Command::new(BINARY).args(["gateway", "--listen", "nowhere"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let output = Command::new(BINARY).arg("init").env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+}
+
+#[test]
+fn a_bad_policy_file_stops_a_gateway_before_it_listens() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.yaml");
+    std::fs::write(&file, super::gateway::document("{mood: Block}")).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["gateway", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--policy"]).arg(&file);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("unknown field spec.mood"));
+}
+
+const MIB: usize = 1 << 20;
+const LARGE: usize = 256;
+/// Two buffers of a connection, and what the rest of the process takes.
+const GROWTH_KIB: u64 = 12 * 1024;
+
+#[test]
+fn a_large_download_takes_no_memory() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.request()?;
+        conversation
+            .write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", LARGE * MIB).as_bytes())?;
+        let chunk = vec![b'x'; MIB];
+        (0..LARGE).try_for_each(|_| conversation.write(&chunk))
+    });
+    let gateway = Gateway::start(upstream.address);
+    assert_eq!(gateway.admin("/livez").status(), 200);
+    let before = gateway.peak_memory();
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n").unwrap();
+    let (mut received, mut buffer) = (0, vec![0; MIB]);
+    loop {
+        let read = stream.read(&mut buffer).unwrap();
+        received += read;
+        if read == 0 {
+            break;
+        }
+        if received < 4 * MIB {
+            thread::sleep(Duration::from_millis(5)); // a slow reader holds the application back, not us
+        }
+    }
+    assert!(received > LARGE * MIB);
+    let grown = gateway.peak_memory() - before;
+    assert!(grown < GROWTH_KIB, "{grown} KiB more");
+}
+
+#[test]
+fn a_large_upload_takes_no_memory_in_block_or_monitor() {
+    for (spec, content_type) in [
+        ("{mode: Block}", "application/octet-stream"),
+        ("{mode: Monitor}", "application/x-www-form-urlencoded"),
+    ] {
+        let upstream = Upstream::start(|conversation| {
+            conversation.until(b"\r\n\r\n")?;
+            conversation.discard(LARGE * MIB)?;
+            conversation.write(OK)
+        });
+        let gateway = Gateway::with(upstream.address, spec);
+        assert_eq!(gateway.admin("/livez").status(), 200);
+        let before = gateway.peak_memory();
+        let mut client = Client::connect(gateway.address);
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: app\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            LARGE * MIB
+        ));
+        let chunk = vec![b'x'; MIB];
+        for _ in 0..LARGE {
+            client.send(&chunk);
+        }
+        assert_eq!(client.response().status(), 200);
+        let grown = gateway.peak_memory() - before;
+        assert!(grown < GROWTH_KIB, "{spec}: {grown} KiB more");
+    }
+}
+
+#[test]
+fn want_of_file_descriptors_pauses_accepting_and_nothing_else() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start(upstream.address);
+    let mut open = Client::connect(gateway.address);
+    open.send(get("/"));
+    assert_eq!(open.response().status(), 200);
+    let limit = gateway.limit_files(Some(3));
+    let mut waiting = Client::connect(gateway.address);
+    waiting.send(get("/"));
+    thread::sleep(Duration::from_millis(500));
+    open.send(get("/still"));
+    assert_eq!(open.response().status(), 200, "open connections are served");
+    gateway.limit_files(limit);
+    assert_eq!(waiting.response().status(), 200, "the waiting one gets its turn");
+    let failed = gateway.metric("rasp_errors_total", &["accept"]);
+    assert!((1.0..=10.0).contains(&failed), "it paused and did not spin: {failed}");
+}
+
+#[test]
+fn more_clients_than_places_wait_their_turn() {
+    let upstream = Upstream::ok();
+    let mut command = Command::new("sh");
+    let upstream_address = upstream.address.to_string();
+    // 100 descriptors, less those for everything else, are 30 places.
+    command.args(["-c", r#"ulimit -n 100; exec "$0" "$@""#, BINARY]);
+    command.args(["gateway", "--listen", "127.0.0.1:0", "--upstream", &upstream_address]);
+    let gateway = Gateway::from_command(command);
+    let mut crowd: Vec<Client> = (0..60).map(|_| Client::connect(gateway.address)).collect();
+    for client in &mut crowd {
+        client.send("GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n");
+    }
+    assert!(crowd.iter_mut().all(|client| client.response().status() == 200));
+}

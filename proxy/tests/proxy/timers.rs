@@ -1,0 +1,248 @@
+//! What happens when somebody does not go on, with timers short enough to wait for; and how a pod's port refuses.
+
+use std::collections::HashSet;
+use std::io::{ErrorKind, Read as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rasp_engine::Ruleset;
+use rasp_policy::precedence::Effective;
+use rasp_proxy::connection::{self, Target};
+use rasp_proxy::drain::Drain;
+use rasp_proxy::metrics::Metrics;
+use rasp_proxy::policy::{Handle, InForce};
+use rasp_proxy::state::{Identity, Memory, Shared, Timers};
+use rasp_proxy::{event, listener, process};
+
+use super::client::{Client, ask, get};
+use super::upstream::{OK, Upstream};
+
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(60);
+
+const ALL_LONG: Timers = Timers {
+    first_byte: LONG,
+    head: LONG,
+    body_idle: LONG,
+    response_head: LONG,
+    keep_alive_idle: LONG,
+    connect: LONG,
+    opaque_idle: LONG,
+};
+
+struct Inside {
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+}
+
+/// The data path in this process.
+fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let (events, _writer) = event::Sink::start(std::io::sink(), Arc::clone(&metrics)).unwrap();
+    let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
+    let shared = Arc::new(Shared {
+        policy: Arc::new(Handle::new(InForce::builtin(ruleset), Arc::clone(&metrics))),
+        metrics: Arc::clone(&metrics),
+        events,
+        drain: Drain::default(),
+        timers,
+        identity: Identity::default(),
+        probes: vec![],
+        opaque_ports: HashSet::from([OPAQUE]),
+        body_memory: Memory::new(body_memory),
+        unjudged: process::unjudged().unwrap(),
+    });
+    let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let counted = Arc::clone(&metrics);
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let serving = listener::run(socket, 100, counted, move |stream, peer, place| {
+            connection::serve(Arc::clone(&shared), connection::Client { stream, peer, place }, target.clone())
+        });
+        runtime.block_on(serving).unwrap();
+    });
+    Inside { address, metrics }
+}
+
+/// A port of the target that is declared opaque; its address is the upstream's all the same.
+const OPAQUE: u16 = 3306;
+
+fn gateway(upstream: SocketAddr, timers: Timers) -> Inside {
+    serve(Target::Gateway(upstream.to_string().into(), upstream.port()), timers, 1 << 20)
+}
+
+impl Inside {
+    fn counted(&self, kind: &str) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let zero = format!("rasp_errors_total{{kind=\"{kind}\"}} 0\n");
+        while String::from_utf8(self.metrics.render()).unwrap().contains(&zero) {
+            assert!(Instant::now() < deadline, "{kind} was not counted");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_or_half_a_head_is_let_go() {
+    let upstream = Upstream::ok();
+    let timers = Timers { first_byte: SHORT, head: SHORT, ..ALL_LONG };
+    for beginning in ["", "GE", "GET / HTTP/1.1\r\nHost: a"] {
+        let inside = gateway(upstream.address, timers);
+        let mut client = Client::connect(inside.address);
+        let started = Instant::now();
+        client.send(beginning);
+        assert!(client.is_closed(), "{beginning:?}");
+        assert!(started.elapsed() >= SHORT && started.elapsed() < LONG / 6, "{beginning:?}");
+        inside.counted("client_timeout");
+    }
+}
+
+#[test]
+fn an_idle_connection_lives_longer_than_a_head_may_take() {
+    let upstream = Upstream::ok();
+    let timers = Timers { head: SHORT, keep_alive_idle: SHORT * 5, ..ALL_LONG };
+    let inside = gateway(upstream.address, timers);
+    let mut client = Client::connect(inside.address);
+    client.send(get("/1"));
+    assert_eq!(client.response().status(), 200);
+    thread::sleep(SHORT * 3);
+    client.send(get("/2"));
+    assert_eq!(client.response().status(), 200);
+    let started = Instant::now();
+    client.send("GET /3 HTTP/1.1\r\n");
+    assert!(client.is_closed(), "a second head has no more time than the first");
+    assert!(started.elapsed() < SHORT * 4);
+
+    let mut idle = Client::connect(inside.address);
+    idle.send(get("/4"));
+    assert_eq!(idle.response().status(), 200);
+    let started = Instant::now();
+    assert!(idle.is_closed());
+    assert!(started.elapsed() >= SHORT * 5);
+}
+
+#[test]
+fn a_body_that_stops_is_answered_408() {
+    let upstream = Upstream::ok();
+    let timers = Timers { body_idle: SHORT, ..ALL_LONG };
+    for content_type in ["application/json", "application/octet-stream"] {
+        let inside = gateway(upstream.address, timers);
+        let mut client = Client::connect(inside.address);
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\nContent-Length: 9\r\n\r\n{{"
+        ));
+        thread::sleep(SHORT * 2 / 3);
+        client.send(" ");
+        assert_eq!(client.response().status(), 408, "{content_type}");
+        assert!(client.is_closed());
+        inside.counted("client_timeout");
+    }
+}
+
+#[test]
+fn an_application_that_does_not_answer_is_answered_for_and_a_slow_upload_is_not_its_fault() {
+    let upstream = Upstream::start(|conversation| {
+        let head = conversation.request()?;
+        if head.contains("/never") {
+            conversation.rest();
+            return None;
+        }
+        conversation.write(OK)
+    });
+    let inside = gateway(upstream.address, Timers { response_head: SHORT, ..ALL_LONG });
+    let response = ask(inside.address, get("/never"));
+    assert_eq!((response.status(), response.header("connection")), (504, Some("close")));
+    inside.counted("upstream_timeout");
+
+    let mut slow = Client::connect(inside.address);
+    slow.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\na");
+    for byte in ["b", "c", "d"] {
+        thread::sleep(SHORT * 2 / 3);
+        slow.send(byte);
+    }
+    assert_eq!(slow.response().status(), 200);
+}
+
+#[test]
+fn opaque_connections_end_when_nothing_moves() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.rest();
+        None
+    });
+    let inside = gateway(upstream.address, Timers { opaque_idle: SHORT * 2, ..ALL_LONG });
+    let mut client = Client::connect(inside.address);
+    let started = Instant::now();
+    client.send(b"\0\0\0\0");
+    thread::sleep(SHORT);
+    client.send(b"\0");
+    assert!(client.is_closed());
+    assert!(started.elapsed() >= SHORT * 3 && started.elapsed() < LONG / 6);
+}
+
+#[test]
+fn a_declared_opaque_port_is_relayed_without_waiting_for_anybody() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.until(b"1'='1")?;
+        conversation.write(b"rows")
+    });
+    let target = Target::Gateway(upstream.address.to_string().into(), OPAQUE);
+    let inside = serve(target, ALL_LONG, 1 << 20);
+    let mut client = Client::connect(inside.address);
+    client.send("GET /?q=1' OR '1'='1");
+    assert_eq!(client.rest(), b"rows");
+    assert!(String::from_utf8(inside.metrics.render()).unwrap().contains("{reason=\"opaque_port\"} 1\n"));
+}
+
+#[test]
+fn a_closed_port_of_a_pod_resets_the_client_as_without_the_proxy() {
+    let inside = serve(Target::Pod(Upstream::refusing()), ALL_LONG, 1 << 20);
+    for request in ["", &get("/")] {
+        let mut client = Client::connect(inside.address);
+        client.send(request);
+        let mut byte = [0];
+        let error = client.stream.read(&mut byte).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{request:?}");
+    }
+    inside.counted("upstream_connect");
+}
+
+#[test]
+fn a_reset_of_the_application_reaches_the_client_of_an_opaque_connection() {
+    let application = TcpListener::bind("127.0.0.1:0").unwrap();
+    let inside = gateway(application.local_addr().unwrap(), ALL_LONG);
+    let mut client = Client::connect(inside.address);
+    client.send(b"\0\0\0\0");
+    let (stream, _) = application.accept().unwrap();
+    stream.peek(&mut [0; 4]).unwrap();
+    drop(stream); // with unread bytes: a reset
+    let mut byte = [0];
+    assert_eq!(client.stream.read(&mut byte).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn held_bodies_share_a_budget_and_a_request_beyond_it_is_counted_as_not_judged() {
+    let upstream = Upstream::ok();
+    let target = Target::Gateway(upstream.address.to_string().into(), upstream.address.port());
+    let inside = serve(target, ALL_LONG, 1000);
+    let body = format!("{{\"a\":\"{}\"}}", "x".repeat(800));
+    let request = super::client::post("application/json", &body);
+    let mut holding = Client::connect(inside.address);
+    holding.send(&request[..request.len() - 1]);
+    thread::sleep(SHORT / 3);
+    assert_eq!(ask(inside.address, &request).status(), 200, "failureMode Open");
+    inside.counted("body_memory");
+    holding.send(&request[request.len() - 1..]);
+    assert_eq!(holding.response().status(), 200);
+    upstream.wait_for(&body);
+    assert!(String::from_utf8(inside.metrics.render()).unwrap().contains("verdict=\"error\"} 1\n"));
+    let mut again = Client::connect(inside.address);
+    again.send(&request);
+    assert_eq!(again.response().status(), 200);
+    assert!(
+        String::from_utf8(inside.metrics.render()).unwrap().contains("verdict=\"error\"} 1\n"),
+        "given back"
+    );
+}
