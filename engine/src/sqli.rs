@@ -31,6 +31,7 @@ use evidence::{Evidence, Prefix};
 use lexer::Kind;
 use parser::Parser;
 use rules::{RULES, Rule};
+use words::Word;
 
 pub(crate) use mask::name as mask_name;
 
@@ -87,8 +88,12 @@ impl Detector {
             }
         }
         let parser = Parser::new(value, 0);
-        let whole = matches!(parser.kind(), Kind::Word(word) if Parser::starts_statement(word));
-        if whole && parser.peek() != Kind::Open {
+        let whole = match (parser.kind(), parser.peek()) {
+            (Kind::Word(Word::If | Word::Insert | Word::Values | Word::Execute), Kind::Open) => false,
+            (Kind::Word(word), _) => Parser::starts_statement(word),
+            _ => false,
+        };
+        if whole {
             see(parser.whole())?;
         } else {
             see(parser.bare())?;

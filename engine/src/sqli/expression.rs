@@ -69,7 +69,7 @@ impl Parser<'_> {
                 self.bump();
             }
             match self.kind() {
-                Kind::Compare | Kind::Word(Word::Like) => {
+                Kind::Compare | Kind::Question | Kind::Word(Word::Like) => {
                     self.bump();
                     // `sounds like`, `similar to`, `= any (..)`, `= not ..`
                     while matches!(
@@ -88,6 +88,10 @@ impl Parser<'_> {
                 Kind::Word(Word::Is) => self.is(shape)?,
                 Kind::Word(Word::In) => {
                     self.bump();
+                    // `1 or 2 in 3` is prose.
+                    if !matches!(self.kind(), Kind::Open | Kind::Variable) {
+                        return Err(Stop);
+                    }
                     let right = self.sum()?;
                     self.compared(shape, right);
                 }

@@ -20,6 +20,8 @@ pub(super) enum Kind {
     },
     Name,
     Word(Word),
+    /// `?`: a parameter, and an operator on JSON
+    Question,
     /// `@x`, `@@version`, `:x`, `$1`
     Variable,
     Compare,
@@ -95,6 +97,8 @@ impl<'a> Lexer<'a> {
             match self.rest() {
                 [0..=b' ' | 0xA0, ..] => self.at += 1,
                 [0xC2, 0xA0, ..] => self.at += 2,
+                // MySQL reads over a number with an empty exponent: `1.e(select 1.e)`.
+                [b'0'..=b'9', ..] if self.empty_exponent() > 0 => self.at += self.empty_exponent(),
                 [b'/', b'*', b'!', ..] => {
                     self.conditional += 1;
                     self.at += 3;
@@ -119,6 +123,20 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Bytes of `1.e` or `1.2e` at the cursor where neither digit nor letter follows; 0 where there is none.
+    fn empty_exponent(&self) -> usize {
+        let digits = |bytes: &[u8]| bytes.iter().take(32).take_while(|byte| byte.is_ascii_digit()).count();
+        let rest = self.rest();
+        let whole = digits(rest);
+        let Some([b'.', fraction @ ..]) = rest.get(whole..) else { return 0 };
+        let length = whole + 1 + digits(fraction);
+        match rest.get(length..) {
+            Some([b'e' | b'E', next, ..]) if name_byte(*next) || matches!(next, b'+' | b'-') => 0,
+            Some([b'e' | b'E', ..]) => length + 1,
+            _ => 0,
+        }
+    }
+
     fn take(&mut self, length: usize, kind: Kind) -> Kind {
         self.at += length;
         kind
@@ -135,6 +153,13 @@ impl<'a> Lexer<'a> {
             },
             [b'[', ..] => self.bracketed(),
             [b'$', ..] => self.dollar(),
+            // Operators of PostgreSQL on JSON and text search.
+            [b'@', b'>' | b'?', ..] | [b'<', b'@', ..] | [b'?', b'|' | b'&', ..] => {
+                self.take(2, Kind::Compare)
+            }
+            [b'-', b'>', b'>', ..] => self.take(3, Kind::Math),
+            [b'-', b'>', ..] => self.take(2, Kind::Math),
+            [b'@', b'@', byte, ..] if !name_byte(*byte) => self.take(2, Kind::Compare),
             [b'@' | b':', byte, ..] if name_byte(*byte) || *byte == b'@' => self.variable(),
             [byte, ..] if name_byte(*byte) => self.name(),
             [b'|', b'|', ..] => self.take(2, Kind::Pipes),
@@ -158,7 +183,7 @@ impl<'a> Lexer<'a> {
             [b']', ..] => self.take(1, Kind::CloseBracket),
             [b'{', ..] => self.take(1, Kind::OpenBrace),
             [b'}', ..] => self.take(1, Kind::CloseBrace),
-            [b'?', ..] => self.take(1, Kind::Variable),
+            [b'?', ..] => self.take(1, Kind::Question),
             [b'\\', b'N', ..] => self.take(2, Kind::Word(Word::Constant)),
             _ => self.take(1, Kind::Junk),
         }

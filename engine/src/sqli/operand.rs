@@ -44,6 +44,10 @@ impl Parser<'_> {
                 }
                 Ok(Shape::Constant)
             }
+            Kind::Question => {
+                self.bump();
+                Ok(Shape::Compound)
+            }
             Kind::Variable => {
                 self.hard += 1;
                 if self.text(token).starts_with(b"@@") {

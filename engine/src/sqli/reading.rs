@@ -187,9 +187,9 @@ impl Parser<'_> {
             Kind::Compare if matches!(self.text(self.token()), b"<" | b">" | b"<=" | b">=") => {
                 Opener::Relation
             }
-            Kind::Compare | Kind::Word(Word::Like | Word::Is | Word::In | Word::Between | Word::Not) => {
-                Opener::Compare
-            }
+            Kind::Compare
+            | Kind::Question
+            | Kind::Word(Word::Like | Word::Is | Word::In | Word::Between | Word::Not) => Opener::Compare,
             Kind::Math | Kind::Star | Kind::Word(Word::Math) | Kind::Cast => Opener::Math,
             Kind::Comma => Opener::Comma,
             Kind::Word(

@@ -256,7 +256,9 @@ fn tautology(e: &Evidence) -> Option<Confidence> {
 fn function(e: &Evidence) -> Option<Confidence> {
     let compares = e.any(Facts::CONDITION.or(Facts::COMPARISON).or(Facts::TAUTOLOGY));
     let tells = e.any(Facts::INFORMATION);
+    let unknown = e.any(Facts::OTHER_FUNCTION) && e.opener == Opener::Boolean && e.quoted() && e.commented();
     match () {
+        () if unknown => Some(e.in_datum(High)),
         () if !e.any(Facts::TEXT_FUNCTION.or(Facts::INFORMATION).or(Facts::CASE)) => None,
         () if e.context == Context::Statement => None,
         () if e.quoted() && (e.closed() || ((compares || tells) && !e.broken())) => Some(e.in_datum(High)),
@@ -347,6 +349,12 @@ fn comment(e: &Evidence) -> Option<Confidence> {
         Ending::Comment(_) if !only || !e.quoted() => None,
         Ending::Comment(_) if e.commented() => Some(e.in_datum(High)),
         Ending::Comment(_) => Some(Low),
+        // `admin';`: some drivers ignore what follows the first statement.
+        Ending::Complete
+            if only && e.opener == Opener::Statement && e.quoted() && e.prefix == Prefix::Word =>
+        {
+            Some(Medium)
+        }
         _ => None,
     }
 }

@@ -177,6 +177,20 @@ fn sql() -> impl Strategy<Value = Vec<u8>> {
             "\\",
             "$$",
             "[x]",
+            "?",
+            "?|",
+            "~*",
+            "!~",
+            "@>",
+            "@?",
+            "->",
+            "@@",
+            "@x",
+            "1.e",
+            "is",
+            "in",
+            "]",
+            "[",
             "{",
             "}",
             "::int",
@@ -188,7 +202,7 @@ fn sql() -> impl Strategy<Value = Vec<u8>> {
             "é",
         ])
         .collect();
-    proptest::collection::vec(proptest::sample::select(pieces), 0..24).prop_map(|pieces| {
+    proptest::collection::vec(proptest::sample::select(pieces), 0..12).prop_map(|pieces| {
         let mut value = Vec::new();
         for piece in pieces {
             value.extend_from_slice(piece.as_bytes());
@@ -199,7 +213,7 @@ fn sql() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_bytes_make_it_panic(value in proptest::collection::vec(any::<u8>(), 0..512)) {
