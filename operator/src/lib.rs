@@ -5,6 +5,13 @@
 //! [`controller`] (the leader's loop), [`apply`] (writes), [`leader`], [`secrets`] with [`signing`] and
 //! [`serving`], [`ca_bundle`],
 //! [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and [`admin`].
+//!
+//! # Rights
+//!
+//! The chart's `rbac.yaml` grants exactly what is used here. Cluster-wide: list and watch Namespaces, Pods and
+//! RaspPolicies; list, watch, create and patch the ConfigMap of the fixed name; patch `rasppolicies/status`; create
+//! TokenReviews; create and patch Events; list, watch and patch the one MutatingWebhookConfiguration. In the own
+//! namespace: create Secrets, get, list, watch and update the two by name; create Leases, get and update the one.
 
 pub mod admin;
 mod api_error;

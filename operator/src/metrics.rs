@@ -118,64 +118,59 @@ impl Metrics {
     /// Registers every metric.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counter.clone())).map(|()| counter)
-        };
-        let gauge = |name: &str, help: &str, labels: &[&str]| {
-            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauge.clone())).map(|()| gauge)
-        };
-        let requests = counter(
-            "rasp_injection_requests_total",
-            "Pods that came to the webhook, by what was done with them and why.",
-            &["namespace", "owner_kind", "result", "reason"],
-        )?;
-        let unprotected = gauge(
-            "rasp_pods_unprotected",
-            "Running pods that should have a sidecar and have none.",
-            &["namespace"],
-        )?;
-        let outdated = gauge(
-            "rasp_pods_outdated",
-            "Running sidecars that have not acknowledged the current policies.",
-            &["namespace"],
-        )?;
-        let rollouts = counter("rasp_policy_rollouts_total", "Steps of policy distribution.", &["result"])?;
-        let errors =
-            counter("rasp_reconcile_errors_total", "What failed and will be tried again.", &["kind"])?;
-        let build = gauge("rasp_build_info", "Always 1; the label says which build this is.", &["version"])?;
+        let build =
+            gauge(&registry, "rasp_build_info", "Always 1; the label says which build.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let duration = Histogram::with_opts(
-            HistogramOpts::new("rasp_injection_duration_seconds", "Time to answer an admission review.")
-                // The target is 50 ms; the API server gives up after 5 s.
-                .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0]),
-        )?;
-        registry.register(Box::new(duration.clone()))?;
-        let cert_expiry = IntGauge::new(
-            "rasp_webhook_cert_expiry_seconds",
-            "Seconds until the certificate of the webhook expires.",
-        )?;
-        registry.register(Box::new(cert_expiry.clone()))?;
-        for kind in ErrorKind::ALL {
-            errors.with_label_values(&[kind.id()]);
-        }
-        for result in Rollout::ALL {
-            rollouts.with_label_values(&[result.id()]);
-        }
-        Ok(Self {
-            registry,
-            requests,
-            duration,
-            unprotected,
-            outdated,
-            cert_expiry,
-            rollouts,
-            errors,
+        let metrics = Self {
+            requests: counter(
+                &registry,
+                "rasp_injection_requests_total",
+                "Pods that came to the webhook, by what was done with them and why.",
+                &["namespace", "owner_kind", "result", "reason"],
+            )?,
+            duration: durations(&registry)?,
+            unprotected: gauge(
+                &registry,
+                "rasp_pods_unprotected",
+                "Running pods that should have a sidecar and have none.",
+                &["namespace"],
+            )?,
+            outdated: gauge(
+                &registry,
+                "rasp_pods_outdated",
+                "Running sidecars that have not acknowledged the current policies.",
+                &["namespace"],
+            )?,
+            cert_expiry: expiry(&registry)?,
+            rollouts: counter(
+                &registry,
+                "rasp_policy_rollouts_total",
+                "Steps of policy distribution.",
+                &["result"],
+            )?,
+            errors: counter(
+                &registry,
+                "rasp_reconcile_errors_total",
+                "What failed and will be tried again.",
+                &["kind"],
+            )?,
             namespaces: Mutex::default(),
             pods: Mutex::default(),
             cert_not_after: Mutex::default(),
-        })
+            registry,
+        };
+        metrics.start_at_zero();
+        Ok(metrics)
+    }
+
+    /// Closed lists are published from the start: an increase from nothing is invisible to `rate`.
+    fn start_at_zero(&self) {
+        for kind in ErrorKind::ALL {
+            self.errors.with_label_values(&[kind.id()]);
+        }
+        for result in Rollout::ALL {
+            self.rollouts.with_label_values(&[result.id()]);
+        }
     }
 
     /// A pod came to the webhook. `result` and `reason` are ids of closed lists.
@@ -266,6 +261,45 @@ impl Metrics {
             OTHER.to_owned()
         }
     }
+}
+
+fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn gauge(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec, prometheus::Error> {
+    let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn durations(registry: &Registry) -> Result<Histogram, prometheus::Error> {
+    let options =
+        HistogramOpts::new("rasp_injection_duration_seconds", "Time to answer an admission review.")
+            // The target is 50 ms; the API server gives up after 5 s.
+            .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0]);
+    let histogram = Histogram::with_opts(options)?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
+fn expiry(registry: &Registry) -> Result<IntGauge, prometheus::Error> {
+    let help = "Seconds until the certificate of the webhook expires.";
+    let gauge = IntGauge::new("rasp_webhook_cert_expiry_seconds", help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -154,7 +154,11 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
 
     let reports = Arc::new(Reports::default());
     let (occurrences, notices) = spawn_events(shared, parts);
-    spawn_controller(shared, parts, &facts, &signing, &reports, notices);
+    let controller = controller(shared, &facts, &signing, &reports, notices);
+    parts.spawn(async move {
+        controller.run().await;
+        "controller"
+    });
     let routes = Routes {
         facts,
         occurrences,
@@ -244,18 +248,17 @@ fn spawn_events(
     (occurrences, notices)
 }
 
-fn spawn_controller(
+fn controller(
     shared: &Shared,
-    parts: &mut Parts,
     facts: &Arc<Facts>,
     signing: &Arc<Held<Key>>,
     reports: &Arc<Reports>,
     notices: mpsc::Sender<Notice>,
-) {
+) -> Controller {
     let facts = Arc::clone(facts);
     let args = shared.args.clone();
     let excluding = shared.args.clone();
-    let controller = Controller {
+    Controller {
         cache: Arc::clone(&shared.cache),
         reports: Arc::clone(reports),
         signing: Arc::clone(signing),
@@ -269,11 +272,7 @@ fn spawn_controller(
         notices,
         excludes: Box::new(move |namespace| excluding.excludes(namespace)),
         last_good: std::sync::Mutex::default(),
-    };
-    parts.spawn(async move {
-        controller.run().await;
-        "controller"
-    });
+    }
 }
 
 async fn listen(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rasp_policy::api::{conditions, reasons};
+use rasp_policy::api::{RaspPolicyStatus, conditions, reasons};
 use rasp_policy::pod::INJECT_LABEL;
 
 use super::{Controller, now_ms};
@@ -143,12 +143,7 @@ impl Controller {
         done
     }
 
-    async fn write_status(
-        &self,
-        policy: &Policy,
-        verdict: &Verdict,
-        status: &rasp_policy::api::RaspPolicyStatus,
-    ) -> bool {
+    async fn write_status(&self, policy: &Policy, verdict: &Verdict, status: &RaspPolicyStatus) -> bool {
         match self.writer.status(policy, status).await {
             Ok(written) => self.cache.remember(|state| {
                 state.policies.put(written);
@@ -161,17 +156,17 @@ impl Controller {
                 return false;
             }
         }
-        let reason = |of: &rasp_policy::api::RaspPolicyStatus, kind| {
-            of.conditions
-                .iter()
-                .find(|condition| condition.r#type == kind)
-                .map(|condition| condition.reason.clone())
+        self.note_transitions(policy, verdict, status);
+        true
+    }
+
+    fn note_transitions(&self, policy: &Policy, verdict: &Verdict, status: &RaspPolicyStatus) {
+        let has = |status: &RaspPolicyStatus, kind, reason| {
+            status.conditions.iter().any(|condition| condition.r#type == kind && condition.reason == reason)
         };
-        let became = |kind, wanted: &str| {
-            let is = reason(status, kind).as_deref() == Some(wanted);
-            let was = reason(&policy.status, kind).as_deref() == Some(wanted)
-                && policy.status.observed_generation == status.observed_generation;
-            is && !was
+        let became = |kind, reason| {
+            let same_generation = policy.status.observed_generation == status.observed_generation;
+            has(status, kind, reason) && !(same_generation && has(&policy.status, kind, reason))
         };
         if became(conditions::PROGRAMMED, reasons::PROGRAMMED) {
             self.metrics.rollout(Rollout::Programmed);
@@ -188,7 +183,6 @@ impl Controller {
             );
             self.tell(Notice::invalid(policy, message));
         }
-        true
     }
 
     /// Moves the gauges of the namespace, if it is any of our business.
