@@ -2,7 +2,7 @@
 //!
 //! Everything a client can delay has a limit: handshake, head, body, and the number of connections. A handler that
 //! panics answers 500. After `stop` it goes on serving for the grace that API servers need to learn of it, then
-//! finishes what is in flight. Called by `run`; what is answered is in [`routes`].
+//! finishes what is in flight. Called by `run`; what is answered is in `routes`.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
