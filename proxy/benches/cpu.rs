@@ -1,7 +1,8 @@
 //! CPU per request of the gateway against a naive hyper proxy, in one run on one machine.
 //!
 //! User and system time of each process over keep-alive `GET /` from `/proc/PID/stat`, rounds taken in turn so that a
-//! busy machine hurts both; and, where `perf` is there, user-space instructions, which a busy machine does not change.
+//! busy machine hurts both; and, where valgrind is there, instructions in user space, which a busy machine does not change:
+//! the difference between two runs, so that starting up does not count.
 //! `cargo bench -p rasp-proxy --bench cpu --profile dev` compares what tests and images run; without `--profile` the
 //! release profile is compiled first.
 
@@ -9,10 +10,11 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: app.example\r\nUser-Agent: bench/1.0\r\nAccept: text/html,application/xhtml+xml\r\n\
     Accept-Language: en\r\nCookie: session=0123456789abcdef\r\n\r\n";
@@ -21,11 +23,13 @@ const RESPONSE: &[u8] =
 const CONNECTIONS: u32 = 8;
 const ROUNDS: usize = 6;
 const REQUESTS: u32 = 5_000;
+const COUNTED: u32 = 1_000;
 
 struct Proxy {
-    name: &'static str,
+    kind: Kind,
     child: Child,
     address: SocketAddr,
+    log: JoinHandle<String>,
     ticks: u32,
     requests: u32,
 }
@@ -39,31 +43,75 @@ impl Drop for Proxy {
 
 fn main() -> anyhow::Result<()> {
     let upstream = upstream()?;
-    let mut proxies = [passthrough(upstream)?, gateway(upstream)?];
+    let mut proxies = [Kind::Passthrough.start(upstream, &[])?, Kind::Gateway.start(upstream, &[])?];
     for proxy in &proxies {
-        load(proxy.address, REQUESTS / 5)?; // warm
+        load(proxy.address, CONNECTIONS, REQUESTS / 5)?; // warm
     }
     for _ in 0..ROUNDS {
         for proxy in &mut proxies {
             let before = cpu_ticks(proxy.child.id())?;
-            load(proxy.address, REQUESTS)?;
+            load(proxy.address, CONNECTIONS, REQUESTS)?;
             proxy.ticks += cpu_ticks(proxy.child.id())? - before;
             proxy.requests += REQUESTS * CONNECTIONS;
         }
     }
     let micros = |proxy: &Proxy| f64::from(proxy.ticks) * 10_000.0 / f64::from(proxy.requests);
     for proxy in &proxies {
-        println!("{}: {:.1} us of CPU per request ({} requests)", proxy.name, micros(proxy), proxy.requests);
+        println!(
+            "{:?}: {:.1} us of CPU per request ({} requests)",
+            proxy.kind,
+            micros(proxy),
+            proxy.requests
+        );
     }
     println!("ratio of CPU time: {:.2}", micros(&proxies[1]) / micros(&proxies[0]));
-    let counted: Vec<f64> = proxies.iter().filter_map(|proxy| instructions(proxy).ok()).collect();
-    match counted[..] {
-        [naive, ours] => {
+    match (instructions(Kind::Passthrough, upstream), instructions(Kind::Gateway, upstream)) {
+        (Ok(naive), Ok(ours)) => {
             println!("instructions per request: {naive:.0} and {ours:.0}, ratio {:.2}", ours / naive);
         }
-        _ => println!("instructions: perf cannot count them here"),
+        (Err(error), _) | (_, Err(error)) => println!("instructions: not counted: {error:#}"),
     }
     Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Passthrough,
+    Gateway,
+}
+
+impl Kind {
+    /// Starts the proxy, under `wrapper` if there is one, and waits until it says where it listens.
+    fn start(self, upstream: SocketAddr, wrapper: &[&str]) -> anyhow::Result<Proxy> {
+        let upstream = upstream.to_string();
+        let passthrough = built()?.join("examples/passthrough").display().to_string();
+        let line: Vec<&str> = match self {
+            Self::Passthrough => vec![&passthrough, "127.0.0.1:0", &upstream],
+            Self::Gateway => {
+                let binary = env!("CARGO_BIN_EXE_rasp-proxy");
+                vec![binary, "gateway", "--listen", "127.0.0.1:0", "--upstream", &upstream]
+            }
+        };
+        let line = [wrapper, &line].concat();
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("start {line:?}"))?;
+        let mut log = BufReader::new(child.stderr.take().context("no log")?);
+        let address = loop {
+            let mut line = String::new();
+            anyhow::ensure!(log.read_line(&mut line)? > 0, "it ended before it listened");
+            let started: Option<serde_json::Value> = serde_json::from_str(&line).ok();
+            if let Some(address) = started.as_ref().and_then(|line| line["fields"]["listen"].as_str()) {
+                break address.parse()?;
+            }
+        };
+        let log = thread::spawn(move || {
+            let mut rest = String::new();
+            let _ = log.read_to_string(&mut rest);
+            rest
+        });
+        Ok(Proxy { kind: self, child, address, log, ticks: 0, requests: 0 })
+    }
 }
 
 /// `target/<triple>/<profile>`: benches lie in its folder `deps`.
@@ -72,31 +120,22 @@ fn built() -> anyhow::Result<PathBuf> {
     Ok(own.parent().and_then(Path::parent).context("no folder of binaries")?.to_owned())
 }
 
-fn passthrough(upstream: SocketAddr) -> anyhow::Result<Proxy> {
-    let binary = built()?.join("examples/passthrough");
-    let mut child = Command::new(&binary)
-        .args(["127.0.0.1:0", &upstream.to_string()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("{}: build the examples first", binary.display()))?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
-    Ok(Proxy { name: "passthrough", child, address: line.trim().parse()?, ticks: 0, requests: 0 })
-}
-
-fn gateway(upstream: SocketAddr) -> anyhow::Result<Proxy> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rasp-proxy"))
-        .args(["gateway", "--listen", "127.0.0.1:0", "--upstream", &upstream.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut log = BufReader::new(child.stderr.take().context("no log")?);
-    let mut line = String::new();
-    log.read_line(&mut line)?;
-    let started: serde_json::Value = serde_json::from_str(&line)?;
-    let address = started["fields"]["listen"].as_str().context("no address")?.parse()?;
-    thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    Ok(Proxy { name: "gateway", child, address, ticks: 0, requests: 0 })
+/// Instructions in user space per request: the difference between a short and a long run.
+fn instructions(kind: Kind, upstream: SocketAddr) -> anyhow::Result<f64> {
+    let run = |requests: u32| -> anyhow::Result<f64> {
+        let valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+        let mut proxy = kind.start(upstream, &valgrind)?;
+        load(proxy.address, 1, requests)?;
+        let pid = i32::try_from(proxy.child.id()).ok().and_then(Pid::from_raw).context("no pid")?;
+        kill_process(pid, Signal::TERM)?;
+        proxy.child.wait()?;
+        let log = std::mem::replace(&mut proxy.log, thread::spawn(String::new)).join();
+        let log = log.map_err(|_| anyhow::anyhow!("the log was lost"))?;
+        let collected = log.lines().find_map(|line| line.split_once("Collected : "));
+        Ok(collected.context("valgrind told no number")?.1.trim().parse()?)
+    };
+    let (short, long) = (COUNTED, COUNTED * 3);
+    Ok((run(long)? - run(short)?) / f64::from(long - short))
 }
 
 fn upstream() -> anyhow::Result<SocketAddr> {
@@ -116,9 +155,9 @@ fn upstream() -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-fn load(address: SocketAddr, requests: u32) -> anyhow::Result<()> {
+fn load(address: SocketAddr, connections: u32, requests: u32) -> anyhow::Result<()> {
     let clients: Vec<_> =
-        (0..CONNECTIONS).map(|_| thread::spawn(move || client(address, requests))).collect();
+        (0..connections).map(|_| thread::spawn(move || client(address, requests))).collect();
     clients
         .into_iter()
         .try_for_each(|client| client.join().map_err(|_| anyhow::anyhow!("a client failed"))?)
@@ -127,7 +166,7 @@ fn load(address: SocketAddr, requests: u32) -> anyhow::Result<()> {
 fn client(address: SocketAddr, requests: u32) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let (mut buffer, mut filled) = ([0; 4096], 0);
     for _ in 0..requests {
         stream.write_all(REQUEST)?;
@@ -148,20 +187,4 @@ fn cpu_ticks(pid: u32) -> anyhow::Result<u32> {
     let (_, fields) = stat.rsplit_once(')').context("no command in stat")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
     Ok(fields[11].parse::<u32>()? + fields[12].parse::<u32>()?)
-}
-
-fn instructions(proxy: &Proxy) -> anyhow::Result<f64> {
-    let perf = Command::new("perf")
-        .args(["stat", "-x", ",", "-e", "instructions:u", "-p", &proxy.child.id().to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    thread::sleep(Duration::from_millis(500));
-    load(proxy.address, REQUESTS)?;
-    let pid = i32::try_from(perf.id()).ok().and_then(rustix::process::Pid::from_raw).context("no pid")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
-    let output = perf.wait_with_output()?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    let count: f64 = text.split(',').next().unwrap_or_default().trim().parse()?;
-    Ok(count / f64::from(REQUESTS * CONNECTIONS))
 }

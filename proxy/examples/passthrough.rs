@@ -18,7 +18,7 @@ fn main() -> anyhow::Result<()> {
     let (listen, upstream) = (address()?, address()?);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind(listen).await?;
-        println!("{}", listener.local_addr()?);
+        eprintln!(r#"{{"fields":{{"listen":"{}"}}}}"#, listener.local_addr()?);
         loop {
             let (client, _) = listener.accept().await?;
             tokio::spawn(async move {
