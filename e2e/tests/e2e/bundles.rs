@@ -13,6 +13,7 @@ use rasp_e2e::product::{
     sidecar_metrics, status, write_envelope,
 };
 use rasp_e2e::workload::{PORT, addresses, name, nginx, ready_pods, restarts};
+use rasp_policy::bundle::{Bundle, Envelope};
 
 #[tokio::test]
 async fn a_policy_that_breaks_the_schema_is_refused_with_the_path_of_the_field() -> anyhow::Result<()> {
@@ -104,13 +105,24 @@ async fn an_edited_or_deleted_bundle_is_repaired_by_the_operator() -> anyhow::Re
     policy(&cluster, &shop.name, "web", "{mode: Block}").await?;
     let good = envelope(&cluster, &shop.name).await?;
     write_envelope(&cluster, &shop.name, "{}").await?;
-    let repaired =
-        || async { Ok((envelope(&cluster, &shop.name).await.ok().as_ref() == Some(&good)).then_some(())) };
+    // Sidecars may have seen what was there meanwhile, so the repair is a new Bundle of the same policies.
+    let good = bundle(&good)?;
+    let repaired = || async {
+        let found = envelope(&cluster, &shop.name).await.ok().and_then(|text| bundle(&text).ok());
+        let newer = |found: &Bundle| found.entries == good.entries && found.sequence > good.sequence;
+        Ok(found.filter(newer).map(drop))
+    };
     wait_for("the edited Bundle to be repaired", Duration::from_secs(15), repaired).await?;
     let arguments = ["-n", shop.name.as_str(), "delete", "configmap", "rasp-policy"];
     ensure!(cluster.kubectl(&arguments, "").await?.success);
     wait_for("the deleted Bundle to be repaired", Duration::from_secs(15), repaired).await?;
     Ok(())
+}
+
+/// What an envelope carries, whoever signed it.
+fn bundle(envelope: &str) -> anyhow::Result<Bundle> {
+    let payload = Envelope::open(envelope.as_bytes(), |_, _, _| true)?;
+    Ok(Bundle::from_verified(&payload)?)
 }
 
 /// The operator without the right to write ConfigMaps, until [`Unrepaired::end`].

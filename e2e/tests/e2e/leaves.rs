@@ -1,9 +1,9 @@
 //! Each leaf of the CRD changes what can be observed at the application port, and every example applies.
 
 use anyhow::{Context as _, ensure};
-use rasp_e2e::cluster::Cluster;
+use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http::{self, Outcome};
-use rasp_e2e::product::{ATTACK, ENABLED, policy};
+use rasp_e2e::product::{ATTACK, ENABLED, ROLLOUT, policy};
 use rasp_e2e::workload::{PORT, addresses, nginx, ready_pods};
 
 /// A finding below High: blocked only where the policy asks for it.
@@ -33,7 +33,9 @@ async fn each_leaf_of_a_policy_changes_what_a_client_sees() -> anyhow::Result<()
 
     policy(&cluster, &shop.name, "p", "{mode: Block, podSelector: {matchLabels: {app: web}}}").await?;
     ensure!(http::get(web, PORT, ATTACK).await.status() == Some(403), "podSelector: selected");
-    ensure!(http::get(other, PORT, ATTACK).await.status() == Some(200), "podSelector: not selected");
+    // Programmed counts the pods that are selected; one that no longer is follows in its own time.
+    let passes = || async { Ok((http::get(other, PORT, ATTACK).await.status() == Some(200)).then_some(())) };
+    wait_for("podSelector: not selected", ROLLOUT, passes).await?;
 
     let spec = "{mode: Block, detections: {sqlInjection: {mode: Monitor}}, inspection: {maxBodyBytes: 1024}}";
     policy(&cluster, &shop.name, "p", spec).await?;
