@@ -28,6 +28,6 @@ trap finish EXIT
 "$cluster" up
 "$here/install.sh" "$images"
 # shellcheck disable=SC2016 # expanded by the inner shell
-"$cluster" exec env RASP_E2E_IMAGES="$images/images.json" bash -c \
+"$cluster" exec env RUST_BACKTRACE=0 RASP_E2E_IMAGES="$images/images.json" bash -c \
   'RASP_E2E_KUBECONFIG=$KUBECONFIG RASP_E2E_KUBECTL=$(type -P kubectl) exec cargo test --offline --workspace --test e2e -- --test-threads=1 "$@"' \
   e2e ${TEST:+"$TEST"}
