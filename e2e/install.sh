@@ -13,7 +13,7 @@ id() { sed -n "s|.*\"kube-rasp.test/$1:dev\": \"sha256:\([0-9a-f]*\)\".*|\1|p" "
 "$cluster" helm upgrade --install kube-rasp "$charts/kube-rasp" --namespace kube-rasp --wait --timeout 120s \
   --set images.operator.repository=kube-rasp.test/operator,images.operator.tag=dev \
   --set images.proxy.repository=kube-rasp.test/proxy,images.proxy.tag=dev \
-  --set images.pullPolicy=Never --set operator.replicas="${OPERATOR_REPLICAS:-1}" \
+  --set images.pullPolicy=Never \
   --set-string "operator.podAnnotations.images=$(id operator)-$(id proxy)" >/dev/null || {
   printf '\ninstall: kube-rasp did not become ready\n' >&2
   "$cluster" kubectl -n kube-rasp get pods,events >&2 || true
