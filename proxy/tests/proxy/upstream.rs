@@ -25,7 +25,14 @@ pub struct Conversation {
 impl Upstream {
     /// Talks on every connection as `talk` says, on a thread of its own.
     pub fn start(talk: impl Fn(&mut Conversation) -> Option<()> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), talk)
+    }
+
+    /// The same on a socket that is open already.
+    pub fn on(
+        listener: TcpListener,
+        talk: impl Fn(&mut Conversation) -> Option<()> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(Vec::new()));
         let (recordings, talk) = (Arc::clone(&connections), Arc::new(talk));
