@@ -21,8 +21,12 @@ pub(crate) struct Field<'a> {
 }
 
 /// Receives every field, and carries the budget that decoding draws on.
+///
+/// An error ends the inspection of the message: the budget is used up. What only one value is too strange for is
+/// noted, and the rest is inspected, or an attacker could hide an attack behind it.
 pub(crate) trait Visit {
     fn field(&mut self, field: &Field<'_>) -> Result<(), Reason>;
+    fn note(&mut self, reason: Reason);
     fn budget(&mut self) -> &mut Budget;
 }
 

@@ -210,16 +210,37 @@ impl Visit for Scan<'_> {
         if !self.detector.may_match(field.value) {
             return Ok(());
         }
-        if let Some(finding) = Detector::detect(field, budget)? {
-            findings.push(finding);
+        let detected = Detector::detect(field, budget)?;
+        if let Some(finding) = detected.finding {
+            keep(findings, finding);
+        }
+        if detected.too_deep {
+            self.inspection.note(Reason::TooDeep);
         }
         Ok(())
+    }
+
+    fn note(&mut self, reason: Reason) {
+        self.inspection.note(reason);
     }
 
     fn budget(&mut self) -> &mut Budget {
         &mut self.inspection.budget
     }
 }
+
+/// Bounds memory: a message can hold an attack in each of its values. The surest ones are kept.
+fn keep(findings: &mut Vec<Finding>, finding: Finding) {
+    if findings.len() < MAX_FINDINGS {
+        findings.push(finding);
+    } else if let Some(weakest) = findings.iter_mut().min_by_key(|known| known.confidence)
+        && weakest.confidence < finding.confidence
+    {
+        *weakest = finding;
+    }
+}
+
+const MAX_FINDINGS: usize = 32;
 
 #[cfg(test)]
 mod tests;

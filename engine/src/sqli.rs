@@ -57,7 +57,7 @@ impl Detector {
     }
 
     /// The surest finding in a value.
-    pub(crate) fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Option<Finding>, Reason> {
+    pub(crate) fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Detected, Reason> {
         let mut best: Option<(&Rule, Confidence, Evidence)> = None;
         let mut too_deep = false;
         let mut see = |(parser, evidence): (Parser<'_>, Evidence)| {
@@ -98,12 +98,17 @@ impl Detector {
         } else {
             see(parser.bare())?;
         }
-        match best {
-            Some((rule, confidence, evidence)) => Ok(Some(finding(field, rule, confidence, &evidence))),
-            None if too_deep => Err(Reason::TooDeep),
-            None => Ok(None),
-        }
+        let finding = best.map(|(rule, confidence, evidence)| finding(field, rule, confidence, &evidence));
+        Ok(Detected { too_deep: too_deep && finding.is_none(), finding })
     }
+}
+
+/// What came of one value.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Detected {
+    pub finding: Option<Finding>,
+    /// It is nested deeper than is read, and nothing was found.
+    pub too_deep: bool,
 }
 
 fn finding(field: &Field<'_>, rule: &'static Rule, confidence: Confidence, evidence: &Evidence) -> Finding {

@@ -24,19 +24,34 @@ pub(super) fn is_valid(bytes: &[u8]) -> bool {
 /// inspected, and the raw text, because the application may read it more leniently than we do.
 pub(super) fn decode(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let read = match visit.budget().enter_document() {
+        Ok(()) => {
+            let read = walk(bytes, visit);
+            visit.budget().leave_document();
+            read?
+        }
+        Err(reason) => Some(reason),
+    };
+    let Some(reason) = read else { return Ok(()) };
+    if !truncated {
+        visit.note(reason);
+    }
+    lenient::decode(bytes, visit)?;
+    visit.field(&Field { part: Part::Text, name: b"", value: bytes })
+}
+
+/// Gives why the document was not read to its end.
+fn walk(bytes: &[u8], visit: &mut dyn Visit) -> Result<Option<Reason>, Reason> {
     let stopped = Cell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let walk = Walk { visit, stopped: &stopped, key: "", depth: 0 };
     let result = walk.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    if let Some(reason) = stopped.get() {
-        return Err(reason);
+    match (stopped.get(), result) {
+        (Some(Reason::TooDeep), _) => Ok(Some(Reason::TooDeep)),
+        (Some(reason), _) => Err(reason),
+        (None, Err(_)) => Ok(Some(Reason::MalformedBody)),
+        (None, Ok(())) => Ok(None),
     }
-    if result.is_ok() {
-        return Ok(());
-    }
-    lenient::decode(bytes, visit)?;
-    visit.field(&Field { part: Part::Text, name: b"", value: bytes })?;
-    if truncated { Ok(()) } else { Err(Reason::MalformedBody) }
 }
 
 /// The key of a member, borrowed where it has no escapes.

@@ -3,6 +3,7 @@ use crate::budget::Limits;
 
 /// Collects what the decoders yield.
 struct Seen {
+    noted: Option<Reason>,
     budget: Budget,
     fields: Vec<(Part, String, String)>,
 }
@@ -13,6 +14,10 @@ impl Visit for Seen {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         self.fields.push((field.part, text(field.name), text(field.value)));
         Ok(())
+    }
+
+    fn note(&mut self, reason: Reason) {
+        self.noted = Some(reason);
     }
 
     fn budget(&mut self) -> &mut Budget {
@@ -27,9 +32,9 @@ fn mk_limits() -> Limits {
 fn seen(
     decode: impl FnOnce(&mut Seen) -> Result<(), Reason>,
 ) -> (Vec<(Part, String, String)>, Option<Reason>) {
-    let mut seen = Seen { budget: Budget::new(mk_limits()), fields: Vec::new() };
+    let mut seen = Seen { noted: None, budget: Budget::new(mk_limits()), fields: Vec::new() };
     let result = decode(&mut seen);
-    (seen.fields, result.err())
+    (seen.fields, result.err().or(seen.noted))
 }
 
 fn values(part: Part, decode: impl FnOnce(&mut Seen) -> Result<(), Reason>) -> Vec<String> {
@@ -167,6 +172,31 @@ fn json_that_is_too_deep_is_noted() {
     assert_eq!(seen(|seen| body(Kind::Json, deep.as_bytes(), false, seen)).1, Some(Reason::TooDeep));
     let fine = format!("{}1{}", "[".repeat(8), "]".repeat(8));
     assert_eq!(seen(|seen| body(Kind::Json, fine.as_bytes(), false, seen)).1, None);
+}
+
+#[test]
+fn what_is_too_deep_is_still_looked_through() {
+    let deep = format!("{}\"\\u0027x\"{}", "[".repeat(20), "]".repeat(20));
+    let (fields, reason) = seen(|seen| target(format!("/?a={deep}&b=after").as_bytes(), seen));
+    assert_eq!(reason, Some(Reason::TooDeep));
+    assert!(fields.contains(&(Part::Json, String::new(), "'x".into())), "{fields:?}");
+    assert!(fields.contains(&(Part::Query, "b".into(), "after".into())), "{fields:?}");
+}
+
+#[test]
+fn documents_in_strings_of_documents_are_read_and_bounded() {
+    let wrap = |text: &str| serde_json::to_string(&[text]).unwrap();
+    let mut document = wrap("innermost");
+    for _ in 0..3 {
+        document = wrap(&document);
+    }
+    let (fields, reason) = seen(|seen| body(Kind::Json, document.as_bytes(), false, seen));
+    assert_eq!(reason, None);
+    assert!(fields.contains(&(Part::Json, String::new(), "innermost".into())), "{fields:?}");
+    let document = wrap(&document);
+    let (fields, reason) = seen(|seen| body(Kind::Json, document.as_bytes(), false, seen));
+    assert_eq!(reason, Some(Reason::TooDeep));
+    assert!(fields.contains(&(Part::Json, String::new(), "innermost".into())), "{fields:?}");
 }
 
 #[test]

@@ -153,9 +153,33 @@ fn finds_an_attack_in_every_part_of_a_request() {
 
 #[test]
 fn a_message_over_its_budget_is_not_called_inspected() {
-    let ruleset = mk_ruleset();
-    let body = "a&".repeat(20_000);
+    let mut ruleset = mk_ruleset();
+    ruleset.limits.parts = 10;
     let head = mk_head("/", Some("application/x-www-form-urlencoded"));
-    let inspection = inspected(&ruleset, &head, Body::Complete(body.as_bytes()));
+    let inspection = inspected(&ruleset, &head, Body::Complete("a&".repeat(20).as_bytes()));
     assert_eq!(inspection.coverage(), Coverage::Partial(Reason::TooManyParts));
+}
+
+#[test]
+fn padding_within_the_window_hides_nothing() {
+    let ruleset = mk_ruleset();
+    let head = mk_head("/", Some("application/x-www-form-urlencoded"));
+    let nested = format!("x=1 or {}&", "(".repeat(1_000));
+    let pieces = ["a&", "a;", "'=;", "x=' or '", "a=%252527&", "a=1/**/or/**/", "a={\"b\":[&", &nested];
+    for piece in pieces {
+        let mut body = piece.repeat(120_000 / piece.len());
+        body.push_str("&id=1' or 1=1--");
+        let inspection = inspected(&ruleset, &head, Body::Complete(body.as_bytes()));
+        assert!(inspection.findings().iter().any(|found| found.location.name == "id"), "{piece}");
+    }
+}
+
+#[test]
+fn evidence_of_one_message_is_bounded_and_the_surest_is_kept() {
+    let ruleset = mk_ruleset();
+    let head = mk_head("/", Some("application/x-www-form-urlencoded"));
+    let body = format!("{}b=1' or 1=1--", "a=1 or 1--&".repeat(1_000));
+    let inspection = inspected(&ruleset, &head, Body::Complete(body.as_bytes()));
+    assert_eq!(inspection.findings().len(), 32);
+    assert!(inspection.findings().iter().any(|found| found.location.name == "b"));
 }
