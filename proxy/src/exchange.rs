@@ -4,6 +4,7 @@
 //! of a connection, one after the other.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use rasp_engine::{Head, Outcome};
+use tokio::time::Sleep;
 
 use crate::connection::Target;
 use crate::connection::pace::Phase;
@@ -39,6 +41,9 @@ use trace::Trace;
 
 /// The application's side of a connection.
 pub type Link = SendRequest<RequestBody>;
+
+/// The timer of the application's side.
+type Timer = Option<Pin<Box<Sleep>>>;
 
 /// Reads, inspects, decides, acts, forwards and records one request.
 pub async fn serve(
@@ -91,7 +96,7 @@ pub struct Connection {
     /// The application.
     pub target: Target,
     requests: Requests,
-    link: Mutex<Option<Link>>,
+    link: Mutex<(Option<Link>, Timer)>,
     upgraded: AtomicBool,
     _place: Place,
 }
@@ -107,7 +112,7 @@ impl Connection {
         link: Option<Link>,
     ) -> Self {
         let requests = shared.metrics.requests(target.port());
-        let (link, upgraded) = (Mutex::new(link), AtomicBool::new(false));
+        let (link, upgraded) = (Mutex::new((link, None)), AtomicBool::new(false));
         Self { shared, phase, peer, target, requests, link, upgraded, _place: place }
     }
 
@@ -120,12 +125,12 @@ impl Connection {
         self.upgraded.store(true, Ordering::Release);
     }
 
-    fn take_link(&self) -> Option<Link> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take_link(&self) -> (Option<Link>, Timer) {
+        std::mem::take(&mut *self.link.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn keep_link(&self, link: Link) {
-        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+    fn keep_link(&self, link: Link, timer: Timer) {
+        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = (Some(link), timer);
     }
 }
 

@@ -10,12 +10,12 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use rasp_engine::Pass;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::body::{Broken, RequestBody, ResponseBody};
 use super::fields::{self, Hop};
 use super::trace::REQUEST_ID;
-use super::{Exchange, act, upgrade};
+use super::{Exchange, Timer, act, upgrade};
 use crate::connection::redial;
 use crate::drain::InFlight;
 use crate::reason::Kind;
@@ -92,7 +92,7 @@ fn outbound(exchange: &Exchange, request: &mut Request<RequestBody>) -> Hop {
 async fn send(exchange: &Exchange, mut request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
     let connection = &exchange.connection;
     let mut sent = request.body_mut().sent();
-    let mut kept = connection.take_link();
+    let (mut kept, mut timer) = connection.take_link();
     let mut again = true;
     loop {
         let fresh = kept.is_none();
@@ -106,14 +106,14 @@ async fn send(exchange: &Exchange, mut request: Request<RequestBody>) -> Result<
         let head = tokio::select! {
             biased;
             head = link.try_send_request(request) => head,
-            () = overdue(&mut sent, connection.shared.timers.response_head) => {
+            () = overdue(&mut sent, connection.shared.timers.response_head, &mut timer) => {
                 connection.shared.metrics.error(&Kind::UpstreamTimeout);
                 return Err(Failure::Timeout);
             }
         };
         let mut error = match head {
             Ok(response) => {
-                connection.keep_link(link);
+                connection.keep_link(link, timer);
                 return Ok(response);
             }
             Err(error) => error,
@@ -133,12 +133,24 @@ async fn send(exchange: &Exchange, mut request: Request<RequestBody>) -> Result<
     }
 }
 
-/// The application's time begins when it has the whole request.
-async fn overdue(sent: &mut Option<oneshot::Receiver<()>>, limit: Duration) {
+/// The application's time begins when it has the whole request. One timer serves all requests of a connection: it is
+/// armed too early rather than moved with each.
+async fn overdue(sent: &mut Option<oneshot::Receiver<()>>, limit: Duration, timer: &mut Timer) {
     if let Some(sent) = sent {
         let _ = sent.await;
     }
-    sleep(limit).await;
+    let deadline = Instant::now() + limit;
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+    if timer.deadline() > deadline {
+        timer.as_mut().reset(deadline);
+    }
+    loop {
+        timer.as_mut().await;
+        if timer.deadline() >= deadline {
+            return;
+        }
+        timer.as_mut().reset(deadline);
+    }
 }
 
 /// Fields of a response that end here, and those that are added.

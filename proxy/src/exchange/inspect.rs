@@ -20,6 +20,9 @@ use super::tee::Tee;
 use crate::reason::{Bypass, Kind};
 use crate::state::Lease;
 
+/// Bytes reserved for a body before any of it arrived.
+const MAX_RESERVED: usize = 16 << 10;
+
 /// A judged request.
 pub struct Judged {
     /// The judgement. Of a copied body it speaks about the head alone.
@@ -84,7 +87,8 @@ async fn hold(
         return Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true));
     }
     let mut lease = Lease::new(Arc::clone(&exchange.connection.shared));
-    let mut window = BytesMut::with_capacity(stated.unwrap_or(0));
+    // What a client states is no reason to reserve memory for it.
+    let mut window = BytesMut::with_capacity(stated.unwrap_or(0).min(MAX_RESERVED));
     let started = Instant::now();
     let end = collect(&mut timed, &mut window, limit, &mut lease).await?;
     let waited = started.elapsed();

@@ -17,9 +17,9 @@ const MAX_ID: usize = 128;
 pub struct Trace {
     /// Id that client, application and event share.
     pub request_id: HeaderValue,
-    w3c: Option<String>,
+    traceparent: HeaderValue,
     made_request_id: bool,
-    made_traceparent: Option<HeaderValue>,
+    made_traceparent: bool,
 }
 
 impl Trace {
@@ -27,14 +27,12 @@ impl Trace {
     pub fn of(headers: &HeaderMap) -> Self {
         let sent = headers.get(&REQUEST_ID);
         let kept = sent.filter(|value| is_plain(value.as_bytes())).cloned();
-        let sent_trace = headers.get(&TRACEPARENT).map(|value| trace_id(value.as_bytes()));
-        let made_traceparent = if sent_trace.is_none() { traceparent() } else { None };
-        let made_trace = made_traceparent.as_ref().and_then(|value| trace_id(value.as_bytes()));
+        let parent = headers.get(&TRACEPARENT);
         Self {
-            request_id: kept.unwrap_or_else(|| hex(fastrand::u128(..), 32)),
-            w3c: sent_trace.flatten().or(made_trace),
+            request_id: kept.unwrap_or_else(|| text(format!("{:032x}", fastrand::u128(..)))),
+            traceparent: parent.cloned().unwrap_or_else(traceparent),
             made_request_id: sent.is_none(),
-            made_traceparent,
+            made_traceparent: parent.is_none(),
         }
     }
 
@@ -45,7 +43,7 @@ impl Trace {
 
     /// The trace of W3C Trace Context.
     pub fn trace_id(&self) -> Option<&str> {
-        self.w3c.as_deref()
+        trace_id(self.traceparent.as_bytes())
     }
 
     /// Adds to a request what was made; what the client sent stays as it is.
@@ -53,8 +51,8 @@ impl Trace {
         if self.made_request_id {
             headers.insert(REQUEST_ID, self.request_id.clone());
         }
-        if let Some(made) = &self.made_traceparent {
-            headers.insert(TRACEPARENT, made.clone());
+        if self.made_traceparent {
+            headers.insert(TRACEPARENT, self.traceparent.clone());
         }
     }
 }
@@ -66,13 +64,13 @@ fn is_plain(id: &[u8]) -> bool {
 }
 
 /// A new trace. Sampled, so that an application that decides by its parent behaves as it did without one.
-fn traceparent() -> Option<HeaderValue> {
+fn traceparent() -> HeaderValue {
     let (trace, span) = (fastrand::u128(1..), fastrand::u64(1..));
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(format!("00-{trace:032x}-{span:016x}-01"))).ok()
+    text(format!("00-{trace:032x}-{span:016x}-01"))
 }
 
 /// `version "-" trace-id "-" parent-id "-" flags`, lower case hex, ids not all zero.
-fn trace_id(value: &[u8]) -> Option<String> {
+fn trace_id(value: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(value).ok()?;
     let mut parts = text.split('-');
     let (version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
@@ -87,11 +85,11 @@ fn trace_id(value: &[u8]) -> Option<String> {
         && hex(parent, 16)
         && !zero(parent)
         && parts.next().is_some_and(|flags| hex(flags, 2));
-    valid.then(|| trace.to_owned())
+    valid.then_some(trace)
 }
 
-fn hex(value: u128, width: usize) -> HeaderValue {
-    let text = format!("{value:0width$x}");
+/// A value of our own making.
+fn text(text: String) -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("0"))
 }
 
