@@ -58,48 +58,69 @@ impl Detector {
 
     /// The surest finding in a value.
     pub(crate) fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Detected, Reason> {
-        let mut best: Option<(&Rule, Confidence, Evidence)> = None;
-        let mut too_deep = false;
-        let mut see = |(parser, evidence): (Parser<'_>, Evidence)| {
-            too_deep |= parser.too_deep;
-            if let Some((rule, confidence)) = rules::judge(&evidence)
-                && best.is_none_or(|(_, known, _)| confidence > known)
-            {
-                best = Some((rule, confidence, evidence));
-            }
-            budget.work(parser.work())
-        };
-        let value = field.value;
+        let mut readings = Readings { budget, best: None, too_deep: false };
+        readings.out_of_quotes(field.value)?;
+        readings.out_of_marks(field.value)?;
+        readings.from_the_start(field.value)?;
+        let finding =
+            readings.best.map(|(rule, confidence, evidence)| finding(field, rule, confidence, &evidence));
+        Ok(Detected { too_deep: readings.too_deep && finding.is_none(), finding })
+    }
+}
+
+/// The readings of one value from every place in a statement, and the surest evidence of them.
+struct Readings<'a> {
+    budget: &'a mut Budget,
+    best: Option<(&'static Rule, Confidence, Evidence)>,
+    too_deep: bool,
+}
+
+impl Readings<'_> {
+    fn see(&mut self, (parser, evidence): (Parser<'_>, Evidence)) -> Result<(), Reason> {
+        self.too_deep |= parser.too_deep;
+        if let Some((rule, confidence)) = rules::judge(&evidence)
+            && self.best.is_none_or(|(_, known, _)| confidence > known)
+        {
+            self.best = Some((rule, confidence, evidence));
+        }
+        self.budget.work(parser.work())
+    }
+
+    /// As if it stood in quotes, which it closes.
+    fn out_of_quotes(&mut self, value: &[u8]) -> Result<(), Reason> {
         for quote in *b"'\"`" {
             for at in closing_quotes(value, quote).into_iter().flatten() {
                 let prefix = prefix(value.get(..at).unwrap_or_default());
                 // Texts and names in backticks are ordinary in Markdown; a name that is broken out of has a beginning.
                 if quote != b'`' || prefix == Prefix::Word {
-                    see(Parser::new(value, at + 1).after_quote(quote, at, prefix))?;
+                    self.see(Parser::new(value, at + 1).after_quote(quote, at, prefix))?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// As if it stood in a comment or between dollar signs, which it closes.
+    fn out_of_marks(&mut self, value: &[u8]) -> Result<(), Reason> {
         for mark in [&b"*/"[..], b"$$"] {
-            if let Some(at) = memchr::memmem::find(value, mark) {
-                let prefix = prefix(value.get(..at).unwrap_or_default());
-                if prefix != Prefix::Prose {
-                    see(Parser::new(value, at + 2).after_quote(b'*', at, prefix))?;
-                }
+            let Some(at) = memchr::memmem::find(value, mark) else { continue };
+            let prefix = prefix(value.get(..at).unwrap_or_default());
+            if prefix != Prefix::Prose {
+                self.see(Parser::new(value, at + 2).after_quote(b'*', at, prefix))?;
             }
         }
+        Ok(())
+    }
+
+    /// As if it stood where a number or a name does, or was a statement.
+    fn from_the_start(&mut self, value: &[u8]) -> Result<(), Reason> {
         let parser = Parser::new(value, 0);
         let whole = match (parser.kind(), parser.peek()) {
             (Kind::Word(Word::If | Word::Insert | Word::Values | Word::Execute), Kind::Open) => false,
             (Kind::Word(word), _) => Parser::starts_statement(word),
             _ => false,
         };
-        if whole {
-            see(parser.whole())?;
-        } else {
-            see(parser.bare())?;
-        }
-        let finding = best.map(|(rule, confidence, evidence)| finding(field, rule, confidence, &evidence));
-        Ok(Detected { too_deep: too_deep && finding.is_none(), finding })
+        self.see(if whole { parser.whole() } else { parser.bare() })
     }
 }
 

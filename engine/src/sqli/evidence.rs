@@ -63,8 +63,10 @@ pub(super) enum Opener {
 /// What is inside the comment at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remark {
-    /// Little or nothing, as attackers write it.
+    /// Nothing, or punctuation, as attackers write it.
     Tidy,
+    /// Up to 40 bytes with letters or digits in them: an attacker's, or the rest of a sentence with a dash.
+    Words,
     /// More, or the quote that the value closes: a flag, a heading, a colour or a path in quotes has that.
     Untidy,
     /// `7" #2 needle`: a blank before the mark and none behind it.

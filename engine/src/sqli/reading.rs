@@ -86,6 +86,7 @@ impl Parser<'_> {
         match inside.first() {
             Some(first) if hash && blank_before && first.is_ascii_alphanumeric() => Remark::Number,
             _ if quoted || inside.len() > 40 => Remark::Untidy,
+            _ if inside.iter().any(u8::is_ascii_alphanumeric) => Remark::Words,
             _ => Remark::Tidy,
         }
     }

@@ -135,6 +135,8 @@ impl Evidence {
     fn commented(&self) -> bool {
         match self.ending {
             Ending::Comment(Remark::Tidy) => true,
+            // "the dogs' -- all of them"
+            Ending::Comment(Remark::Words) => self.prefix != Prefix::Words,
             Ending::Comment(Remark::Untidy) => self.prefix == Prefix::Word,
             _ => false,
         }
