@@ -17,7 +17,7 @@ BINARIES  = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/debug
 TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-operator"
 
 .NOTPARALLEL: # two builds at once take longer than one after the other
-.PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts deny e2e images \
+.PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts deny bench-proxy e2e images \
   binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
 
 help: ## list the targets
@@ -57,6 +57,9 @@ charts: binaries cluster-build ## charts: lint, rendering, what the schemas refu
 
 deny: ## licences, bans and sources of all crates (needs cargo-deny)
 	cargo deny --locked check bans licenses sources
+
+bench-proxy: ## CPU per request of the gateway against a naive proxy (PROFILE=dev: what tests and images run)
+	cargo bench --locked -p rasp-proxy --bench cpu --profile $(or $(PROFILE),release)
 
 binaries: # one `-p` at a time: a build of the whole workspace would unify features
 	cargo build --locked -p rasp-proxy

@@ -9,8 +9,9 @@ cluster=$here/cluster/cluster.sh charts=$here/../charts
 id() { sed -n "s|.*\"kube-rasp.test/$1:dev\": \"sha256:\([0-9a-f]*\)\".*|\1|p" "$images/images.json"; }
 
 "$cluster" helm upgrade --install kube-rasp-crds "$charts/kube-rasp-crds" --namespace kube-rasp --create-namespace >/dev/null
-# The tag stays the same when an image changes: the annotation makes the new image roll out.
-"$cluster" helm upgrade --install kube-rasp "$charts/kube-rasp" --namespace kube-rasp --wait --timeout 120s \
+# The tag stays the same when an image changes: the annotation makes the new image roll out. Tests scale the operator,
+# which makes them the owner of that field: an upgrade takes it back.
+"$cluster" helm upgrade --install kube-rasp "$charts/kube-rasp" --namespace kube-rasp --wait --timeout 120s --force-conflicts \
   --set images.operator.repository=kube-rasp.test/operator,images.operator.tag=dev \
   --set images.proxy.repository=kube-rasp.test/proxy,images.proxy.tag=dev \
   --set images.pullPolicy=Never \

@@ -35,7 +35,7 @@ node_pids() { ip netns pids "$NETNS" 2>/dev/null || true; }
 # CRI plugin puts them below this cgroup in each hierarchy, where another containerd of the machine may have its own.
 pod_cgroups() {
   local folder; for folder in "$RUN"/containerd/io.containerd.runtime.v2.task/k8s.io/*/; do
-    [[ ! -d $folder ]] || find /sys/fs/cgroup -depth -type d -path "*/k8s.io/$(basename "$folder")*"
+    [[ ! -d $folder ]] || find /sys/fs/cgroup -depth -type d -path "*/k8s.io/$(basename "$folder")*" 2>/dev/null || true
   done
 }
 pod_pids() { pod_cgroups | while read -r group; do cat "$group/cgroup.procs" 2>/dev/null || true; done | sort -u; }
