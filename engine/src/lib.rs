@@ -6,6 +6,20 @@
 //!
 //! Architecture invariant: no IO, no clock, no environment, no log, no async. No input panics, work is bounded per
 //! byte, and nothing that leaves this crate holds payload bytes.
+//!
+//! ```
+//! use rasp_engine::{Body, Effective, Head, Outcome, Ruleset};
+//!
+//! let ruleset = Ruleset::build(&Effective::builtin_blocking())?;
+//! let target = b"/items?id=1%27%20OR%20%271%27=%271";
+//! let head = Head { method: "GET", target, content_type: None, content_encoding: None };
+//! let mut inspection = ruleset.inspect_head(&head);
+//! ruleset.inspect_body(&head, Body::Empty, &mut inspection);
+//! let judgement = ruleset.decide(inspection);
+//! assert!(matches!(judgement.outcome, Outcome::Refuse(refusal) if refusal.status == 403));
+//! assert_eq!(judgement.findings[0].rule.0, "sqli-tautology");
+//! # Ok::<(), rasp_engine::BuildError>(())
+//! ```
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]

@@ -61,7 +61,7 @@ impl Detector {
         let mut readings = Readings { budget, best: None, too_deep: false };
         readings.out_of_quotes(field.value)?;
         readings.out_of_marks(field.value)?;
-        readings.from_the_start(field.value)?;
+        readings.unquoted(field.value)?;
         let finding =
             readings.best.map(|(rule, confidence, evidence)| finding(field, rule, confidence, &evidence));
         Ok(Detected { too_deep: readings.too_deep && finding.is_none(), finding })
@@ -113,7 +113,7 @@ impl Readings<'_> {
     }
 
     /// As if it stood where a number or a name does, or was a statement.
-    fn from_the_start(&mut self, value: &[u8]) -> Result<(), Reason> {
+    fn unquoted(&mut self, value: &[u8]) -> Result<(), Reason> {
         let parser = Parser::new(value, 0);
         let whole = match (parser.kind(), parser.peek()) {
             (Kind::Word(Word::If | Word::Insert | Word::Values | Word::Execute), Kind::Open) => false,
