@@ -161,7 +161,7 @@ async fn first_bytes(shared: &Shared, client: &mut TcpStream, target: &Target) -
                 Err(_) => return First::Close,
                 // Half-closed without a request: a port check, or a client of a protocol that is no HTTP.
                 Ok(0) if ahead.is_empty() => break None,
-                Ok(0) => break Some(Protocol::Opaque),
+                Ok(0) => break Some(protocol::tell_last(&ahead)),
                 Ok(_) => match protocol::tell(&ahead) {
                     Some(protocol) => break Some(protocol),
                     None => overdue.as_mut().reset(Instant::now() + shared.timers.head),

@@ -4,11 +4,12 @@
 //! connections and exchanges; ended by SIGTERM or the control socket.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 /// In-flight work must be absent for so long: a client that just read `connection: close` dials again at once.
 const QUIET: Duration = Duration::from_millis(100);
@@ -19,7 +20,7 @@ pub struct Drain(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    draining: AtomicBool,
+    draining: CancellationToken,
     in_flight: AtomicUsize,
     changed: Notify,
 }
@@ -30,7 +31,7 @@ pub struct InFlight(Arc<Inner>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 && self.0.draining.load(Ordering::Acquire) {
+        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 && self.0.draining.is_cancelled() {
             self.0.changed.notify_waiters();
         }
     }
@@ -45,12 +46,17 @@ impl Drain {
 
     /// From now on connections are not kept alive.
     pub fn start(&self) {
-        self.0.draining.store(true, Ordering::Release);
+        self.0.draining.cancel();
     }
 
     /// Whether the process is on its way out.
     pub fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Acquire)
+        self.0.draining.is_cancelled()
+    }
+
+    /// Resolves when the process is on its way out.
+    pub async fn started(&self) {
+        self.0.draining.cancelled().await;
     }
 
     /// Number of requests and opaque connections in flight.

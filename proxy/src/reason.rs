@@ -97,7 +97,7 @@ impl Malformed {
     /// Status of the answer.
     pub fn status(self) -> http::StatusCode {
         match self {
-            Self::Method => http::StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method => http::StatusCode::NOT_IMPLEMENTED,
             _ => http::StatusCode::BAD_REQUEST,
         }
     }

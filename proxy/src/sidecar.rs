@@ -55,7 +55,7 @@ pub fn run(config: Config) -> Result<(), Error> {
                 Ok(destination) => Some(Target::Pod(destination)),
                 Err(refusal) => {
                     metrics.error(&refusal.kind());
-                    tracing::warn!(reason = refusal.kind().id(), "connection refused: {refusal}");
+                    tracing::debug!(reason = refusal.kind().id(), "connection refused: {refusal}");
                     None
                 }
             }

@@ -1,7 +1,7 @@
 //! A connection that began while everything was Off: bytes are relayed untouched, not even parsed.
 //!
-//! When protection is switched on, such a connection must not stay a way past it. It is ended as soon as it is quiet
-//! after an answer, so that no request is lost, and after a while in any case.
+//! When protection is switched on, such a connection must not stay a way past it; nor may it hold up a drain. It is
+//! ended as soon as it is quiet after an answer, so that no request is lost, and after a while in any case.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,17 +31,15 @@ pub(super) async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
     let mut to = Noted::upstream(upstream, Bytes::new(), &activity);
     let end = tokio::select! {
         end = relay::run(&mut from, &mut to, shared.timers.opaque_idle) => end,
-        () = switched_on(&shared, &activity) => relay::End::Closed,
+        () = no_longer(&shared, &activity) => relay::End::Closed,
     };
     relay::close(end, from.into_inner(), to.into_inner());
 }
 
-async fn switched_on(shared: &Shared, activity: &Activity) {
-    let mut changes = shared.policy.changes();
-    while shared.policy.load().ruleset.is_off() {
-        if changes.changed().await.is_err() {
-            return std::future::pending().await;
-        }
+async fn no_longer(shared: &Shared, activity: &Activity) {
+    tokio::select! {
+        () = switched_on(shared) => {}
+        () = shared.drain.started() => {}
     }
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
@@ -49,5 +47,14 @@ async fn switched_on(shared: &Shared, activity: &Activity) {
             return;
         }
         sleep(QUIET / 4).await;
+    }
+}
+
+async fn switched_on(shared: &Shared) {
+    let mut changes = shared.policy.changes();
+    while shared.policy.load().ruleset.is_off() {
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
     }
 }

@@ -39,6 +39,11 @@ pub fn tell(bytes: &[u8]) -> Option<Protocol> {
     tell_line(bytes)
 }
 
+/// Looks at bytes after which no more will come: the end of the stream ends the line as well.
+pub fn tell_last(bytes: &[u8]) -> Protocol {
+    tell(&[bytes, b"\n"].concat()).unwrap_or(Protocol::Opaque)
+}
+
 /// Whether one is the beginning of the other.
 fn is_prefix(bytes: &[u8], whole: &[u8]) -> bool {
     bytes.iter().zip(whole).all(|(a, b)| a == b)
@@ -69,7 +74,7 @@ fn has_scheme(line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Protocol, tell};
+    use super::{Protocol, tell, tell_last};
 
     #[test]
     fn everything_that_a_server_could_take_for_http_is_http() {
@@ -107,6 +112,13 @@ mod tests {
             assert_eq!(tell(bytes), *expected, "{}", bytes.escape_ascii());
         }
         assert_eq!(tell(&vec![b'x'; 20_000]), Some(Protocol::Http1));
+    }
+
+    #[test]
+    fn the_end_of_the_stream_ends_the_line() {
+        assert_eq!(tell_last(b"GET http://a/?q"), Protocol::Http1);
+        assert_eq!(tell_last(b"stats"), Protocol::Opaque);
+        assert_eq!(tell_last(b"\x16"), Protocol::Opaque);
     }
 
     #[test]

@@ -58,13 +58,13 @@ pub fn malformed(
     in_flight: InFlight,
 ) -> Response<ResponseBody> {
     connection.shared.metrics.error(&Kind::Request(malformed));
-    tracing::info!(reason = malformed.id(), request_id = trace.request_id(), "request refused");
+    tracing::debug!(reason = malformed.id(), request_id = trace.request_id(), "request refused");
     problem(connection, trace, malformed.status(), true, in_flight)
 }
 
 /// Answers for an application that does not.
 pub fn failed(exchange: &Exchange, failure: Failure, in_flight: InFlight) -> Response<ResponseBody> {
-    tracing::info!(%failure, request_id = exchange.trace.request_id(), "no response from the application");
+    tracing::debug!(%failure, request_id = exchange.trace.request_id(), "no response from the application");
     problem(Arc::clone(&exchange.connection), &exchange.trace, failure.status(), true, in_flight)
 }
 

@@ -31,21 +31,34 @@ pub enum Broken {
     Client,
 }
 
-/// What became of a request body, for those who only see that sending it failed.
+/// What became of a request body, for those who no longer hold it.
 #[derive(Clone, Debug, Default)]
 pub struct Fate(Arc<AtomicU8>);
 
+const FINISHED: u8 = 1;
+const TIMED_OUT: u8 = 2;
+const BROKEN: u8 = 3;
+
 impl Fate {
-    fn set(&self, broken: Broken) {
-        self.0.store(if broken == Broken::TimedOut { 1 } else { 2 }, Ordering::Release);
+    fn finished(&self) {
+        self.0.store(FINISHED, Ordering::Release);
+    }
+
+    fn broke(&self, broken: Broken) {
+        self.0.store(if broken == Broken::TimedOut { TIMED_OUT } else { BROKEN }, Ordering::Release);
+    }
+
+    /// Whether all of it was read.
+    pub fn is_finished(&self) -> bool {
+        self.0.load(Ordering::Acquire) == FINISHED
     }
 
     /// How it broke, if it did.
     pub fn broken(&self) -> Option<Broken> {
         match self.0.load(Ordering::Acquire) {
-            0 => None,
-            1 => Some(Broken::TimedOut),
-            _ => Some(Broken::Client),
+            TIMED_OUT => Some(Broken::TimedOut),
+            BROKEN => Some(Broken::Client),
+            _ => None,
         }
     }
 }
@@ -123,6 +136,9 @@ impl RequestBody {
 
     /// What becomes of it.
     pub fn fate(&self) -> Fate {
+        if self.rest.is_none() {
+            self.fate.finished();
+        }
         self.fate.clone()
     }
 }
@@ -144,12 +160,18 @@ impl Body for RequestBody {
         let polled = rest.poll_next(context);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
+                if rest.body.is_end_stream() {
+                    self.fate.finished();
+                }
                 if let (Some(tee), Some(data)) = (&mut self.tee, frame.data_ref()) {
                     tee.copy(data);
                 }
             }
-            Poll::Ready(Some(Err(broken))) => self.fate.set(*broken),
-            Poll::Ready(None) => self.tee = None,
+            Poll::Ready(Some(Err(broken))) => self.fate.broke(*broken),
+            Poll::Ready(None) => {
+                self.fate.finished();
+                self.tee = None;
+            }
             Poll::Pending => {}
         }
         polled

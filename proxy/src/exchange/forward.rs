@@ -61,7 +61,12 @@ pub async fn forward(
             };
             Ok(upgrade::switch(exchange, on_client, response, in_flight))
         }
-        Ok(response) => Ok(inbound(exchange, response, in_flight)),
+        Ok(response) => {
+            if !fate.is_finished() {
+                exchange.connection.phase.linger(); // answered while the client is still sending
+            }
+            Ok(inbound(exchange, response, in_flight))
+        }
         Err(failure) => match fate.broken() {
             Some(Broken::TimedOut) => Ok(act::body_timed_out(exchange, in_flight)),
             Some(broken) => Err(broken),

@@ -248,8 +248,8 @@ fn ids_and_the_address_of_the_client_go_on() {
 #[test]
 fn what_two_servers_could_understand_in_two_ways_never_arrives() {
     let table = [
-        ("CONNECT app:80 HTTP/1.1\r\nHost: app:80\r\n\r\n", 405),
-        ("TRACE / HTTP/1.1\r\nHost: app\r\n\r\n", 405),
+        ("CONNECT app:80 HTTP/1.1\r\nHost: app:80\r\n\r\n", 501),
+        ("TRACE / HTTP/1.1\r\nHost: app\r\n\r\n", 501),
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
@@ -353,4 +353,27 @@ fn a_switch_that_nobody_asked_for_is_not_passed_on() {
         Upstream::answering("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n");
     let gateway = Gateway::start(upstream.address);
     assert_eq!(ask(gateway.address, get("/")).status(), 502);
+}
+
+#[test]
+fn an_early_answer_reaches_a_client_that_is_still_sending() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.until(b"\r\n\r\n")?;
+        conversation
+            .write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")?;
+        conversation.stream.shutdown(std::net::Shutdown::Write).ok()?;
+        conversation.rest();
+        None
+    });
+    let gateway = Gateway::start(upstream.address);
+    for _ in 0..5 {
+        let mut client = Client::connect(gateway.address);
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: 300000\r\n\r\n");
+        for _ in 0..3 {
+            client.send(vec![b'x'; 50_000]);
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let response = client.response();
+        assert_eq!((response.status(), response.text().as_str()), (413, "big"));
+    }
 }

@@ -53,6 +53,19 @@ fn sigterm_lets_requests_end_and_exits_with_0() {
 }
 
 #[test]
+fn an_idle_connection_that_is_relayed_does_not_hold_up_the_end() {
+    let upstream = Upstream::ok();
+    let mut gateway = Gateway::with(upstream.address, "{mode: Off}");
+    let mut idle = Client::connect(gateway.address);
+    idle.send(get("/"));
+    assert_eq!(idle.response().status(), 200);
+    let started = Instant::now();
+    gateway.signal(Signal::TERM);
+    assert!(gateway.wait_for_exit(Duration::from_secs(5)).success());
+    assert!(started.elapsed() < Duration::from_secs(3), "the grace is 5 s");
+}
+
+#[test]
 fn sigterm_ends_a_process_that_is_not_done_in_time() {
     let upstream = slow_upstream();
     let mut gateway = Gateway::start(upstream.address);

@@ -34,6 +34,7 @@ const ALL_LONG: Timers = Timers {
 
 struct Inside {
     address: SocketAddr,
+    policy: Arc<Handle>,
     metrics: Arc<Metrics>,
 }
 
@@ -42,8 +43,9 @@ fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
     let metrics = Arc::new(Metrics::new().unwrap());
     let (events, _writer) = event::Sink::start(std::io::sink(), Arc::clone(&metrics)).unwrap();
     let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
+    let policy = Arc::new(Handle::new(InForce::builtin(ruleset), Arc::clone(&metrics)));
     let shared = Arc::new(Shared {
-        policy: Arc::new(Handle::new(InForce::builtin(ruleset), Arc::clone(&metrics))),
+        policy: Arc::clone(&policy),
         metrics: Arc::clone(&metrics),
         events,
         drain: Drain::default(),
@@ -64,7 +66,7 @@ fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
         });
         runtime.block_on(serving).unwrap();
     });
-    Inside { address, metrics }
+    Inside { address, policy, metrics }
 }
 
 /// A port of the target that is declared opaque; its address is the upstream's all the same.
@@ -245,4 +247,49 @@ fn held_bodies_share_a_budget_and_a_request_beyond_it_is_counted_as_not_judged()
         String::from_utf8(inside.metrics.render()).unwrap().contains("verdict=\"error\"} 1\n"),
         "given back"
     );
+}
+
+#[test]
+fn no_request_is_lost_while_the_policy_changes_all_the_time() {
+    let upstream = Upstream::ok();
+    let inside = gateway(upstream.address, ALL_LONG);
+    let attack = get("/?q=1%27%20OR%20%271%27=%271");
+    let build = |effective: &Effective| InForce::builtin(Ruleset::build(effective).unwrap());
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = Client::connect(inside.address);
+                    let mut refused = 0;
+                    for _ in 0..300 {
+                        client.send(get("/fine"));
+                        assert_eq!(client.response().status(), 200);
+                        client.send(&attack);
+                        match client.response().status() {
+                            200 => {}
+                            403 => refused += 1,
+                            other => panic!("{other} is explained by neither policy"),
+                        }
+                    }
+                    refused
+                })
+            })
+            .collect();
+        while clients.iter().any(|client| !client.is_finished()) {
+            for effective in [Effective::builtin(), Effective::builtin_blocking()] {
+                inside.policy.replace(build(&effective));
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+        let refused: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+        assert!((1..1200).contains(&refused), "both policies were in force: {refused}");
+        let arrived = upstream.text();
+        assert_eq!(arrived.matches("GET /fine ").count(), 1200);
+        assert_eq!(
+            arrived.matches("GET /?q=").count(),
+            1200 - refused,
+            "each one judged, each one counted once"
+        );
+        assert_eq!(upstream.connections(), 4);
+    });
 }
