@@ -188,19 +188,33 @@ async fn first_bytes(shared: &Shared, client: &mut TcpStream, target: &Target) -
         Some(upstream) => Some(upstream),
         None => dialling.await.ok().map(Upstream::Open),
     };
-    match (told, upstream, target) {
-        (Some(Protocol::Http1), Some(Upstream::Open(stream)), _) => {
-            First::Http { ahead: ahead.freeze(), upstream: Some(stream) }
+    decide(told, upstream, target, ahead, answer)
+}
+
+/// What the client's first bytes and the dial together mean.
+fn decide(
+    told: Option<Protocol>,
+    upstream: Option<Upstream>,
+    target: &Target,
+    ahead: BytesMut,
+    answer: BytesMut,
+) -> First {
+    let bypass = match told {
+        Some(Protocol::Http1) => {
+            return match (upstream, target) {
+                (Some(Upstream::Open(stream)), _) => {
+                    First::Http { ahead: ahead.freeze(), upstream: Some(stream) }
+                }
+                (_, Target::Gateway(..)) => First::Http { ahead: ahead.freeze(), upstream: None },
+                (_, Target::Pod(_)) => First::Reset,
+            };
         }
-        (Some(Protocol::Http1), _, Target::Gateway(..)) => {
-            First::Http { ahead: ahead.freeze(), upstream: None }
-        }
-        (Some(Protocol::Http2), upstream, _) => opaque(upstream, Some(Bypass::Http2), ahead, answer),
-        (Some(Protocol::Tls), upstream, _) => opaque(upstream, Some(Bypass::Tls), ahead, answer),
-        (Some(Protocol::Opaque), upstream, _) => opaque(upstream, Some(Bypass::Opaque), ahead, answer),
-        (None, upstream, _) => opaque(upstream, None, ahead, answer),
-        _ => First::Reset,
-    }
+        Some(Protocol::Http2) => Some(Bypass::Http2),
+        Some(Protocol::Tls) => Some(Bypass::Tls),
+        Some(Protocol::Opaque) => Some(Bypass::Opaque),
+        None => None,
+    };
+    opaque(upstream, bypass, ahead, answer)
 }
 
 fn opaque(upstream: Option<Upstream>, bypass: Option<Bypass>, ahead: BytesMut, answer: BytesMut) -> First {

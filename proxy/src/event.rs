@@ -4,6 +4,7 @@
 //! sample is masked by the engine. Called by `exchange::record`; never awaited by the data path.
 
 use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -187,11 +188,60 @@ pub struct Location {
 }
 
 impl Event {
-    /// The fields that are the same in every event.
-    pub fn metadata() -> Metadata {
-        Metadata {
-            version: "1.6.0",
-            product: Product { name: "kube-rasp", vendor_name: "kube-rasp", version: crate::VERSION },
+    /// An event of this moment, with the numbers of OCSF filled in.
+    pub fn now(
+        action: Action,
+        severity: Severity,
+        http_request: HttpRequest,
+        (src_endpoint, dst_endpoint): (Endpoint, Endpoint),
+        unmapped: Unmapped,
+    ) -> Self {
+        let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis());
+        let (disposition_id, disposition) = match action {
+            Action::Block => (2, "Blocked"),
+            Action::Log => (17, "Logged"),
+        };
+        let product = Product { name: "kube-rasp", vendor_name: "kube-rasp", version: crate::VERSION };
+        Self {
+            category_uid: 2,
+            class_uid: 2004,
+            activity_id: 1,
+            type_uid: 200_401,
+            time: i64::try_from(millis).unwrap_or(i64::MAX),
+            severity_id: severity as u32,
+            severity: severity.as_str(),
+            disposition_id,
+            disposition,
+            metadata: Metadata { version: "1.6.0", product },
+            finding_info: FindingInfo { uid: String::new(), title: String::new(), types: Vec::new() },
+            http_request,
+            src_endpoint,
+            dst_endpoint,
+            unmapped,
+        }
+    }
+}
+
+/// Severities of OCSF, with their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// A hint, or a refusal without a finding.
+    Low = 2,
+    /// Suspicious.
+    Medium = 3,
+    /// Practically an attack.
+    High = 4,
+    /// A complete attack.
+    Critical = 5,
+}
+
+impl Severity {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "Low",
+            Self::Medium => "Medium",
+            Self::High => "High",
+            Self::Critical => "Critical",
         }
     }
 }

@@ -105,7 +105,6 @@ impl Connection {
     /// A connection with the application's side open, or not yet.
     pub fn new(
         shared: Arc<Shared>,
-        phase: Arc<Phase>,
         peer: SocketAddr,
         target: Target,
         place: Place,
@@ -113,7 +112,7 @@ impl Connection {
     ) -> Self {
         let requests = shared.metrics.requests(target.port());
         let (link, upgraded) = (Mutex::new((link, None)), AtomicBool::new(false));
-        Self { shared, phase, peer, target, requests, link, upgraded, _place: place }
+        Self { shared, phase: Phase::new(), peer, target, requests, link, upgraded, _place: place }
     }
 
     /// Whether the connection has left HTTP.

@@ -58,63 +58,74 @@ impl Requests {
     }
 }
 
+/// Makes metrics and registers them.
+struct Registering(Registry);
+
+impl Registering {
+    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    fn histogram(&self, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
+        let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()))?;
+        self.0.register(Box::new(histogram.clone()))?;
+        Ok(histogram)
+    }
+}
+
 impl Metrics {
     /// Registers every metric.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let counter = |name, help, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let gauge = |name, help, labels: &[&str]| {
-            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        let histogram = |name, help| {
-            let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
-            let histogram = Histogram::with_opts(options)?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, prometheus::Error>(histogram)
-        };
-        let policy_age = Gauge::new("rasp_policy_age_seconds", "Time since the policy in force was loaded.")?;
-        registry.register(Box::new(policy_age.clone()))?;
-        let build = gauge("rasp_build_info", "Version of this program.", &["version"])?;
+        let new = Registering(Registry::new());
+        let build = new.gauge("rasp_build_info", "Version of this program.", &["version"])?;
         build.with_label_values(&[crate::VERSION]).set(1);
+        let policy_age = Gauge::new("rasp_policy_age_seconds", "Time since the policy in force was loaded.")?;
+        new.0.register(Box::new(policy_age.clone()))?;
         let metrics = Self {
-            requests: counter("rasp_requests_total", "Requests by port and verdict.", &["port", "verdict"])?,
-            detections: counter(
+            requests: new.counter(
+                "rasp_requests_total",
+                "Requests by port and verdict.",
+                &["port", "verdict"],
+            )?,
+            detections: new.counter(
                 "rasp_detections_total",
                 "Findings by class, action taken and mode of the class.",
                 &["class", "action", "mode"],
             )?,
-            inspection: histogram("rasp_inspection_seconds", "Time the engine worked on one request.")?,
-            added_latency: histogram(
+            inspection: new.histogram("rasp_inspection_seconds", "Time the engine worked on one request.")?,
+            added_latency: new.histogram(
                 "rasp_added_latency_seconds",
                 "Time from the head of a request to handing it on, without waiting for the client's body.",
             )?,
-            uninspected: counter(
+            uninspected: new.counter(
                 "rasp_uninspected_total",
                 "Requests and connections that were not, or not wholly, inspected.",
                 &["reason"],
             )?,
-            policy_info: gauge(
+            policy_info: new.gauge(
                 "rasp_policy_info",
                 "The policy in force; generation is the sequence of its Bundle.",
                 &["hash", "generation"],
             )?,
             policy_age,
-            policy_state: gauge("rasp_policy_state", "1 for the state of the policy.", &["state"])?,
-            events_dropped: counter(
+            policy_state: new.gauge("rasp_policy_state", "1 for the state of the policy.", &["state"])?,
+            events_dropped: new.counter(
                 "rasp_events_dropped_total",
                 "Events that could not be written.",
                 &["sink", "reason"],
             )?,
-            errors: counter("rasp_errors_total", "What went wrong, by kind.", &["kind"])?,
+            errors: new.counter("rasp_errors_total", "What went wrong, by kind.", &["kind"])?,
             ports: Mutex::new(HashSet::new()),
             policy_loaded: Mutex::new(Instant::now()),
-            registry,
+            registry: new.0,
         };
         metrics.publish_zeros();
         Ok(metrics)

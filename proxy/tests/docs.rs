@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rasp_policy::bundle::Refusal;
-use rasp_proxy::event::{Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Unmapped, Url};
+use rasp_proxy::event::{
+    Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Severity, Unmapped, Url,
+};
 use rasp_proxy::metrics::Metrics;
 use rasp_proxy::reason::{Bypass, Kind, Malformed};
 
@@ -125,36 +127,26 @@ fn every_field_of_an_event_is_documented() {
 
 /// With everything that an event can hold.
 fn an_event() -> Event {
-    Event {
-        category_uid: 2,
-        class_uid: 2004,
-        activity_id: 1,
-        type_uid: 200_401,
-        time: 0,
-        severity_id: 4,
-        severity: "High",
-        disposition_id: 2,
-        disposition: "Blocked",
-        metadata: Event::metadata(),
-        finding_info: FindingInfo { uid: "u".into(), title: "t".into(), types: vec!["sql_injection"] },
-        http_request: HttpRequest { http_method: "GET".into(), url: Url { path: Some("/".into()) } },
-        src_endpoint: Endpoint { ip: Some("192.0.2.1".into()), port: 1 },
-        dst_endpoint: Endpoint { ip: None, port: 2 },
-        unmapped: Unmapped {
-            request_id: "r".into(),
-            trace_id: Some("t".into()),
-            pod: "p".into(),
-            namespace: "n".into(),
-            workload: "w".into(),
-            mode: "Block",
-            verdict: "block",
-            class: Some("sql_injection"),
-            rule: "sqli-tautology",
-            location: Some(Location { part: "query", name: "id".into(), offset: 0, length: 1 }),
-            confidence: Some("High"),
-            sample: Some("'".into()),
-            policy_digest: Some("sha256:00".into()),
-            coverage: "full",
-        },
-    }
+    let unmapped = Unmapped {
+        request_id: "r".into(),
+        trace_id: Some("t".into()),
+        pod: "p".into(),
+        namespace: "n".into(),
+        workload: "w".into(),
+        mode: "Block",
+        verdict: "block",
+        class: Some("sql_injection"),
+        rule: "sqli-tautology",
+        location: Some(Location { part: "query", name: "id".into(), offset: 0, length: 1 }),
+        confidence: Some("High"),
+        sample: Some("'".into()),
+        policy_digest: Some("sha256:00".into()),
+        coverage: "full",
+    };
+    let request = HttpRequest { http_method: "GET".into(), url: Url { path: Some("/".into()) } };
+    let client = Endpoint { ip: Some("192.0.2.1".into()), port: 1 };
+    let application = Endpoint { ip: None, port: 2 };
+    let mut event = Event::now(Action::Block, Severity::High, request, (client, application), unmapped);
+    event.finding_info = FindingInfo { uid: "u".into(), title: "t".into(), types: vec!["sql_injection"] };
+    event
 }

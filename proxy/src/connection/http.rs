@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::pace::{Paced, Phase};
+use super::pace::Paced;
 use super::{Client, Target};
 use crate::exchange::body::RequestBody;
 use crate::exchange::{self, Connection, Link};
@@ -39,10 +39,9 @@ pub(super) async fn serve(
         },
         None => (None, None),
     };
-    let phase = Phase::new();
     let Client { stream, peer, place } = client;
-    let io = Paced::new(stream, ahead, Arc::clone(&phase), &shared.timers);
-    let connection = Arc::new(Connection::new(Arc::clone(&shared), phase, peer, target, place, link));
+    let connection = Arc::new(Connection::new(Arc::clone(&shared), peer, target, place, link));
+    let io = Paced::new(stream, ahead, Arc::clone(&connection.phase), &shared.timers);
     let service = service_fn(|request| exchange::serve(Arc::clone(&connection), request));
     let mut server =
         std::pin::pin!(server_builder().serve_connection(TokioIo::new(io), service).with_upgrades());

@@ -17,6 +17,7 @@ use rasp_engine::{Body, BodyPlan, Inspection, Judgement, Outcome, Reason};
 use super::Exchange;
 use super::body::{Broken, RequestBody, Timed};
 use super::tee::Tee;
+use crate::metrics::Metrics;
 use crate::reason::{Bypass, Kind};
 use crate::state::Lease;
 
@@ -179,13 +180,45 @@ pub fn probe(exchange: &Exchange, body: Incoming) -> Judged {
     Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true)
 }
 
-/// Runs the engine; whatever input makes it panic must not take the connection, or the judgement, with it.
 fn guarded(exchange: &Exchange, inspect: impl FnOnce() -> Inspection) -> Inspection {
     let started = Instant::now();
-    let inspection = catch_unwind(AssertUnwindSafe(inspect)).unwrap_or_else(|_| {
-        exchange.connection.shared.metrics.error(&Kind::Panic);
-        Inspection::failed(Reason::InternalError)
-    });
+    let inspection = caught(&exchange.connection.shared.metrics, inspect);
     exchange.worked(started.elapsed());
     inspection
+}
+
+/// Runs the engine; whatever input makes it panic must not take the connection, or the judgement, with it.
+fn caught(metrics: &Metrics, inspect: impl FnOnce() -> Inspection) -> Inspection {
+    catch_unwind(AssertUnwindSafe(inspect)).unwrap_or_else(|_| {
+        metrics.error(&Kind::Panic);
+        Inspection::failed(Reason::InternalError)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rasp_engine::{Coverage, Outcome, Reason, Ruleset, Verdict};
+    use rasp_policy::api::FailureMode;
+    use rasp_policy::precedence::Effective;
+
+    use super::caught;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn a_panic_of_the_engine_is_counted_and_the_failure_mode_decides() {
+        let metrics = Metrics::new().unwrap();
+        for (failure_mode, refused) in [(FailureMode::Open, false), (FailureMode::Closed, true)] {
+            let inspection = caught(&metrics, || panic!("a bug"));
+            assert_eq!(inspection.coverage(), Coverage::Partial(Reason::InternalError));
+            let effective = Effective { failure_mode, ..Effective::builtin_blocking() };
+            let judgement = Ruleset::build(&effective).unwrap().decide(inspection);
+            assert_eq!(judgement.verdict, Verdict::Error);
+            assert_eq!(
+                matches!(judgement.outcome, Outcome::Refuse(refusal) if refusal.status == 503),
+                refused
+            );
+        }
+        let text = String::from_utf8(metrics.render()).unwrap();
+        assert!(text.contains("rasp_errors_total{kind=\"panic\"} 2\n"));
+    }
 }

@@ -1,12 +1,12 @@
 //! Tells what happened: metrics for every request, an event for every finding and every refusal. Never awaited.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rasp_engine::{Class, Confidence, Coverage, Finding, Judgement, Outcome, Part, Why};
 use rasp_policy::precedence::EffectiveDetection;
 
 use super::Exchange;
-use crate::event::{self, Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Unmapped, Url};
+use crate::event::{Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Severity, Unmapped, Url};
 
 /// A path longer than this tells nothing more.
 const MAX_PATH: usize = 512;
@@ -86,7 +86,7 @@ fn detection(
 }
 
 fn refused(exchange: &Exchange, judgement: &Judgement, why: Why) -> Event {
-    let mut event = event(exchange, judgement, Action::Block, (2, "Low"));
+    let mut event = event(exchange, judgement, Action::Block, Severity::Low);
     event.finding_info = FindingInfo {
         uid: exchange.trace.request_id().to_owned(),
         title: match why {
@@ -99,65 +99,40 @@ fn refused(exchange: &Exchange, judgement: &Judgement, why: Why) -> Event {
     event
 }
 
-fn severity(confidence: Confidence) -> (u32, &'static str) {
+fn severity(confidence: Confidence) -> Severity {
     match confidence {
-        Confidence::Low => (2, "Low"),
-        Confidence::Medium => (3, "Medium"),
-        Confidence::High => (4, "High"),
-        Confidence::Certain => (5, "Critical"),
+        Confidence::Low => Severity::Low,
+        Confidence::Medium => Severity::Medium,
+        Confidence::High => Severity::High,
+        Confidence::Certain => Severity::Critical,
     }
 }
 
-fn event(
-    exchange: &Exchange,
-    judgement: &Judgement,
-    action: Action,
-    (severity_id, severity): (u32, &'static str),
-) -> Event {
+fn event(exchange: &Exchange, judgement: &Judgement, action: Action, severity: Severity) -> Event {
     let connection = &exchange.connection;
     let identity = &connection.shared.identity;
-    let (disposition_id, disposition) = match action {
-        Action::Block => (2, "Blocked"),
-        Action::Log => (17, "Logged"),
-    };
-    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis());
     let path: String = exchange.uri.path().chars().take(MAX_PATH).collect();
-    Event {
-        category_uid: 2,
-        class_uid: 2004,
-        activity_id: 1,
-        type_uid: 200_401,
-        time: i64::try_from(millis).unwrap_or(i64::MAX),
-        severity_id,
-        severity,
-        disposition_id,
-        disposition,
-        metadata: Event::metadata(),
-        finding_info: FindingInfo { uid: String::new(), title: String::new(), types: Vec::new() },
-        http_request: HttpRequest {
-            http_method: exchange.method.as_str().to_owned(),
-            url: Url { path: Some(path) },
+    let unmapped = Unmapped {
+        request_id: exchange.trace.request_id().to_owned(),
+        trace_id: exchange.trace.trace_id().map(str::to_owned),
+        pod: identity.pod.clone(),
+        namespace: identity.namespace.clone(),
+        workload: identity.workload.clone(),
+        mode: exchange.policy.ruleset.effective().mode.as_str(),
+        verdict: judgement.verdict.as_str(),
+        class: None,
+        rule: "",
+        location: None,
+        confidence: None,
+        sample: None,
+        policy_digest: exchange.policy.digest.clone(),
+        coverage: match judgement.coverage {
+            Coverage::Full => "full",
+            Coverage::Partial(reason) => reason.id(),
         },
-        src_endpoint: Endpoint::from(connection.peer),
-        dst_endpoint: event::Endpoint { ip: None, port: connection.target.port() },
-        unmapped: Unmapped {
-            request_id: exchange.trace.request_id().to_owned(),
-            trace_id: exchange.trace.trace_id().map(str::to_owned),
-            pod: identity.pod.clone(),
-            namespace: identity.namespace.clone(),
-            workload: identity.workload.clone(),
-            mode: exchange.policy.ruleset.effective().mode.as_str(),
-            verdict: judgement.verdict.as_str(),
-            class: None,
-            rule: "",
-            location: None,
-            confidence: None,
-            sample: None,
-            policy_digest: exchange.policy.digest.clone(),
-            coverage: match judgement.coverage {
-                Coverage::Full => "full",
-                Coverage::Partial(reason) => reason.id(),
-            },
-        },
-    }
+    };
+    let request =
+        HttpRequest { http_method: exchange.method.as_str().to_owned(), url: Url { path: Some(path) } };
+    let application = Endpoint { ip: None, port: connection.target.port() };
+    Event::now(action, severity, request, (connection.peer.into(), application), unmapped)
 }

@@ -4,42 +4,30 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{QUEUE, Sink};
-use crate::event::{Endpoint, Event, FindingInfo, HttpRequest, Unmapped, Url};
+use crate::event::{Action, Endpoint, Event, HttpRequest, Severity, Unmapped, Url};
 use crate::metrics::Metrics;
 
 fn event() -> Event {
-    Event {
-        category_uid: 2,
-        class_uid: 2004,
-        activity_id: 1,
-        type_uid: 200_401,
-        time: 1,
-        severity_id: 4,
-        severity: "High",
-        disposition_id: 2,
-        disposition: "Blocked",
-        metadata: Event::metadata(),
-        finding_info: FindingInfo { uid: "u\n".into(), title: "t".into(), types: vec![] },
-        http_request: HttpRequest { http_method: "GET".into(), url: Url { path: None } },
-        src_endpoint: Endpoint::from("[::ffff:10.0.0.9]:1".parse::<std::net::SocketAddr>().unwrap()),
-        dst_endpoint: Endpoint { ip: None, port: 80 },
-        unmapped: Unmapped {
-            request_id: "r".into(),
-            trace_id: None,
-            pod: String::new(),
-            namespace: String::new(),
-            workload: String::new(),
-            mode: "Block",
-            verdict: "block",
-            class: None,
-            rule: "r",
-            location: None,
-            confidence: None,
-            sample: None,
-            policy_digest: None,
-            coverage: "full",
-        },
-    }
+    let unmapped = Unmapped {
+        request_id: "r".into(),
+        trace_id: None,
+        pod: String::new(),
+        namespace: String::new(),
+        workload: String::new(),
+        mode: "Block",
+        verdict: "block",
+        class: None,
+        rule: "r",
+        location: None,
+        confidence: None,
+        sample: None,
+        policy_digest: None,
+        coverage: "full",
+    };
+    let request = HttpRequest { http_method: "GET\n".into(), url: Url { path: None } };
+    let client = Endpoint::from("[::ffff:10.0.0.9]:1".parse::<std::net::SocketAddr>().unwrap());
+    let application = Endpoint { ip: None, port: 80 };
+    Event::now(Action::Block, Severity::High, request, (client, application), unmapped)
 }
 
 fn dropped(metrics: &Metrics, reason: &str) -> u64 {
@@ -69,7 +57,10 @@ fn each_event_is_one_line_whatever_it_holds() {
     writer.finish(Duration::from_secs(5));
     let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
     assert_eq!(text.lines().count(), 2);
-    assert!(text.lines().all(|line| line.contains(r#""uid":"u\n""#) && line.contains(r#""ip":"10.0.0.9""#)));
+    assert!(
+        text.lines()
+            .all(|line| line.contains(r#""http_method":"GET\n""#) && line.contains(r#""ip":"10.0.0.9""#))
+    );
 }
 
 /// A reader that takes nothing until it is told.
