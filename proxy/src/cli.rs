@@ -37,7 +37,7 @@ pub enum Command {
 /// Flags of `gateway`.
 #[derive(Debug, Args)]
 pub struct Gateway {
-    /// Address where clients connect, for example 127.0.0.1:9000 or [::]:9000.
+    /// Address where clients connect, for example `127.0.0.1:9000` or `[::]:9000`.
     #[arg(long, env = "RASP_LISTEN", value_name = "ADDR")]
     pub listen: SocketAddr,
     /// The application, host:port.

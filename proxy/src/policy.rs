@@ -1,6 +1,6 @@
 //! The policy in force: one immutable Ruleset, swapped atomically, with where it came from.
 //!
-//! Two sources: [`watch`] (signed Bundles in a pod), [`file`] (documents of a gateway). A bad new policy never
+//! Two sources: [`watch`] (signed Bundles in a pod), [`mod@file`] (documents of a gateway). A bad new policy never
 //! replaces a good one. Requests call [`Handle::load`] once each; the report and readiness read [`Handle::status`].
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -6,6 +6,8 @@
 mod client;
 #[path = "proxy/forwarding.rs"]
 mod forwarding;
+#[path = "proxy/framing.rs"]
+mod framing;
 #[path = "proxy/gateway.rs"]
 mod gateway;
 #[path = "proxy/judging.rs"]

@@ -118,7 +118,10 @@ async fn send(exchange: &Exchange, mut request: Request<RequestBody>) -> Result<
         };
         let mut error = match head {
             Ok(response) => {
-                connection.keep_link(link, timer);
+                // hyper would send the next request in HTTP/1.0 as well, which has no chunked bodies.
+                if response.version() == Version::HTTP_11 {
+                    connection.keep_link(link, timer);
+                }
                 return Ok(response);
             }
             Err(error) => error,
@@ -166,7 +169,7 @@ fn inbound(exchange: &Exchange, response: Response<Incoming>, in_flight: InFligh
     if parts.headers.remove(TRANSFER_ENCODING).is_some() {
         parts.headers.remove(CONTENT_LENGTH);
     }
-    if hop.close || connection.shared.drain.is_draining() {
+    if hop.close || parts.version == Version::HTTP_10 || connection.shared.drain.is_draining() {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if !exchange.is_off() && !parts.headers.contains_key(REQUEST_ID) {
@@ -175,6 +178,5 @@ fn inbound(exchange: &Exchange, response: Response<Incoming>, in_flight: InFligh
     let bodiless = exchange.method == Method::HEAD
         || matches!(parts.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
     let stated = bodiless && parts.headers.contains_key(CONTENT_LENGTH);
-    debug_assert!(parts.version <= Version::HTTP_11);
     Response::from_parts(parts, ResponseBody::application(body, stated, Arc::clone(connection), in_flight))
 }
