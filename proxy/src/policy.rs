@@ -134,7 +134,8 @@ impl Handle {
     fn publish(&self, loaded: bool) {
         let status = self.status();
         if loaded {
-            let hash = status.in_force.digest.as_deref().unwrap_or("builtin");
+            let without = if status.in_force.loaded { "builtin" } else { "none" };
+            let hash = status.in_force.digest.as_deref().unwrap_or(without);
             self.metrics.policy_loaded(hash, status.in_force.sequence.unwrap_or(0));
         }
         self.metrics.policy_state(status.state());

@@ -20,7 +20,7 @@ use super::Connection;
 use super::tee::Tee;
 use crate::drain::InFlight;
 
-/// Why a request body ended early.
+/// Why an exchange ended without a response: a request body ended early, or the application left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// The client sent nothing for too long.
@@ -29,6 +29,9 @@ pub enum Broken {
     /// The client broke off or sent something that is no body.
     #[error("the client broke off its body")]
     Client,
+    /// The application closed a connection that was kept alive while a request was on its way.
+    #[error("the application closed the connection")]
+    Application,
 }
 
 /// What became of a request body, for those who no longer hold it.

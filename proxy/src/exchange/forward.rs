@@ -29,6 +29,9 @@ pub enum Failure {
     /// It broke off, or its answer is no HTTP.
     #[error("the application gave no valid response")]
     Response,
+    /// It closed a connection that was kept alive, without a byte of a response.
+    #[error("the application closed the connection")]
+    Closed,
     /// It did not answer in time.
     #[error("the application gave no response in time")]
     Timeout,
@@ -38,7 +41,7 @@ impl Failure {
     /// Status of the answer.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Connect | Self::Response => StatusCode::BAD_GATEWAY,
+            Self::Connect | Self::Response | Self::Closed => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -70,6 +73,8 @@ pub async fn forward(
         Err(failure) => match fate.broken() {
             Some(Broken::TimedOut) => Ok(act::body_timed_out(exchange, in_flight)),
             Some(broken) => Err(broken),
+            // The client knows whether it may ask again; a response would tell it not to.
+            None if failure == Failure::Closed => Err(Broken::Application),
             None => Ok(act::failed(exchange, failure, in_flight)),
         },
     }
@@ -98,6 +103,7 @@ async fn send(exchange: &Exchange, mut request: Request<RequestBody>) -> Result<
     let connection = &exchange.connection;
     let mut sent = request.body_mut().sent();
     let (mut kept, mut timer) = connection.take_link();
+    let kept_alive = timer.is_some();
     let mut again = true;
     loop {
         let fresh = kept.is_none();
@@ -135,7 +141,8 @@ async fn send(exchange: &Exchange, mut request: Request<RequestBody>) -> Result<
             _ => {
                 tracing::debug!(error = %error.error(), "no response");
                 connection.shared.metrics.error(&Kind::UpstreamResponse);
-                return Err(Failure::Response);
+                let closed = kept_alive && !error.error().is_parse();
+                return Err(if closed { Failure::Closed } else { Failure::Response });
             }
         }
     }

@@ -168,6 +168,26 @@ fn the_client_is_told_when_the_application_closes() {
 }
 
 #[test]
+fn a_kept_connection_that_the_application_closes_under_a_request_is_closed_without_an_answer() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.request()?;
+        conversation.write(OK)?;
+        conversation.request()?;
+        None
+    });
+    let gateway = Gateway::start(upstream.address);
+    let mut client = Client::connect(gateway.address);
+    client.send(get("/1"));
+    assert_eq!(client.response().status(), 200);
+    client.send(get("/2"));
+    assert!(client.is_closed(), "a client may ask again on another connection, as without the proxy");
+
+    let never = Upstream::start(|conversation| conversation.request().and(None));
+    let gateway = Gateway::start(never.address);
+    assert_eq!(ask(gateway.address, get("/")).status(), 502, "this is no accident of keep-alive");
+}
+
+#[test]
 fn an_upstream_that_fails_is_answered_for() {
     let gateway = Gateway::start(Upstream::refusing());
     let response = ask(gateway.address, get("/"));

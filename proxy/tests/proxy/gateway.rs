@@ -87,6 +87,10 @@ impl Gateway {
         }
     }
 
+    pub fn wait_for_log(&self, needle: &str) {
+        wait_for_line(&self.log, needle);
+    }
+
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }

@@ -19,7 +19,7 @@ use rasp_proxy::{event, listener, process};
 use super::client::{Client, ask, get};
 use super::upstream::{OK, Upstream};
 
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_secs(60);
 
 const ALL_LONG: Timers = Timers {
