@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::ensure;
-use rasp_e2e::cluster::Cluster;
+use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http;
 use rasp_e2e::product::{ATTACK, ENABLED, policy};
 use rasp_e2e::workload::{PORT, addresses, ready_pods, service_addresses, shell};
@@ -100,7 +101,14 @@ async fn targets(cluster: &Cluster, namespace: &str, name: &str) -> anyhow::Resu
     let mut ips: Vec<IpAddr> = addresses(&pod)?;
     ips.extend(service_addresses(cluster, namespace, name).await?);
     ensure!(ips.len() == 4, "{name}: {ips:?}");
-    Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, PORT)).collect())
+    let addresses: Vec<SocketAddr> = ips.into_iter().map(|ip| SocketAddr::new(ip, PORT)).collect();
+    // kube-proxy needs a moment: the Service takes connections once the pod behind it does.
+    for (service, pod) in addresses.iter().skip(2).zip(&addresses) {
+        let settled =
+            || async { Ok((http::connects(*service).await == http::connects(*pod).await).then_some(())) };
+        wait_for(&format!("the Service of {name} at {service}"), Duration::from_secs(15), settled).await?;
+    }
+    Ok(addresses)
 }
 
 fn body(outcome: &http::Outcome) -> &[u8] {
