@@ -1,7 +1,7 @@
 //! What happens when somebody does not go on, with timers short enough to wait for; and how a pod's port refuses.
 
 use std::collections::HashSet;
-use std::io::{ErrorKind, Read as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
