@@ -5,7 +5,7 @@
 # which is how the end-to-end tests make the images that they run (e2e/images/product.sh).
 ARG RUST_VERSION=1.95
 
-FROM --platform=$BUILDPLATFORM docker.io/library/rust:${RUST_VERSION}-bookworm AS build
+FROM --platform=$BUILDPLATFORM rust:${RUST_VERSION}-bookworm AS build
 ARG TARGETARCH
 WORKDIR /src
 COPY . .
