@@ -153,7 +153,9 @@ async fn first_bytes(shared: &Shared, client: &mut TcpStream, target: &Target) -
     let mut dialling = std::pin::pin!(dial(target, shared));
     let mut upstream: Option<Upstream> = None;
     let (mut ahead, mut answer) = (BytesMut::with_capacity(4096), BytesMut::new());
+    // The head's time begins with its first byte and never again: bytes must not buy more of it.
     let mut overdue = std::pin::pin!(sleep_until(Instant::now() + shared.timers.first_byte));
+    let mut begun = false;
     let told = loop {
         tokio::select! {
             biased;
@@ -164,7 +166,14 @@ async fn first_bytes(shared: &Shared, client: &mut TcpStream, target: &Target) -
                 Ok(0) => break Some(protocol::tell_last(&ahead)),
                 Ok(_) => match protocol::tell(&ahead) {
                     Some(protocol) => break Some(protocol),
-                    None => overdue.as_mut().reset(Instant::now() + shared.timers.head),
+                    None if ahead.len() > protocol::MAX_LINE => {
+                        shared.metrics.error(&Kind::RequestSyntax);
+                        return First::Close;
+                    }
+                    None if !std::mem::replace(&mut begun, true) => {
+                        overdue.as_mut().reset(Instant::now() + shared.timers.head);
+                    }
+                    None => {}
                 },
             },
             dialled = &mut dialling, if upstream.is_none() => match (dialled, target) {

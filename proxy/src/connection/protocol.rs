@@ -5,8 +5,9 @@
 
 /// HTTP/2 with prior knowledge begins with exactly these bytes; with anything less an HTTP/1 server would read on.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// A first line longer than this is left to the HTTP parser, which refuses it.
-const MAX_LINE: usize = 16 << 10;
+/// A first line longer than this is left to the HTTP parser, which refuses it. More bytes than this that say nothing
+/// are blanks: nobody should keep them.
+pub const MAX_LINE: usize = 16 << 10;
 /// Enough of a line to know a TLS record of a handshake: type and major version.
 const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
 

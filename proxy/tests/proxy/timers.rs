@@ -103,6 +103,28 @@ fn a_client_that_says_nothing_or_half_a_head_is_let_go() {
 }
 
 #[test]
+fn blanks_before_a_request_buy_neither_time_nor_memory() {
+    let upstream = Upstream::ok();
+    let slowly = gateway(upstream.address, Timers { head: SHORT, ..ALL_LONG });
+    let mut client = Client::connect(slowly.address);
+    let started = Instant::now();
+    while client.stream.write_all(b"\r\n").is_ok() {
+        assert!(started.elapsed() < SHORT * 5, "every blank bought more time");
+        thread::sleep(SHORT / 5);
+    }
+    slowly.counted("client_timeout");
+
+    let fast = gateway(upstream.address, ALL_LONG);
+    let mut client = Client::connect(fast.address);
+    let (blanks, mut sent) = (b"\r\n".repeat(2048), 0);
+    while client.stream.write_all(&blanks).is_ok() {
+        sent += blanks.len();
+        assert!(sent < 16 << 20, "they are kept for ever");
+    }
+    fast.counted("request_syntax");
+}
+
+#[test]
 fn an_idle_connection_lives_longer_than_a_head_may_take() {
     let upstream = Upstream::ok();
     let timers = Timers { head: SHORT, keep_alive_idle: SHORT * 5, ..ALL_LONG };
