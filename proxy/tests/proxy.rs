@@ -14,6 +14,8 @@ mod gateway;
 mod judging;
 #[path = "proxy/process.rs"]
 mod process;
+#[path = "proxy/protocol.rs"]
+mod protocol;
 #[path = "proxy/timers.rs"]
 mod timers;
 #[path = "proxy/upstream.rs"]

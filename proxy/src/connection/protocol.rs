@@ -24,9 +24,12 @@ pub enum Protocol {
     Opaque,
 }
 
+/// Methods that a server may take although neither a path nor a version follows, as in HTTP/0.9.
+const METHODS: [&[u8]; 6] = [b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"];
+
 /// Looks at the first bytes; `None` asks for more.
 pub fn tell(bytes: &[u8]) -> Option<Protocol> {
-    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n' | b' ' | b'\t'))?;
+    let start = bytes.iter().position(|byte| *byte != b'\n' && !is_blank(*byte))?;
     let leading_blanks = start > 0;
     let bytes = bytes.get(start..)?;
     if !leading_blanks {
@@ -37,7 +40,27 @@ pub fn tell(bytes: &[u8]) -> Option<Protocol> {
             return (bytes.len() >= HTTP2_PREFACE.len()).then_some(Protocol::Http2);
         }
     }
+    if bytes.first().is_some_and(|byte| is_skipped(*byte)) {
+        return Some(tell_skipped(bytes));
+    }
     tell_line(bytes)
+}
+
+/// What Python's `str.split` takes for a blank, which is more than HTTP does.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b'\t' | 0x0b | 0x0c | b'\r' | 0x1c..=0x20 | 0x85 | 0xa0)
+}
+
+/// What Netty skips before a request line.
+fn is_skipped(byte: u8) -> bool {
+    byte <= b' ' || (0x7f..=0xa0).contains(&byte)
+}
+
+/// Binary protocols begin like this, and their clients wait for an answer: there is no asking for more.
+fn tell_skipped(bytes: &[u8]) -> Protocol {
+    let start = bytes.iter().position(|byte| !is_skipped(*byte)).unwrap_or(bytes.len());
+    let line = first_line(bytes.get(start..).unwrap_or_default()).0;
+    if names_http(line) || begins_with_method(line) { Protocol::Http1 } else { Protocol::Opaque }
 }
 
 /// Looks at bytes after which no more will come: the end of the stream ends the line as well.
@@ -50,23 +73,38 @@ fn is_prefix(bytes: &[u8], whole: &[u8]) -> bool {
     bytes.iter().zip(whole).all(|(a, b)| a == b)
 }
 
+/// The first line as far as it is there, and whether it is complete. A lone CR ends no line: it is a blank to some.
+fn first_line(bytes: &[u8]) -> (&[u8], bool) {
+    match bytes.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (bytes.get(..end).unwrap_or_default(), true),
+        None => (bytes, false),
+    }
+}
+
 fn tell_line(bytes: &[u8]) -> Option<Protocol> {
-    let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-    let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
-    let word_end = line.iter().position(|byte| matches!(byte, b' ' | b'\t'));
+    let (line, complete) = first_line(bytes);
+    let word_end = line.iter().position(|byte| is_blank(*byte));
     let method = line.get(..word_end.unwrap_or(line.len())).unwrap_or_default();
     if method.iter().any(|byte| !byte.is_ascii_graphic()) {
-        return Some(Protocol::Opaque);
+        return Some(if names_http(line) { Protocol::Http1 } else { Protocol::Opaque });
     }
-    let target = word_end
-        .and_then(|at| line.get(at..))
-        .and_then(|rest| rest.iter().find(|byte| !matches!(byte, b' ' | b'\t')));
+    let target =
+        word_end.and_then(|at| line.get(at..)).and_then(|rest| rest.iter().find(|byte| !is_blank(**byte)));
     if target == Some(&b'/') || line.len() > MAX_LINE {
         return Some(Protocol::Http1);
     }
-    end?;
-    let names_http = line.windows(5).any(|window| window.eq_ignore_ascii_case(b"HTTP/"));
-    Some(if names_http || has_scheme(line) { Protocol::Http1 } else { Protocol::Opaque })
+    let http = || names_http(line) || has_scheme(line) || (target.is_some() && begins_with_method(line));
+    complete.then(|| if http() { Protocol::Http1 } else { Protocol::Opaque })
+}
+
+fn names_http(line: &[u8]) -> bool {
+    line.windows(5).any(|window| window.eq_ignore_ascii_case(b"HTTP/"))
+}
+
+fn begins_with_method(line: &[u8]) -> bool {
+    METHODS
+        .iter()
+        .any(|method| line.strip_prefix(*method).and_then(<[u8]>::first).is_some_and(|byte| is_blank(*byte)))
 }
 
 fn has_scheme(line: &[u8]) -> bool {
@@ -93,6 +131,23 @@ mod tests {
             (b"GET http://a/\r\n", Some(Protocol::Http1)),
             (b"PRI * HTTP/2.0\r\n\r\nGET / HTTP/1.1\r\n", Some(Protocol::Http1)),
             (b"\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Some(Protocol::Http1)),
+            // What Python's http.server splits a request line at.
+            (b"\x0bGET /?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"GET\x0b/?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"GET\x0c?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"GET\x1c/?q=A\x1cHTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"GET\x1f/?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"GET\x85/?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"GET\xa0/?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"GET\r/?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"GET\r?q=A\r\n", Some(Protocol::Http1)),
+            // HTTP/0.9 with a target that is no path.
+            (b"GET ?q=A\r\n\r\n", Some(Protocol::Http1)),
+            (b"GET ?q=A", None),
+            // Netty skips control bytes before a request line.
+            (b"\x01\0GET /?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"\x01GET ?q=A", Some(Protocol::Http1)),
+            (b"G\xe9T /?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Some(Protocol::Http2)),
             (b"\x16\x03\x01\x02\x00", Some(Protocol::Tls)),
             (b"\0\0\0\x08\x04\xd2\x16\x2f", Some(Protocol::Opaque)),
@@ -100,6 +155,9 @@ mod tests {
             (b"get some_key\r\n", Some(Protocol::Opaque)),
             (b"AMQP\0\0\x09\x01", Some(Protocol::Opaque)),
             (b"\x10\x0e\0\x04MQTT", Some(Protocol::Opaque)),
+            (b"\x05\x01\0", Some(Protocol::Opaque)),
+            (b"CONNECT\naccept-version:1.2\n", Some(Protocol::Opaque)),
+            (b"OPTIONS sip:a SIP/2.0\r\n", Some(Protocol::Opaque)),
             (b"", None),
             (b"\r\n", None),
             (b"GE", None),
