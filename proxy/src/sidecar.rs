@@ -39,7 +39,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         metrics: Arc::clone(&metrics),
         events,
         drain: Drain::default(),
-        timers: Timers::default(),
+        timers: Timers::in_pod(),
         identity: config.identity.clone(),
         probes: config.probes,
         opaque_ports: config.opaque_ports,

@@ -46,6 +46,14 @@ impl Default for Timers {
     }
 }
 
+impl Timers {
+    /// In a pod, where nothing but the application may decide how long its clients wait.
+    pub fn in_pod() -> Self {
+        let long = Duration::from_secs(3600);
+        Self { response_head: long, keep_alive_idle: long, ..Self::default() }
+    }
+}
+
 /// Bytes that all held and copied bodies together may take: what keeps many large bodies from using up the
 /// container's memory.
 pub const BODY_MEMORY: usize = 64 << 20;
@@ -136,5 +144,20 @@ impl Drop for Lease {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Timers;
+
+    #[test]
+    fn a_slow_application_of_a_pod_has_an_hour_and_that_of_a_gateway_a_minute() {
+        let times = |timers: Timers| (timers.response_head.as_secs(), timers.keep_alive_idle.as_secs());
+        assert_eq!(times(Timers::in_pod()), (3600, 3600));
+        assert_eq!(times(Timers::default()), (60, 75));
+        assert_eq!(Timers::in_pod().head, Duration::from_secs(10), "a client that stalls has no more time");
     }
 }
