@@ -23,6 +23,9 @@ use crate::state::Shared;
 /// Bytes of one head, and of what is buffered in each direction.
 const MAX_BUFFER: usize = 64 << 10;
 
+/// Fields of one head. hyper's own limit of 100 refuses what applications take; the buffer bounds the memory.
+const MAX_FIELDS: usize = 1000;
+
 type UpstreamConnection = client_side::Connection<TokioIo<TcpStream>, RequestBody>;
 
 pub(super) async fn serve(
@@ -77,6 +80,7 @@ async fn handshake(stream: TcpStream) -> hyper::Result<(Link, UpstreamConnection
     client_side::Builder::new()
         .preserve_header_case(true)
         .max_buf_size(MAX_BUFFER * 4)
+        .max_headers(MAX_FIELDS)
         .handshake(TokioIo::new(stream))
         .await
 }
@@ -89,10 +93,10 @@ pub(crate) async fn redial(target: &Target, shared: &Shared) -> io::Result<Link>
     Ok(link)
 }
 
-/// hyper's own limit of 100 fields holds on both sides; stating it would cost it 3,000 instructions a message.
 fn server_builder() -> server_side::Builder {
     let mut builder = server_side::Builder::new();
-    builder.half_close(true).auto_date_header(false).preserve_header_case(true).max_buf_size(MAX_BUFFER);
+    builder.half_close(true).auto_date_header(false).preserve_header_case(true);
+    builder.max_buf_size(MAX_BUFFER).max_headers(MAX_FIELDS);
     builder
 }
 

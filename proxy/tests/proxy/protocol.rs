@@ -1,6 +1,6 @@
-//! Request lines that only a lenient server understands must not lead past inspection.
+//! Request lines that only a lenient server understands must not lead past inspection; many fields are no attack.
 
-use super::client::Client;
+use super::client::{Client, ask};
 use super::gateway::Gateway;
 use super::upstream::Upstream;
 
@@ -23,4 +23,18 @@ fn a_request_line_that_only_a_lenient_server_understands_never_arrives() {
         assert!(client.is_closed(), "{}", request.escape_ascii());
     }
     assert_eq!(upstream.text(), "");
+}
+
+#[test]
+fn hundreds_of_fields_are_passed_on_in_both_directions() {
+    use std::fmt::Write as _;
+    let fields = (0..500).fold(String::new(), |mut text, number| {
+        let _ = write!(text, "X-{number}: v\r\n");
+        text
+    });
+    let upstream = Upstream::answering(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok"));
+    let gateway = Gateway::start(upstream.address);
+    let response = ask(gateway.address, format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    assert_eq!((response.status(), response.header("x-499")), (200, Some("v")));
+    assert!(upstream.text().contains("X-499: v\r\n"));
 }
