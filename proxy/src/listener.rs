@@ -113,18 +113,39 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
+/// A peer that acknowledges nothing of what was sent, or takes nothing, is given up after so long: nothing else ends an
+/// exchange whose client stopped reading.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
+
 /// Small writes leave at once, and a peer that vanished without a word is noticed.
 pub(crate) fn tune(stream: &TcpStream) {
     let keepalive =
         TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
     let socket = SockRef::from(stream);
-    // Both only fail on a socket that is already dead; the next read says so.
+    // They only fail on a socket that is already dead; the next read says so.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
 }
 
 /// Ends a connection as a closed port would: with a reset.
 pub(crate) fn reset(stream: TcpStream) {
     let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     drop(stream);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use socket2::SockRef;
+
+    #[tokio::test]
+    async fn a_peer_that_acknowledges_nothing_is_given_up_after_two_minutes() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        super::tune(&stream);
+        let limit = SockRef::from(&stream).tcp_user_timeout().unwrap();
+        assert_eq!(limit, Some(Duration::from_secs(120)));
+    }
 }
