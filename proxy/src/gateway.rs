@@ -11,10 +11,10 @@ use rasp_policy::precedence::Effective;
 
 use crate::connection::Target;
 use crate::drain::Drain;
-use crate::listener::raise_file_limit;
+use crate::listener::{memory, raise_file_limit};
 use crate::policy::{Handle, InForce, file};
 use crate::process::{self, Error, Sockets};
-use crate::state::{BODY_MEMORY, Identity, Memory, Shared, Timers};
+use crate::state::{Identity, Memory, Shared, Timers};
 
 /// How a gateway is started.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         identity: Identity::default(),
         probes: Vec::new(),
         opaque_ports: HashSet::new(),
-        body_memory: Memory::new(BODY_MEMORY),
+        body_memory: Memory::new(memory::here().bodies),
         unjudged: process::unjudged()?,
     });
     let Upstream { address, port } = config.upstream;

@@ -17,8 +17,9 @@ use crate::metrics::Metrics;
 use crate::reason::Kind;
 
 pub mod destination;
+pub mod memory;
 
-/// Connections at once, whatever the limit of file descriptors.
+/// Connections at once, whatever the limits of file descriptors and memory.
 const MAX_CONNECTIONS: usize = 10_000;
 const BACKLOG: i32 = 1024;
 /// Pause after `accept` failed: long enough to let connections end, short enough not to be noticed.
@@ -51,11 +52,11 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// Descriptors for everything but traffic: listeners, admin connections, policy files, reports.
 const RESERVED_FILES: usize = 40;
 
-/// As many connections as file descriptors allow: each may take two.
+/// As many connections as file descriptors and memory allow: each may take two descriptors.
 pub fn connection_cap() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let files = limit.current.and_then(|files| usize::try_from(files).ok()).unwrap_or(MAX_CONNECTIONS * 4);
-    (files.saturating_sub(RESERVED_FILES) / 2).min(files * 45 / 100).clamp(1, MAX_CONNECTIONS)
+    (files.saturating_sub(RESERVED_FILES) / 2).min(files * 45 / 100).clamp(1, memory::here().connections)
 }
 
 /// Raises the soft limit of file descriptors to the hard one.

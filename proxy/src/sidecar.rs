@@ -6,14 +6,14 @@ use rasp_engine::Ruleset;
 
 use crate::connection::Target;
 use crate::drain::Drain;
-use crate::listener::{destination, raise_file_limit};
+use crate::listener::{destination, memory, raise_file_limit};
 use crate::metrics::Metrics;
 use crate::policy::sequence::Store;
 use crate::policy::watch::Watch;
 use crate::policy::{Handle, InForce};
 use crate::process::{self, Error, Sockets};
 use crate::report::Reporter;
-use crate::state::{BODY_MEMORY, Memory, Shared, Timers};
+use crate::state::{Memory, Shared, Timers};
 
 pub mod config;
 use config::Config;
@@ -43,7 +43,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         identity: config.identity.clone(),
         probes: config.probes,
         opaque_ports: config.opaque_ports,
-        body_memory: Memory::new(BODY_MEMORY),
+        body_memory: Memory::new(memory::here().bodies),
         unjudged: process::unjudged()?,
     });
     let reporter = Reporter::new(config.operator, config.identity, policy, Arc::clone(&metrics))?;

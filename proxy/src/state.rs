@@ -54,10 +54,6 @@ impl Timers {
     }
 }
 
-/// Bytes that all held and copied bodies together may take: what keeps many large bodies from using up the
-/// container's memory.
-pub const BODY_MEMORY: usize = 64 << 20;
-
 /// Who this process is, for events and reports. Empty in a gateway.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
