@@ -18,7 +18,7 @@ use crate::state::Shared;
 /// Quiet for so long after bytes of the application: no request is on its way.
 const QUIET: Duration = Duration::from_millis(500);
 /// After so long a connection that is never quiet is ended all the same.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
     let Ok(upstream) = dial(&target, &shared).await else {

@@ -272,6 +272,23 @@ fn held_bodies_share_a_budget_and_a_request_beyond_it_is_counted_as_not_judged()
 }
 
 #[test]
+fn a_busy_connection_from_before_protection_was_switched_on_ends_soon() {
+    let upstream = Upstream::ok();
+    let inside = gateway(upstream.address, ALL_LONG);
+    inside.policy.replace(InForce::builtin(process::unjudged().unwrap()));
+    let attack = get("/?q=1%27%20OR%20%271%27=%271");
+    let mut client = Client::connect(inside.address);
+    client.send(&attack);
+    assert_eq!(client.response().status(), 200);
+    inside.policy.replace(InForce::builtin(Ruleset::build(&Effective::builtin_blocking()).unwrap()));
+    let started = Instant::now();
+    while client.stream.write_all(attack.as_bytes()).is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(8), "it is never quiet, and stays a way past");
+        thread::sleep(SHORT / 2);
+    }
+}
+
+#[test]
 fn no_request_is_lost_while_the_policy_changes_all_the_time() {
     let upstream = Upstream::ok();
     let inside = gateway(upstream.address, ALL_LONG);
