@@ -30,6 +30,9 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const ATTEMPT: Duration = Duration::from_secs(10);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// A replica that is not the leader says 503. With two replicas every second connection meets it, so that ten failures
+/// in a row are no rarity in a cluster of thousands of pods: the next one must not be far away.
+const BACKOFF_MAX_UNAVAILABLE: Duration = Duration::from_secs(1);
 
 /// Where the operator is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +154,7 @@ impl Reporter {
                 tracing::debug!(%error, "report failed again");
             }
             sleep(backoff.mul_f64(fastrand::f64().mul_add(0.5, 0.75))).await;
-            backoff = (backoff * 2).min(BACKOFF_MAX);
+            backoff = (backoff * 2).min(longest_pause(&error));
         }
     }
 
@@ -195,6 +198,13 @@ impl Reporter {
             mode: in_force.ruleset.effective().effective_mode(),
             rejected: status.rejected.clone(),
         }
+    }
+}
+
+fn longest_pause(error: &Error) -> Duration {
+    match error {
+        Error::Status(StatusCode::SERVICE_UNAVAILABLE) => BACKOFF_MAX_UNAVAILABLE,
+        _ => BACKOFF_MAX,
     }
 }
 

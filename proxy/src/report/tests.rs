@@ -11,7 +11,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Operator, Reporter, roots};
+use http::StatusCode;
+
+use super::{Error, Operator, Reporter, longest_pause, roots};
 use crate::metrics::Metrics;
 use crate::policy::{Handle, InForce};
 use crate::state::Identity;
@@ -136,6 +138,20 @@ async fn asks_again_when_the_replica_is_not_the_leader() {
     assert!(errors(&metrics));
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(desk.wait_for(3).await.len(), 3, "delivered is delivered");
+}
+
+#[test]
+fn a_replica_that_is_not_the_leader_is_asked_again_within_a_second() {
+    use std::io::{Error as IoError, ErrorKind};
+    let table = [
+        (Error::Status(StatusCode::SERVICE_UNAVAILABLE), 1),
+        (Error::Status(StatusCode::FORBIDDEN), 10),
+        (Error::Connect(IoError::from(ErrorKind::ConnectionRefused)), 10),
+        (Error::Timeout, 10),
+    ];
+    for (error, seconds) in table {
+        assert_eq!(longest_pause(&error), Duration::from_secs(seconds), "{error}");
+    }
 }
 
 #[tokio::test]
