@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri};
@@ -27,6 +26,7 @@ use crate::state::Shared;
 
 mod act;
 pub mod body;
+mod content;
 mod fields;
 mod forward;
 mod inspect;
@@ -154,8 +154,8 @@ impl Exchange {
             trace,
             method: parts.method.clone(),
             uri: parts.uri.clone(),
-            content_type: parts.headers.get(CONTENT_TYPE).cloned(),
-            content_encoding: parts.headers.get(CONTENT_ENCODING).cloned(),
+            content_type: content::media_type(&parts.headers),
+            content_encoding: content::encoding(&parts.headers),
             worked_nanos: AtomicU64::new(0),
         }
     }

@@ -294,3 +294,37 @@ fn events_of_a_stream_arrive_one_by_one() {
     drop(client);
     assert_eq!(ask(Gateway::start(Upstream::answering(OK).address).address, get("/")).status(), 200);
 }
+
+const ROWS: &str = "id=1%27+UNION+SELECT+password+FROM+users--";
+
+fn posted(fields: &str, body: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: app\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn a_repeated_type_or_encoding_hides_no_body() {
+    let table = [
+        (
+            "Content-Type: application/octet-stream\r\nContent-Type: application/x-www-form-urlencoded\r\n",
+            ROWS,
+        ),
+        ("Content-Type: application/x-www-form-urlencoded\r\nContent-Type: image/png\r\n", ROWS),
+        ("Content-Type: image/png, application/json\r\n", r#"{"a":"x\u0027 OR \u00271\u0027=\u00271"}"#),
+        (
+            "Content-Type: application/x-www-form-urlencoded\r\nContent-Encoding: identity\r\nContent-Encoding: identity\r\n",
+            ROWS,
+        ),
+    ];
+    let (refusing, passing) = (Upstream::ok(), Upstream::ok());
+    let block = Gateway::start(refusing.address);
+    let monitor = Gateway::with(passing.address, "{mode: Monitor}");
+    for (fields, body) in table {
+        assert_eq!(ask(block.address, posted(fields, body)).status(), 403, "{fields}");
+        assert_eq!(ask(monitor.address, posted(fields, body)).status(), 200, "{fields}");
+    }
+    assert_eq!(refusing.text(), "");
+    monitor.wait_for_metric("rasp_requests_total", &["would_block"], 4.0);
+    let gzip = "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n";
+    assert_eq!(ask(block.address, posted(gzip, ROWS)).status(), 200);
+    block.wait_for_metric("rasp_uninspected_total", &["encoded_body"], 1.0);
+}
