@@ -83,7 +83,8 @@ async fn hold(
     }
     let stated =
         parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if stated.is_some_and(|length| length > limit) {
+    let too_long = stated.is_some_and(|length| length > limit);
+    if too_long && refuses_too_long(exchange) {
         let judgement = whole(exchange, begun, Body::Truncated(&[]), None);
         return Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true));
     }
@@ -111,6 +112,12 @@ async fn hold(
         }
     };
     Ok(Judged { waited, ..Judged::of(judgement, body, unread) })
+}
+
+/// Whether a body over the limit is refused whatever it holds. Elsewhere its beginning may still be an attack.
+fn refuses_too_long(exchange: &Exchange) -> bool {
+    let judgement = exchange.policy.ruleset.decide(Inspection::failed(Reason::BodyTooLarge));
+    matches!(judgement.outcome, Outcome::Refuse(_))
 }
 
 enum Collected {

@@ -328,3 +328,18 @@ fn a_repeated_type_or_encoding_hides_no_body() {
     assert_eq!(ask(block.address, posted(gzip, ROWS)).status(), 200);
     block.wait_for_metric("rasp_uninspected_total", &["encoded_body"], 1.0);
 }
+
+#[test]
+fn the_beginning_of_a_body_over_the_limit_is_judged_also_when_its_length_is_stated() {
+    let upstream = Upstream::ok();
+    let spec = "{mode: Monitor, detections: {sqlInjection: {mode: Block}}, inspection: {maxBodyBytes: 2048}}";
+    let gateway = Gateway::with(upstream.address, spec);
+    let attack = format!("{ROWS}&pad={}", "Z".repeat(4096));
+    let harmless = format!("pad={}", "Z".repeat(4096));
+    let mut client = Client::connect(gateway.address);
+    client.send(post(FORM, &attack));
+    assert_eq!(client.response().status(), 403);
+    assert_eq!(upstream.text(), "");
+    assert_eq!(ask(gateway.address, post(FORM, &harmless)).status(), 200);
+    assert!(upstream.text().ends_with(&harmless));
+}
