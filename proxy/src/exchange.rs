@@ -30,6 +30,7 @@ mod content;
 mod fields;
 mod forward;
 mod inspect;
+mod masked;
 mod read;
 mod record;
 mod tee;

@@ -343,3 +343,23 @@ fn the_beginning_of_a_body_over_the_limit_is_judged_also_when_its_length_is_stat
     assert_eq!(ask(gateway.address, post(FORM, &harmless)).status(), 200);
     assert!(upstream.text().ends_with(&harmless));
 }
+
+#[test]
+fn events_hold_nothing_of_a_path_that_could_be_a_secret() {
+    let gateway = Gateway::start(Upstream::ok().address);
+    let query = "?q=1%27%20OR%20%271%27=%271";
+    let path =
+        "/reset/jane@example.com/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2ln/shop;jsessionid=SECRET/a%40b";
+    assert_eq!(ask(gateway.address, get(&format!("{path}{query}"))).status(), 403);
+    assert_eq!(gateway.events(1)[0]["http_request"]["url"]["path"], "/reset/*/*/shop/*");
+    let own = format!("hunter2 /plain{query} HTTP/1.1\r\nHost: app\r\n\r\n");
+    assert_eq!(ask(gateway.address, own).status(), 403);
+    assert_eq!(gateway.events(2)[1]["http_request"]["http_method"], "other");
+    let both = format!("/hunter%27%20UNION%20SELECT%20a%20FROM%20b--{query}");
+    assert_eq!(ask(gateway.address, get(&both)).status(), 403);
+    let events = gateway.events(4);
+    let part = |event: &serde_json::Value| event["unmapped"]["location"]["part"].clone();
+    assert!(events[2..].iter().any(|event| part(event) == "query"), "{events:?}");
+    assert!(events[2..].iter().all(|event| event["http_request"]["url"].get("path").is_none()), "{events:?}");
+    assert!(!format!("{events:?}").contains("hunter"));
+}
