@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use rasp_engine::{Head, Outcome};
 use tokio::time::Sleep;
@@ -64,7 +64,8 @@ pub async fn serve(
         return Ok(act::malformed(connection, &trace, malformed, in_flight));
     }
     let exchange = Arc::new(Exchange::new(connection, policy, trace, &parts));
-    let judged = if exchange.is_probe(&parts) {
+    // A probe of the kubelet has no body; what has one is judged.
+    let judged = if body.is_end_stream() && exchange.is_probe(&parts) {
         inspect::probe(&exchange, body)
     } else {
         match inspect::judge(&exchange, &parts, body).await {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rasp_engine::Ruleset;
 use rasp_policy::api::FailureMode;
+use rasp_policy::pod::Probe;
 use rasp_policy::precedence::Effective;
 use rasp_proxy::connection::{self, Target};
 use rasp_proxy::drain::Drain;
@@ -52,7 +53,7 @@ fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
         drain: Drain::default(),
         timers,
         identity: Identity::default(),
-        probes: vec![],
+        probes: vec![Probe { port: target.port(), path: "/ready".into(), headers: vec![] }],
         opaque_ports: HashSet::from([OPAQUE]),
         body_memory: Memory::new(body_memory),
         unjudged: process::unjudged().unwrap(),
@@ -316,4 +317,17 @@ fn a_held_body_that_trickles_in_is_answered_408() {
     assert_eq!(client.response().status(), 408);
     assert!(started.elapsed() >= Duration::from_secs(10) && started.elapsed() < LONG / 4);
     inside.counted("client_timeout");
+}
+
+#[test]
+fn a_request_like_a_probe_with_a_body_is_judged() {
+    let upstream = Upstream::ok();
+    let inside = gateway(upstream.address, ALL_LONG);
+    let probe = "GET /ready HTTP/1.1\r\nHost: a\r\nUser-Agent: kube-probe/1.37\r\n";
+    assert_eq!(ask(inside.address, format!("{probe}\r\n")).status(), 200);
+    assert!(String::from_utf8(inside.metrics.render()).unwrap().contains("{reason=\"probe\"} 1\n"));
+    let attack = "id=1%27+UNION+SELECT+password+FROM+users--";
+    let fields = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let request = format!("{probe}{fields}Content-Length: {}\r\n\r\n{attack}", attack.len());
+    assert_eq!(ask(inside.address, request).status(), 403);
 }
