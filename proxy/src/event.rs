@@ -1,7 +1,7 @@
 //! Events as OCSF Detection Findings (class 2004), one JSON line each, on standard output.
 //!
-//! Never holds payload: the path goes without its query (and not at all where the finding is in the path), the
-//! sample is masked by the engine. Called by `exchange::record`; never awaited by the data path.
+//! Never holds payload: the path goes masked and without its query (and not at all where a finding is in the path),
+//! the sample is masked by the engine. Called by `exchange::record`; never awaited by the data path.
 
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -102,7 +102,7 @@ pub struct FindingInfo {
 /// The request.
 #[derive(Clone, Debug, Serialize)]
 pub struct HttpRequest {
-    /// Method.
+    /// Method; `other` where HTTP defines none of that name.
     pub http_method: String,
     /// Target.
     pub url: Url,
@@ -111,7 +111,7 @@ pub struct HttpRequest {
 /// A target without its query.
 #[derive(Clone, Debug, Serialize)]
 pub struct Url {
-    /// Path; absent where the finding is in the path.
+    /// Masked path; absent where a finding of the request is in the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }

@@ -9,11 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use rasp_engine::{Head, Outcome};
 use tokio::time::Sleep;
@@ -27,9 +26,11 @@ use crate::state::Shared;
 
 mod act;
 pub mod body;
+mod content;
 mod fields;
 mod forward;
 mod inspect;
+mod masked;
 mod read;
 mod record;
 mod tee;
@@ -63,7 +64,8 @@ pub async fn serve(
         return Ok(act::malformed(connection, &trace, malformed, in_flight));
     }
     let exchange = Arc::new(Exchange::new(connection, policy, trace, &parts));
-    let judged = if exchange.is_probe(&parts) {
+    // A probe of the kubelet has no body; what has one is judged.
+    let judged = if body.is_end_stream() && exchange.is_probe(&parts) {
         inspect::probe(&exchange, body)
     } else {
         match inspect::judge(&exchange, &parts, body).await {
@@ -154,8 +156,8 @@ impl Exchange {
             trace,
             method: parts.method.clone(),
             uri: parts.uri.clone(),
-            content_type: parts.headers.get(CONTENT_TYPE).cloned(),
-            content_encoding: parts.headers.get(CONTENT_ENCODING).cloned(),
+            content_type: content::media_type(&parts.headers),
+            content_encoding: content::encoding(&parts.headers),
             worked_nanos: AtomicU64::new(0),
         }
     }

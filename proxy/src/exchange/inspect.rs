@@ -12,7 +12,8 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
-use rasp_engine::{Body, BodyPlan, Inspection, Judgement, Outcome, Reason};
+use rasp_engine::{Body, BodyPlan, Inspection, Judgement, Outcome, Reason, Refusal, Verdict, Why};
+use tokio::time::{Instant as Deadline, timeout_at};
 
 use super::Exchange;
 use super::body::{Broken, RequestBody, Timed};
@@ -23,6 +24,12 @@ use crate::state::Lease;
 
 /// Bytes reserved for a body before any of it arrived.
 const MAX_RESERVED: usize = 16 << 10;
+
+/// A held body has so long in any case, after that it must have come at the least rate, and never has longer than the
+/// longest time: otherwise a few slow clients keep all the memory there is for bodies.
+const LEAST_TIME: Duration = Duration::from_secs(10);
+const LEAST_RATE: u64 = 500;
+const LONGEST_TIME: Duration = Duration::from_secs(60);
 
 /// A judged request.
 pub struct Judged {
@@ -83,7 +90,8 @@ async fn hold(
     }
     let stated =
         parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if stated.is_some_and(|length| length > limit) {
+    let too_long = stated.is_some_and(|length| length > limit);
+    if too_long && refuses_too_long(exchange) {
         let judgement = whole(exchange, begun, Body::Truncated(&[]), None);
         return Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true));
     }
@@ -107,10 +115,35 @@ async fn hold(
         Collected::NoMemory => {
             exchange.connection.shared.metrics.error(&Kind::BodyMemory);
             let judgement = whole(exchange, begun, Body::Complete(&window), Some(Reason::WorkLimit));
+            let judgement = refused(judgement);
             (judgement, RequestBody::streamed(window.freeze(), timed), true)
         }
     };
     Ok(Judged { waited, ..Judged::of(judgement, body, unread) })
+}
+
+/// Whoever fills the memory for bodies must not open the way for everybody, so here the failure mode does not decide.
+fn refused(judgement: Judgement) -> Judgement {
+    match judgement.outcome {
+        Outcome::Refuse(_) => judgement,
+        Outcome::Forward(_) => Judgement {
+            verdict: Verdict::Error,
+            outcome: Outcome::Refuse(Refusal { status: 503, why: Why::NotJudged }),
+            ..judgement
+        },
+    }
+}
+
+/// Time within which a body of which so many bytes came must send more.
+fn patience(received: usize) -> Duration {
+    let received = u64::try_from(received).unwrap_or(u64::MAX);
+    Duration::from_secs(received / LEAST_RATE).clamp(LEAST_TIME, LONGEST_TIME)
+}
+
+/// Whether a body over the limit is refused whatever it holds. Elsewhere its beginning may still be an attack.
+fn refuses_too_long(exchange: &Exchange) -> bool {
+    let judgement = exchange.policy.ruleset.decide(Inspection::failed(Reason::BodyTooLarge));
+    matches!(judgement.outcome, Outcome::Refuse(_))
 }
 
 enum Collected {
@@ -125,10 +158,13 @@ async fn collect(
     limit: usize,
     lease: &mut Lease,
 ) -> Result<Collected, Broken> {
+    let started = Deadline::now();
     loop {
-        let frame = match std::future::poll_fn(|context| timed.poll_next(context)).await {
-            Some(frame) => frame?,
-            None => return Ok(Collected::Complete(None)),
+        let next = std::future::poll_fn(|context| timed.poll_next(context));
+        let frame = match timeout_at(started + patience(window.len()), next).await {
+            Err(_) => return Err(Broken::TimedOut),
+            Ok(Some(frame)) => frame?,
+            Ok(None) => return Ok(Collected::Complete(None)),
         };
         match frame.into_data() {
             Ok(data) => {
@@ -201,8 +237,15 @@ mod tests {
     use rasp_policy::api::FailureMode;
     use rasp_policy::precedence::Effective;
 
-    use super::caught;
+    use super::{caught, patience};
     use crate::metrics::Metrics;
+
+    #[test]
+    fn a_held_body_has_a_least_rate_and_a_longest_time() {
+        for (received, seconds) in [(0, 10), (5000, 10), (10_000, 20), (30_000, 60), (usize::MAX, 60)] {
+            assert_eq!(patience(received).as_secs(), seconds, "{received}");
+        }
+    }
 
     #[test]
     fn a_panic_of_the_engine_is_counted_and_the_failure_mode_decides() {

@@ -5,11 +5,8 @@ use std::time::Duration;
 use rasp_engine::{Class, Confidence, Coverage, Finding, Judgement, Outcome, Part, Why};
 use rasp_policy::precedence::EffectiveDetection;
 
-use super::Exchange;
+use super::{Exchange, masked};
 use crate::event::{Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Severity, Unmapped, Url};
-
-/// A path longer than this tells nothing more.
-const MAX_PATH: usize = 512;
 
 /// Records the judgement over a whole request.
 pub fn judged(exchange: &Exchange, judgement: &Judgement) {
@@ -68,9 +65,6 @@ fn detection(
         title: finding.reason.to_owned(),
         types: vec![finding.class.as_str()],
     };
-    if finding.location.part == Part::Path {
-        event.http_request.url.path = None;
-    }
     event.unmapped.mode = settings(exchange, finding.class).mode.as_str();
     event.unmapped.class = Some(finding.class.as_str());
     event.unmapped.rule = finding.rule.0;
@@ -111,7 +105,9 @@ fn severity(confidence: Confidence) -> Severity {
 fn event(exchange: &Exchange, judgement: &Judgement, action: Action, severity: Severity) -> Event {
     let connection = &exchange.connection;
     let identity = &connection.shared.identity;
-    let path: String = exchange.uri.path().chars().take(MAX_PATH).collect();
+    // Of several findings one may be in the path that another one's event would show.
+    let in_path = judgement.findings.iter().any(|finding| finding.location.part == Part::Path);
+    let path = (!in_path).then(|| masked::path(exchange.uri.path()));
     let unmapped = Unmapped {
         request_id: exchange.trace.request_id().to_owned(),
         trace_id: exchange.trace.trace_id().map(str::to_owned),
@@ -131,8 +127,7 @@ fn event(exchange: &Exchange, judgement: &Judgement, action: Action, severity: S
             Coverage::Partial(reason) => reason.id(),
         },
     };
-    let request =
-        HttpRequest { http_method: exchange.method.as_str().to_owned(), url: Url { path: Some(path) } };
+    let request = HttpRequest { http_method: masked::method(&exchange.method).to_owned(), url: Url { path } };
     let application = Endpoint { ip: None, port: connection.target.port() };
     Event::now(action, severity, request, (connection.peer.into(), application), unmapped)
 }

@@ -33,6 +33,7 @@ pub struct Watch {
     last: Option<Last>,
     verified: Option<Verified>,
     refused: Option<Refusal>,
+    unreadable: bool,
 }
 
 /// Contents of the two files, as they were last looked at.
@@ -52,15 +53,26 @@ impl Watch {
         metrics: Arc<Metrics>,
     ) -> Self {
         let last = store.read();
-        Self { directory, checks, store, handle, metrics, seen: None, last, verified: None, refused: None }
+        Self {
+            directory,
+            checks,
+            store,
+            handle,
+            metrics,
+            seen: None,
+            last,
+            verified: None,
+            refused: None,
+            unreadable: false,
+        }
     }
 
     /// Looks once, and acts when something changed.
     pub fn look(&mut self) {
-        let now = self.read();
+        let Some(now) = self.read() else { return };
+        let pod_labels = labels::parse(&String::from_utf8_lossy(&now.labels));
         let envelope_changed = self.seen.as_ref().is_none_or(|seen| seen.envelope != now.envelope);
         let labels_changed = self.seen.as_ref().is_none_or(|seen| seen.labels != now.labels);
-        let pod_labels = labels::parse(&String::from_utf8_lossy(&now.labels));
         if labels_changed && self.verified.is_some() {
             self.relabel(&pod_labels);
         }
@@ -135,9 +147,18 @@ impl Watch {
         }
     }
 
-    fn read(&self) -> Seen {
-        let labels = read_bounded(&self.directory.join(pod::LABELS_FILE)).unwrap_or_default();
-        Seen { envelope: read_bounded(&self.directory.join(pod::BUNDLE_KEY)).ok(), labels }
+    /// Nothing until the labels could be read once: without them a Bundle selects other policies than for this pod.
+    fn read(&mut self) -> Option<Seen> {
+        let labels = read_bounded(&self.directory.join(pod::LABELS_FILE));
+        if let Err(error) = &labels
+            && !self.unreadable
+        {
+            let known = self.seen.is_some();
+            tracing::warn!(%error, known, "the labels of the pod cannot be read; the last known ones stay");
+        }
+        self.unreadable = labels.is_err();
+        let labels = labels.ok().or_else(|| Some(self.seen.as_ref()?.labels.clone()))?;
+        Some(Seen { envelope: read_bounded(&self.directory.join(pod::BUNDLE_KEY)).ok(), labels })
     }
 }
 

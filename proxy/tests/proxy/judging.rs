@@ -294,3 +294,72 @@ fn events_of_a_stream_arrive_one_by_one() {
     drop(client);
     assert_eq!(ask(Gateway::start(Upstream::answering(OK).address).address, get("/")).status(), 200);
 }
+
+const ROWS: &str = "id=1%27+UNION+SELECT+password+FROM+users--";
+
+fn posted(fields: &str, body: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: app\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn a_repeated_type_or_encoding_hides_no_body() {
+    let table = [
+        (
+            "Content-Type: application/octet-stream\r\nContent-Type: application/x-www-form-urlencoded\r\n",
+            ROWS,
+        ),
+        ("Content-Type: application/x-www-form-urlencoded\r\nContent-Type: image/png\r\n", ROWS),
+        ("Content-Type: image/png, application/json\r\n", r#"{"a":"x\u0027 OR \u00271\u0027=\u00271"}"#),
+        (
+            "Content-Type: application/x-www-form-urlencoded\r\nContent-Encoding: identity\r\nContent-Encoding: identity\r\n",
+            ROWS,
+        ),
+    ];
+    let (refusing, passing) = (Upstream::ok(), Upstream::ok());
+    let block = Gateway::start(refusing.address);
+    let monitor = Gateway::with(passing.address, "{mode: Monitor}");
+    for (fields, body) in table {
+        assert_eq!(ask(block.address, posted(fields, body)).status(), 403, "{fields}");
+        assert_eq!(ask(monitor.address, posted(fields, body)).status(), 200, "{fields}");
+    }
+    assert_eq!(refusing.text(), "");
+    monitor.wait_for_metric("rasp_requests_total", &["would_block"], 4.0);
+    let gzip = "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n";
+    assert_eq!(ask(block.address, posted(gzip, ROWS)).status(), 200);
+    block.wait_for_metric("rasp_uninspected_total", &["encoded_body"], 1.0);
+}
+
+#[test]
+fn the_beginning_of_a_body_over_the_limit_is_judged_also_when_its_length_is_stated() {
+    let upstream = Upstream::ok();
+    let spec = "{mode: Monitor, detections: {sqlInjection: {mode: Block}}, inspection: {maxBodyBytes: 2048}}";
+    let gateway = Gateway::with(upstream.address, spec);
+    let attack = format!("{ROWS}&pad={}", "Z".repeat(4096));
+    let harmless = format!("pad={}", "Z".repeat(4096));
+    let mut client = Client::connect(gateway.address);
+    client.send(post(FORM, &attack));
+    assert_eq!(client.response().status(), 403);
+    assert_eq!(upstream.text(), "");
+    assert_eq!(ask(gateway.address, post(FORM, &harmless)).status(), 200);
+    assert!(upstream.text().ends_with(&harmless));
+}
+
+#[test]
+fn events_hold_nothing_of_a_path_that_could_be_a_secret() {
+    let gateway = Gateway::start(Upstream::ok().address);
+    let query = "?q=1%27%20OR%20%271%27=%271";
+    let path =
+        "/reset/jane@example.com/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2ln/shop;jsessionid=SECRET/a%40b";
+    assert_eq!(ask(gateway.address, get(&format!("{path}{query}"))).status(), 403);
+    assert_eq!(gateway.events(1)[0]["http_request"]["url"]["path"], "/reset/*/*/shop/*");
+    let own = format!("hunter2 /plain{query} HTTP/1.1\r\nHost: app\r\n\r\n");
+    assert_eq!(ask(gateway.address, own).status(), 403);
+    assert_eq!(gateway.events(2)[1]["http_request"]["http_method"], "other");
+    let both = format!("/hunter%27%20UNION%20SELECT%20a%20FROM%20b--{query}");
+    assert_eq!(ask(gateway.address, get(&both)).status(), 403);
+    let events = gateway.events(4);
+    let part = |event: &serde_json::Value| event["unmapped"]["location"]["part"].clone();
+    assert!(events[2..].iter().any(|event| part(event) == "query"), "{events:?}");
+    assert!(events[2..].iter().all(|event| event["http_request"]["url"].get("path").is_none()), "{events:?}");
+    assert!(!format!("{events:?}").contains("hunter"));
+}

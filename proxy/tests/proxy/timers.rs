@@ -8,6 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rasp_engine::Ruleset;
+use rasp_policy::api::FailureMode;
+use rasp_policy::pod::Probe;
 use rasp_policy::precedence::Effective;
 use rasp_proxy::connection::{self, Target};
 use rasp_proxy::drain::Drain;
@@ -51,7 +53,7 @@ fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
         drain: Drain::default(),
         timers,
         identity: Identity::default(),
-        probes: vec![],
+        probes: vec![Probe { port: target.port(), path: "/ready".into(), headers: vec![] }],
         opaque_ports: HashSet::from([OPAQUE]),
         body_memory: Memory::new(body_memory),
         unjudged: process::unjudged().unwrap(),
@@ -247,7 +249,7 @@ fn a_reset_of_the_application_reaches_the_client_of_an_opaque_connection() {
 }
 
 #[test]
-fn held_bodies_share_a_budget_and_a_request_beyond_it_is_counted_as_not_judged() {
+fn held_bodies_share_a_budget_and_a_request_beyond_it_is_refused_whatever_the_failure_mode() {
     let upstream = Upstream::ok();
     let target = Target::Gateway(upstream.address.to_string().into(), upstream.address.port());
     let inside = serve(target, ALL_LONG, 1000);
@@ -256,7 +258,10 @@ fn held_bodies_share_a_budget_and_a_request_beyond_it_is_counted_as_not_judged()
     let mut holding = Client::connect(inside.address);
     holding.send(&request[..request.len() - 1]);
     thread::sleep(SHORT / 3);
-    assert_eq!(ask(inside.address, &request).status(), 200, "failureMode Open");
+    assert_eq!(Effective::builtin_blocking().failure_mode, FailureMode::Open);
+    let refused = ask(inside.address, &request);
+    assert_eq!((refused.status(), refused.header("connection")), (503, Some("close")));
+    assert_eq!(upstream.text(), "");
     inside.counted("body_memory");
     holding.send(&request[request.len() - 1..]);
     assert_eq!(holding.response().status(), 200);
@@ -331,4 +336,37 @@ fn no_request_is_lost_while_the_policy_changes_all_the_time() {
         );
         assert_eq!(upstream.connections(), 4);
     });
+}
+
+#[test]
+fn a_held_body_that_trickles_in_is_answered_408() {
+    let upstream = Upstream::ok();
+    let inside = gateway(upstream.address, ALL_LONG);
+    let mut client = Client::connect(inside.address);
+    let started = Instant::now();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n[",
+    );
+    let mut trickle = client.stream.try_clone().unwrap();
+    thread::spawn(move || {
+        while trickle.write_all(b" ").is_ok() && started.elapsed() < LONG / 2 {
+            thread::sleep(SHORT);
+        }
+    });
+    assert_eq!(client.response().status(), 408);
+    assert!(started.elapsed() >= Duration::from_secs(10) && started.elapsed() < LONG / 4);
+    inside.counted("client_timeout");
+}
+
+#[test]
+fn a_request_like_a_probe_with_a_body_is_judged() {
+    let upstream = Upstream::ok();
+    let inside = gateway(upstream.address, ALL_LONG);
+    let probe = "GET /ready HTTP/1.1\r\nHost: a\r\nUser-Agent: kube-probe/1.37\r\n";
+    assert_eq!(ask(inside.address, format!("{probe}\r\n")).status(), 200);
+    assert!(String::from_utf8(inside.metrics.render()).unwrap().contains("{reason=\"probe\"} 1\n"));
+    let attack = "id=1%27+UNION+SELECT+password+FROM+users--";
+    let fields = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let request = format!("{probe}{fields}Content-Length: {}\r\n\r\n{attack}", attack.len());
+    assert_eq!(ask(inside.address, request).status(), 403);
 }

@@ -135,10 +135,13 @@ impl Pod {
         let generation = format!("..{}", fastrand::u64(..));
         std::fs::create_dir(root.join(&generation)).unwrap();
         std::fs::write(root.join(&generation).join("bundle.v1"), envelope).unwrap();
+        std::fs::write(root.join(&generation).join("labels"), "app=\"web\"\n").unwrap();
         let fresh = root.join("..data_tmp");
         symlink(&generation, &fresh).unwrap();
         std::fs::rename(fresh, root.join("..data")).unwrap();
-        let _ = symlink(Path::new("..data/bundle.v1"), root.join("bundle.v1"));
+        for name in ["bundle.v1", "labels"] {
+            let _ = symlink(Path::new("..data").join(name), root.join(name));
+        }
     }
 
     fn wait<T>(&self, mut look: impl FnMut(&Self) -> Option<T>) -> T {

@@ -132,3 +132,33 @@ fn labels_choose_the_policies_and_may_change() {
     world.mount(Some("broken"), "app=\"web\"\n");
     assert_eq!(world.state(), (PolicyState::Rejected, EffectiveMode::Block, Some(200)));
 }
+
+#[test]
+fn labels_that_cannot_be_read_choose_no_other_policy() {
+    let mut world = World::new();
+    let selector = LabelSelector {
+        match_labels: [("app".to_owned(), "web".to_owned())].into(),
+        ..LabelSelector::default()
+    };
+    let text = world.signer.seal(&bundle(200, Mode::Block, Some(selector.clone())).to_bytes());
+    let newer = world.signer.seal(&bundle(201, Mode::Block, Some(selector)).to_bytes());
+    world.mount(Some(&text), "app=\"web\"\n");
+    let labels = world.directory.path().join("config/labels");
+    std::fs::remove_file(&labels).unwrap();
+    world.watch.look();
+    assert_eq!(world.state(), (PolicyState::Current, EffectiveMode::Block, Some(200)));
+    std::fs::write(world.directory.path().join("config/..data/bundle.v1"), newer).unwrap();
+    world.watch.look();
+    assert_eq!(
+        world.state(),
+        (PolicyState::Current, EffectiveMode::Block, Some(201)),
+        "the last labels hold"
+    );
+
+    let mut world = World::restarted(world.signer, world.directory);
+    world.watch.look();
+    assert_eq!(world.state().0, PolicyState::Bootstrapping, "nobody knows yet what the labels are");
+    link(Path::new("..data/labels"), &labels);
+    world.watch.look();
+    assert_eq!(world.state(), (PolicyState::Current, EffectiveMode::Block, Some(201)));
+}
