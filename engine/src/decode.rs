@@ -10,6 +10,7 @@ mod json;
 mod pairs;
 mod path;
 mod percent;
+mod unicode;
 
 /// One value of a message and where it came from.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +85,22 @@ pub(crate) fn kind(head: &Head<'_>) -> Kind {
     }
 }
 
+/// The `charset` that the type declares; empty where it declares none.
+pub(crate) fn charset<'a>(head: &Head<'a>) -> &'a [u8] {
+    let parameters = head.content_type.unwrap_or_default().split(|byte| *byte == b';').skip(1);
+    for parameter in parameters {
+        let mut halves = parameter.splitn(2, |byte| *byte == b'=');
+        if halves.next().is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"charset")) {
+            let quotes = |byte: &u8| matches!(byte, b'"' | b'\'' | b' ' | b'\t');
+            let value = halves.next().unwrap_or_default();
+            let start = value.iter().position(|byte| !quotes(byte)).unwrap_or(value.len());
+            let end = value.iter().rposition(|byte| !quotes(byte)).map_or(start, |last| last + 1);
+            return value.get(start..end).unwrap_or_default();
+        }
+    }
+    b""
+}
+
 /// Yields path segments, then names and values of the query.
 pub(crate) fn target(target: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
     let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();
@@ -95,8 +112,35 @@ pub(crate) fn target(target: &[u8], visit: &mut dyn Visit) -> Result<(), Reason>
     }
 }
 
-/// Yields names and values of a body.
-pub(crate) fn body(kind: Kind, bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
+/// Yields names and values of a body. `charset` is what the type declares.
+pub(crate) fn body(
+    kind: Kind,
+    charset: &[u8],
+    body: (&[u8], bool),
+    visit: &mut dyn Visit,
+) -> Result<(), Reason> {
+    let (bytes, truncated) = body;
+    if let Kind::Not(reason) = kind {
+        return Err(reason);
+    }
+    let declared = unicode::declared(charset, bytes);
+    if let Some(encoding) = unicode::detect(bytes).or(declared) {
+        visit.budget().decoded(unicode::longest(bytes))?;
+        let text = unicode::transcode(encoding, bytes);
+        let text = text.as_bytes();
+        // Short integers of a binary format look like UTF-16 as well.
+        let is_text = kind == Kind::Json || declared.is_some() || json::looks_like(text);
+        if is_text || pairs::looks_like(text) {
+            read(kind, text, truncated, visit)?;
+            if truncated || declared.is_some() || json::is_valid(text) {
+                return Ok(());
+            }
+        }
+    }
+    read(kind, bytes, truncated, visit)
+}
+
+fn read(kind: Kind, bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
     match kind {
         Kind::Not(reason) => Err(reason),
         Kind::Json => json::decode(bytes, truncated, visit),

@@ -154,7 +154,7 @@ impl Ruleset {
         }
     }
 
-    /// Inspects method and target.
+    /// Inspects the target: path and query.
     pub fn inspect_head(&self, head: &Head<'_>) -> Inspection {
         let mut inspection = Inspection::new(self.limits);
         let Some(detector) = &self.detector else {
@@ -185,7 +185,7 @@ impl Ruleset {
             inspection.note(Reason::BodyTooLarge);
         }
         let mut scan = Scan { detector, inspection };
-        if let Err(reason) = decode::body(kind, bytes, truncated, &mut scan) {
+        if let Err(reason) = decode::body(kind, decode::charset(head), (bytes, truncated), &mut scan) {
             inspection.note(reason);
         }
     }

@@ -183,3 +183,12 @@ fn evidence_of_one_message_is_bounded_and_the_surest_is_kept() {
     assert_eq!(inspection.findings().len(), 32);
     assert!(inspection.findings().iter().any(|found| found.location.name == "b"));
 }
+
+#[test]
+fn an_attack_in_utf_16_is_found() {
+    let body = r#"{"a":"x' or 1=1--"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let ruleset = mk_ruleset();
+    let inspection = inspected(&ruleset, &mk_head("/", Some("application/json")), Body::Complete(&body));
+    assert_eq!(inspection.coverage(), Coverage::Full);
+    assert_eq!(ruleset.decide(inspection).verdict, decide::Verdict::Block);
+}
