@@ -7,10 +7,13 @@ use crate::message::Head;
 use crate::reason::Reason;
 
 mod json;
+mod media;
 mod pairs;
 mod path;
 mod percent;
 mod unicode;
+
+pub(crate) use media::kind;
 
 /// One value of a message and where it came from.
 #[derive(Clone, Copy, Debug)]
@@ -38,51 +41,12 @@ pub(crate) enum Kind {
     Json,
     /// No type, or text: told by its shape.
     Sniff,
+    /// A type that says nothing of how the application reads it: told by its shape, and opaque where it has none.
+    Undeclared,
+    /// Has a `content-encoding`: inspected where its shape shows that it is not encoded at all.
+    Encoded,
     /// Not inspected.
     Not(Reason),
-}
-
-/// Media types and how their bodies are read. Anything else is opaque.
-const TYPES: &[(&[u8], Kind)] = &[
-    (b"application/x-www-form-urlencoded", Kind::Form),
-    (b"application/json", Kind::Json),
-    (b"text/json", Kind::Json),
-    (b"application/x-json", Kind::Json),
-    (b"text/plain", Kind::Sniff),
-    (b"multipart/form-data", Kind::Not(Reason::UnsupportedBody)),
-    (b"application/xml", Kind::Not(Reason::UnsupportedBody)),
-    (b"text/xml", Kind::Not(Reason::UnsupportedBody)),
-    (b"application/graphql", Kind::Not(Reason::UnsupportedBody)),
-    (b"application/grpc", Kind::Not(Reason::UnsupportedBody)),
-];
-
-/// How the body that follows this head is read.
-pub(crate) fn kind(head: &Head<'_>) -> Kind {
-    let encoding = head.content_encoding.unwrap_or_default().trim_ascii();
-    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
-        return Kind::Not(Reason::EncodedBody);
-    }
-    let media_type = head.content_type.unwrap_or_default();
-    let media_type =
-        media_type.split(|byte| matches!(byte, b';' | b',')).next().unwrap_or_default().trim_ascii();
-    if media_type.is_empty() {
-        return Kind::Sniff;
-    }
-    if let Some((_, kind)) = TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(media_type)) {
-        return *kind;
-    }
-    let has_suffix = |suffix: &[u8]| {
-        media_type
-            .len()
-            .checked_sub(suffix.len())
-            .and_then(|start| media_type.get(start..))
-            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
-    };
-    match () {
-        () if has_suffix(b"+json") => Kind::Json,
-        () if has_suffix(b"+xml") => Kind::Not(Reason::UnsupportedBody),
-        () => Kind::Not(Reason::OpaqueBody),
-    }
 }
 
 /// The `charset` that the type declares; empty where it declares none.
@@ -145,7 +109,13 @@ fn read(kind: Kind, bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Res
         Kind::Not(reason) => Err(reason),
         Kind::Json => json::decode(bytes, truncated, visit),
         Kind::Form => form(bytes, truncated, visit),
-        Kind::Sniff => sniffed(bytes, truncated, visit),
+        Kind::Undeclared if !has_shape(bytes) && is_binary(bytes) => Err(Reason::OpaqueBody),
+        Kind::Sniff | Kind::Undeclared => sniffed(bytes, truncated, visit),
+        Kind::Encoded if !has_shape(bytes) => Err(Reason::EncodedBody),
+        Kind::Encoded => {
+            visit.note(Reason::EncodedBody);
+            form(bytes, truncated, visit)
+        }
     }
 }
 
@@ -155,6 +125,18 @@ fn form(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reas
         return json::decode(bytes, truncated, visit);
     }
     pairs::decode(bytes, pairs::FORM, visit)
+}
+
+fn has_shape(bytes: &[u8]) -> bool {
+    json::looks_like(bytes) || pairs::starts_like(bytes)
+}
+
+/// Random bytes look like short pieces of SQL now and then, text with a stray control character does not.
+fn is_binary(bytes: &[u8]) -> bool {
+    let is_control = |byte: &&u8| **byte < b' ' && !matches!(**byte, b'\t' | b'\n' | 0x0B | 0x0C | b'\r');
+    let controls = bytes.iter().filter(is_control).count();
+    let threshold = if std::str::from_utf8(bytes).is_ok() { 4 } else { 16 };
+    controls > bytes.len() / threshold
 }
 
 fn sniffed(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {

@@ -136,11 +136,17 @@ fn the_type_tells_how_a_body_is_read() {
         (Some("multipart/form-data; boundary=x"), None, Kind::Not(Reason::UnsupportedBody)),
         (Some("text/xml"), None, Kind::Not(Reason::UnsupportedBody)),
         (Some("application/soap+xml"), None, Kind::Not(Reason::UnsupportedBody)),
-        (Some("application/octet-stream"), None, Kind::Not(Reason::OpaqueBody)),
+        (Some("application/octet-stream"), None, Kind::Undeclared),
+        (Some("text/html"), None, Kind::Undeclared),
+        (Some("Application/PDF"), None, Kind::Not(Reason::OpaqueBody)),
+        (Some("multipart/mixed"), None, Kind::Not(Reason::UnsupportedBody)),
+        (Some("application/grpc+proto"), None, Kind::Not(Reason::UnsupportedBody)),
+        (Some("application/json"), Some("identity, ,"), Kind::Json),
+        (Some("image/png"), Some("gzip"), Kind::Not(Reason::EncodedBody)),
         (Some("image/png"), None, Kind::Not(Reason::OpaqueBody)),
-        (Some("x"), None, Kind::Not(Reason::OpaqueBody)),
-        (Some("application/json"), Some("gzip"), Kind::Not(Reason::EncodedBody)),
-        (None, Some("br"), Kind::Not(Reason::EncodedBody)),
+        (Some("x"), None, Kind::Undeclared),
+        (Some("application/json"), Some("gzip"), Kind::Encoded),
+        (None, Some("br"), Kind::Encoded),
     ];
     for (content_type, content_encoding, expected) in rows {
         assert_eq!(kind(&mk_head(*content_type, *content_encoding)), *expected, "{content_type:?}");

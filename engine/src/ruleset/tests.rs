@@ -192,3 +192,34 @@ fn an_attack_in_utf_16_is_found() {
     assert_eq!(inspection.coverage(), Coverage::Full);
     assert_eq!(ruleset.decide(inspection).verdict, decide::Verdict::Block);
 }
+
+#[test]
+fn a_made_up_type_or_encoding_hides_nothing_and_uploads_pass() {
+    let ruleset = mk_ruleset();
+    let attacks = [r#"{"a":"x' or 1=1--"}"#, "id=1'+or+1%3D1--"];
+    let heads = [
+        ("foo", None),
+        ("text/html", None),
+        ("application/octet-stream", None),
+        ("application/json", Some("x")),
+    ];
+    for (content_type, encoding) in heads {
+        let encoding: Option<&str> = encoding;
+        let head = Head { content_encoding: encoding.map(str::as_bytes), ..mk_head("/", Some(content_type)) };
+        assert_eq!(ruleset.body_plan(&head), BodyPlan::Window(131_072));
+        for attack in attacks {
+            let judged = ruleset.decide(inspected(&ruleset, &head, Body::Complete(attack.as_bytes())));
+            assert_eq!(judged.verdict, decide::Verdict::Block, "{content_type} {attack}");
+        }
+        let reason = if encoding.is_some() { Reason::EncodedBody } else { Reason::OpaqueBody };
+        for body in [
+            Body::Complete(b"\x1f\x8b\x08\x00' or 1=1--\xff\x01"),
+            Body::Truncated(b"{\"a\":\"b"),
+            Body::Truncated(b""),
+        ] {
+            let inspection = inspected(&ruleset, &head, body);
+            assert_eq!(inspection.coverage(), Coverage::Partial(reason), "{head:?} {body:?}");
+            assert_eq!(ruleset.decide(inspection).verdict, decide::Verdict::Allow, "{head:?} {body:?}");
+        }
+    }
+}
