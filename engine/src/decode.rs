@@ -105,11 +105,14 @@ pub(crate) fn body(
 }
 
 fn read(kind: Kind, bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match kind {
         Kind::Not(reason) => Err(reason),
         Kind::Json => json::decode(bytes, truncated, visit),
         Kind::Form => form(bytes, truncated, visit),
-        Kind::Undeclared if !has_shape(bytes) && is_binary(bytes) => Err(Reason::OpaqueBody),
+        Kind::Undeclared if !has_shape(bytes) && (is_binary(bytes) || is_document(bytes)) => {
+            Err(Reason::OpaqueBody)
+        }
         Kind::Sniff | Kind::Undeclared => sniffed(bytes, truncated, visit),
         Kind::Encoded if !has_shape(bytes) => Err(Reason::EncodedBody),
         Kind::Encoded => {
@@ -119,12 +122,18 @@ fn read(kind: Kind, bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Res
     }
 }
 
-/// Many applications parse JSON whatever the type says, and `curl -d` sends this type by default.
+/// Many applications parse JSON whatever the type says, and `curl -d` sends this type by default. Others read pairs
+/// out of what is valid JSON: there the first one is named by the document's own punctuation.
 fn form(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
-    if json::looks_like(bytes) && (truncated || json::is_valid(bytes)) {
-        return json::decode(bytes, truncated, visit);
+    if !json::looks_like(bytes) {
+        return pairs::decode(bytes, pairs::FORM, visit);
     }
-    pairs::decode(bytes, pairs::FORM, visit)
+    json::decode(bytes, truncated, visit)?;
+    let first = if json::is_valid(bytes) { memchr::memchr2(b'&', b';', bytes) } else { Some(0) };
+    match first.and_then(|start| bytes.get(start..)) {
+        Some(rest) => pairs::decode(rest, pairs::FORM, visit),
+        None => Ok(()),
+    }
 }
 
 fn has_shape(bytes: &[u8]) -> bool {
@@ -139,14 +148,19 @@ fn is_binary(bytes: &[u8]) -> bool {
     controls > bytes.len() / threshold
 }
 
+/// Pages and source code that are uploaded hold quotes and statements of their own.
+fn is_document(bytes: &[u8]) -> bool {
+    bytes.trim_ascii().contains(&b'\n')
+}
+
 fn sniffed(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
-    if json::looks_like(bytes) && (truncated || json::is_valid(bytes)) {
+    if json::looks_like(bytes) {
         return json::decode(bytes, truncated, visit);
     }
     if pairs::looks_like(bytes) {
         return pairs::decode(bytes, pairs::FORM, visit);
     }
-    if bytes.contains(&0) {
+    if is_binary(bytes) {
         return Err(Reason::OpaqueBody);
     }
     visit.field(&Field { part: Part::Text, name: b"", value: bytes })

@@ -223,3 +223,26 @@ fn a_made_up_type_or_encoding_hides_nothing_and_uploads_pass() {
         }
     }
 }
+
+#[test]
+fn a_body_that_is_two_things_at_once_hides_nothing() {
+    let ruleset = mk_ruleset();
+    let form = Some("application/x-www-form-urlencoded");
+    let text = Some("text/plain");
+    let rows: &[(Option<&str>, &[u8])] = &[
+        (text, br#"{"a":NaN,"q":"1\u0027 OR \u00271\u0027=\u00271"}"#),
+        (None, br#"{"a":NaN,"q":"1\u0027 OR \u00271\u0027=\u00271"}"#),
+        (text, b"\xEF\xBB\xBF{\"q\":\"1\\u0027 OR \\u00271\\u0027=\\u00271\"}"),
+        (form, b"[\"&q=1'+OR+'1'='1&\"]"),
+        (form, b"{\"&q=1'+OR+'1'='1&"),
+        (text, b"1' OR '1'='1 \0"),
+    ];
+    for (content_type, body) in rows {
+        let judged = ruleset.decide(inspected(&ruleset, &mk_head("/", *content_type), Body::Complete(body)));
+        assert_eq!(judged.verdict, decide::Verdict::Block, "{content_type:?} {}", body.escape_ascii());
+    }
+    let script = b"'use strict';\nselect = 1; if (1 or 1=1) {}";
+    let judged =
+        ruleset.decide(inspected(&ruleset, &mk_head("/", Some("text/javascript")), Body::Complete(script)));
+    assert_eq!(judged.verdict, decide::Verdict::Allow);
+}
