@@ -101,7 +101,18 @@ pub(crate) fn body(
             }
         }
     }
+    if !charset.is_empty() && !has_ascii(charset) {
+        visit.note(Reason::UnsupportedBody);
+    }
     read(kind, bytes, truncated, visit)
+}
+
+/// Whether ASCII characters are ASCII bytes in it, and quotes and SQL words are where we look for them.
+fn has_ascii(charset: &[u8]) -> bool {
+    let charset = charset.to_ascii_lowercase();
+    let exact: &[&[u8]] = &[b"utf-8", b"utf8", b"us-ascii", b"ascii", b"latin1"];
+    exact.contains(&charset.as_slice())
+        || [&b"iso-8859-"[..], b"windows-125"].iter().any(|start| charset.starts_with(start))
 }
 
 fn read(kind: Kind, bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {

@@ -328,3 +328,12 @@ fn transcoding_draws_on_the_decoded_budget_and_survives_what_breaks_off() {
         assert!(values.contains(&"b".to_owned()), "{values:?}");
     }
 }
+
+#[test]
+fn a_charset_that_is_not_read_is_noted() {
+    let rows = [("", None), ("UTF-8", None), ("ISO-8859-1", None), ("utf-7", Some(Reason::UnsupportedBody))];
+    for (charset, expected) in rows {
+        let reason = seen(|seen| body(Kind::Json, charset.as_bytes(), (b"[]", false), seen)).1;
+        assert_eq!(reason, expected, "{charset}");
+    }
+}
