@@ -7,9 +7,13 @@ use crate::message::Head;
 use crate::reason::Reason;
 
 mod json;
+mod media;
 mod pairs;
 mod path;
 mod percent;
+mod unicode;
+
+pub(crate) use media::kind;
 
 /// One value of a message and where it came from.
 #[derive(Clone, Copy, Debug)]
@@ -37,51 +41,28 @@ pub(crate) enum Kind {
     Json,
     /// No type, or text: told by its shape.
     Sniff,
+    /// A type that says nothing of how the application reads it: told by its shape, and opaque where it has none.
+    Undeclared,
+    /// Has a `content-encoding`: inspected where its shape shows that it is not encoded at all.
+    Encoded,
     /// Not inspected.
     Not(Reason),
 }
 
-/// Media types and how their bodies are read. Anything else is opaque.
-const TYPES: &[(&[u8], Kind)] = &[
-    (b"application/x-www-form-urlencoded", Kind::Form),
-    (b"application/json", Kind::Json),
-    (b"text/json", Kind::Json),
-    (b"application/x-json", Kind::Json),
-    (b"text/plain", Kind::Sniff),
-    (b"multipart/form-data", Kind::Not(Reason::UnsupportedBody)),
-    (b"application/xml", Kind::Not(Reason::UnsupportedBody)),
-    (b"text/xml", Kind::Not(Reason::UnsupportedBody)),
-    (b"application/graphql", Kind::Not(Reason::UnsupportedBody)),
-    (b"application/grpc", Kind::Not(Reason::UnsupportedBody)),
-];
-
-/// How the body that follows this head is read.
-pub(crate) fn kind(head: &Head<'_>) -> Kind {
-    let encoding = head.content_encoding.unwrap_or_default().trim_ascii();
-    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
-        return Kind::Not(Reason::EncodedBody);
+/// The `charset` that the type declares; empty where it declares none.
+pub(crate) fn charset<'a>(head: &Head<'a>) -> &'a [u8] {
+    let parameters = head.content_type.unwrap_or_default().split(|byte| *byte == b';').skip(1);
+    for parameter in parameters {
+        let mut halves = parameter.splitn(2, |byte| *byte == b'=');
+        if halves.next().is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"charset")) {
+            let quotes = |byte: &u8| matches!(byte, b'"' | b'\'' | b' ' | b'\t');
+            let value = halves.next().unwrap_or_default();
+            let start = value.iter().position(|byte| !quotes(byte)).unwrap_or(value.len());
+            let end = value.iter().rposition(|byte| !quotes(byte)).map_or(start, |last| last + 1);
+            return value.get(start..end).unwrap_or_default();
+        }
     }
-    let media_type = head.content_type.unwrap_or_default();
-    let media_type =
-        media_type.split(|byte| matches!(byte, b';' | b',')).next().unwrap_or_default().trim_ascii();
-    if media_type.is_empty() {
-        return Kind::Sniff;
-    }
-    if let Some((_, kind)) = TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(media_type)) {
-        return *kind;
-    }
-    let has_suffix = |suffix: &[u8]| {
-        media_type
-            .len()
-            .checked_sub(suffix.len())
-            .and_then(|start| media_type.get(start..))
-            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
-    };
-    match () {
-        () if has_suffix(b"+json") => Kind::Json,
-        () if has_suffix(b"+xml") => Kind::Not(Reason::UnsupportedBody),
-        () => Kind::Not(Reason::OpaqueBody),
-    }
+    b""
 }
 
 /// Yields path segments, then names and values of the query.
@@ -95,32 +76,102 @@ pub(crate) fn target(target: &[u8], visit: &mut dyn Visit) -> Result<(), Reason>
     }
 }
 
-/// Yields names and values of a body.
-pub(crate) fn body(kind: Kind, bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
+/// Yields names and values of a body. `charset` is what the type declares.
+pub(crate) fn body(
+    kind: Kind,
+    charset: &[u8],
+    body: (&[u8], bool),
+    visit: &mut dyn Visit,
+) -> Result<(), Reason> {
+    let (bytes, truncated) = body;
+    if let Kind::Not(reason) = kind {
+        return Err(reason);
+    }
+    let declared = unicode::declared(charset, bytes);
+    if let Some(encoding) = unicode::detect(bytes).or(declared) {
+        visit.budget().decoded(unicode::longest(bytes))?;
+        let text = unicode::transcode(encoding, bytes);
+        let text = text.as_bytes();
+        // Short integers of a binary format look like UTF-16 as well.
+        let is_text = kind == Kind::Json || declared.is_some() || json::looks_like(text);
+        if is_text || pairs::looks_like(text) {
+            read(kind, text, truncated, visit)?;
+            if truncated || declared.is_some() || json::is_valid(text) {
+                return Ok(());
+            }
+        }
+    }
+    if !charset.is_empty() && !has_ascii(charset) {
+        visit.note(Reason::UnsupportedBody);
+    }
+    read(kind, bytes, truncated, visit)
+}
+
+/// Whether ASCII characters are ASCII bytes in it, and quotes and SQL words are where we look for them.
+fn has_ascii(charset: &[u8]) -> bool {
+    let charset = charset.to_ascii_lowercase();
+    let exact: &[&[u8]] = &[b"utf-8", b"utf8", b"us-ascii", b"ascii", b"latin1"];
+    exact.contains(&charset.as_slice())
+        || [&b"iso-8859-"[..], b"windows-125"].iter().any(|start| charset.starts_with(start))
+}
+
+fn read(kind: Kind, bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match kind {
         Kind::Not(reason) => Err(reason),
         Kind::Json => json::decode(bytes, truncated, visit),
         Kind::Form => form(bytes, truncated, visit),
-        Kind::Sniff => sniffed(bytes, truncated, visit),
+        Kind::Undeclared if !has_shape(bytes) && (is_binary(bytes) || is_document(bytes)) => {
+            Err(Reason::OpaqueBody)
+        }
+        Kind::Sniff | Kind::Undeclared => sniffed(bytes, truncated, visit),
+        Kind::Encoded if !has_shape(bytes) => Err(Reason::EncodedBody),
+        Kind::Encoded => {
+            visit.note(Reason::EncodedBody);
+            form(bytes, truncated, visit)
+        }
     }
 }
 
-/// Many applications parse JSON whatever the type says, and `curl -d` sends this type by default.
+/// Many applications parse JSON whatever the type says, and `curl -d` sends this type by default. Others read pairs
+/// out of what is valid JSON: there the first one is named by the document's own punctuation.
 fn form(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
-    if json::looks_like(bytes) && (truncated || json::is_valid(bytes)) {
-        return json::decode(bytes, truncated, visit);
+    if !json::looks_like(bytes) {
+        return pairs::decode(bytes, pairs::FORM, visit);
     }
-    pairs::decode(bytes, pairs::FORM, visit)
+    json::decode(bytes, truncated, visit)?;
+    let first = if json::is_valid(bytes) { memchr::memchr2(b'&', b';', bytes) } else { Some(0) };
+    match first.and_then(|start| bytes.get(start..)) {
+        Some(rest) => pairs::decode(rest, pairs::FORM, visit),
+        None => Ok(()),
+    }
+}
+
+fn has_shape(bytes: &[u8]) -> bool {
+    json::looks_like(bytes) || pairs::starts_like(bytes)
+}
+
+/// Random bytes look like short pieces of SQL now and then, text with a stray control character does not.
+fn is_binary(bytes: &[u8]) -> bool {
+    let is_control = |byte: &&u8| **byte < b' ' && !matches!(**byte, b'\t' | b'\n' | 0x0B | 0x0C | b'\r');
+    let controls = bytes.iter().filter(is_control).count();
+    let threshold = if std::str::from_utf8(bytes).is_ok() { 4 } else { 16 };
+    controls > bytes.len() / threshold
+}
+
+/// Pages and source code that are uploaded hold quotes and statements of their own.
+fn is_document(bytes: &[u8]) -> bool {
+    bytes.trim_ascii().contains(&b'\n')
 }
 
 fn sniffed(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
-    if json::looks_like(bytes) && (truncated || json::is_valid(bytes)) {
+    if json::looks_like(bytes) {
         return json::decode(bytes, truncated, visit);
     }
     if pairs::looks_like(bytes) {
         return pairs::decode(bytes, pairs::FORM, visit);
     }
-    if bytes.contains(&0) {
+    if is_binary(bytes) {
         return Err(Reason::OpaqueBody);
     }
     visit.field(&Field { part: Part::Text, name: b"", value: bytes })

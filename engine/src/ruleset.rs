@@ -154,7 +154,7 @@ impl Ruleset {
         }
     }
 
-    /// Inspects method and target.
+    /// Inspects the target: path and query.
     pub fn inspect_head(&self, head: &Head<'_>) -> Inspection {
         let mut inspection = Inspection::new(self.limits);
         let Some(detector) = &self.detector else {
@@ -175,17 +175,27 @@ impl Ruleset {
         let (bytes, truncated) = match body {
             Body::Empty => return,
             Body::Opaque => {
-                inspection.note(if let Kind::Not(reason) = kind { reason } else { Reason::OpaqueBody });
+                inspection.note(match kind {
+                    Kind::Not(reason) => reason,
+                    Kind::Encoded => Reason::EncodedBody,
+                    Kind::Form | Kind::Json | Kind::Sniff | Kind::Undeclared => Reason::OpaqueBody,
+                });
                 return;
             }
             Body::Complete(bytes) => (bytes, false),
             Body::Truncated(bytes) => (bytes, true),
         };
-        if truncated && !matches!(kind, Kind::Not(_)) {
-            inspection.note(Reason::BodyTooLarge);
+        if truncated {
+            inspection.note(match kind {
+                Kind::Not(reason) => reason,
+                // Uploads have these, and they pass at any length.
+                Kind::Undeclared => Reason::OpaqueBody,
+                Kind::Encoded => Reason::EncodedBody,
+                Kind::Form | Kind::Json | Kind::Sniff => Reason::BodyTooLarge,
+            });
         }
         let mut scan = Scan { detector, inspection };
-        if let Err(reason) = decode::body(kind, bytes, truncated, &mut scan) {
+        if let Err(reason) = decode::body(kind, decode::charset(head), (bytes, truncated), &mut scan) {
             inspection.note(reason);
         }
     }

@@ -93,9 +93,12 @@ fn is_name_byte(byte: u8) -> bool {
 
 /// Whether a body without a type has the shape of a form: a name of ordinary characters, then `=`, and no white space.
 pub(super) fn looks_like(bytes: &[u8]) -> bool {
+    starts_like(bytes) && !bytes.trim_ascii_end().iter().any(|byte| matches!(byte, b'\n' | b' ' | b'\t'))
+}
+
+/// Whether it starts like a form: a name of ordinary characters, then `=`.
+pub(super) fn starts_like(bytes: &[u8]) -> bool {
     let name =
         bytes.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"_.-[]%+$".contains(byte)).count();
-    name > 0
-        && bytes.get(name) == Some(&b'=')
-        && !bytes.trim_ascii_end().iter().any(|byte| matches!(byte, b'\n' | b' ' | b'\t'))
+    name > 0 && bytes.get(name) == Some(&b'=')
 }

@@ -136,11 +136,17 @@ fn the_type_tells_how_a_body_is_read() {
         (Some("multipart/form-data; boundary=x"), None, Kind::Not(Reason::UnsupportedBody)),
         (Some("text/xml"), None, Kind::Not(Reason::UnsupportedBody)),
         (Some("application/soap+xml"), None, Kind::Not(Reason::UnsupportedBody)),
-        (Some("application/octet-stream"), None, Kind::Not(Reason::OpaqueBody)),
+        (Some("application/octet-stream"), None, Kind::Undeclared),
+        (Some("text/html"), None, Kind::Undeclared),
+        (Some("Application/PDF"), None, Kind::Not(Reason::OpaqueBody)),
+        (Some("multipart/mixed"), None, Kind::Not(Reason::UnsupportedBody)),
+        (Some("application/grpc+proto"), None, Kind::Not(Reason::UnsupportedBody)),
+        (Some("application/json"), Some("identity, ,"), Kind::Json),
+        (Some("image/png"), Some("gzip"), Kind::Not(Reason::EncodedBody)),
         (Some("image/png"), None, Kind::Not(Reason::OpaqueBody)),
-        (Some("x"), None, Kind::Not(Reason::OpaqueBody)),
-        (Some("application/json"), Some("gzip"), Kind::Not(Reason::EncodedBody)),
-        (None, Some("br"), Kind::Not(Reason::EncodedBody)),
+        (Some("x"), None, Kind::Undeclared),
+        (Some("application/json"), Some("gzip"), Kind::Encoded),
+        (None, Some("br"), Kind::Encoded),
     ];
     for (content_type, content_encoding, expected) in rows {
         assert_eq!(kind(&mk_head(*content_type, *content_encoding)), *expected, "{content_type:?}");
@@ -150,7 +156,7 @@ fn the_type_tells_how_a_body_is_read() {
 #[test]
 fn json_yields_strings_and_keys_also_of_duplicate_members() {
     let document = br#"{"a":"1","a":"2","b":[true,null,3.5,-1,9,{"c":"x\ny"}]}"#;
-    let (fields, reason) = seen(|seen| body(Kind::Json, document, false, seen));
+    let (fields, reason) = seen(|seen| body(Kind::Json, b"", (document, false), seen));
     assert_eq!(reason, None);
     let strings: Vec<_> =
         fields.iter().filter(|field| field.0 == Part::Json).map(|f| (&*f.1, &*f.2)).collect();
@@ -162,16 +168,19 @@ fn json_yields_strings_and_keys_also_of_duplicate_members() {
 
 #[test]
 fn json_is_read_after_a_byte_order_mark_and_as_a_bare_string() {
-    assert_eq!(values(Part::Json, |seen| body(Kind::Json, b"\xEF\xBB\xBF[\"a\"]", false, seen)), ["a"]);
-    assert_eq!(values(Part::Json, |seen| body(Kind::Json, b"\"a\"", false, seen)), ["a"]);
+    assert_eq!(
+        values(Part::Json, |seen| body(Kind::Json, b"", (b"\xEF\xBB\xBF[\"a\"]", false), seen)),
+        ["a"]
+    );
+    assert_eq!(values(Part::Json, |seen| body(Kind::Json, b"", (b"\"a\"", false), seen)), ["a"]);
 }
 
 #[test]
 fn json_that_is_too_deep_is_noted() {
     let deep = format!("{}1{}", "[".repeat(9), "]".repeat(9));
-    assert_eq!(seen(|seen| body(Kind::Json, deep.as_bytes(), false, seen)).1, Some(Reason::TooDeep));
+    assert_eq!(seen(|seen| body(Kind::Json, b"", (deep.as_bytes(), false), seen)).1, Some(Reason::TooDeep));
     let fine = format!("{}1{}", "[".repeat(8), "]".repeat(8));
-    assert_eq!(seen(|seen| body(Kind::Json, fine.as_bytes(), false, seen)).1, None);
+    assert_eq!(seen(|seen| body(Kind::Json, b"", (fine.as_bytes(), false), seen)).1, None);
 }
 
 #[test]
@@ -190,11 +199,11 @@ fn documents_in_strings_of_documents_are_read_and_bounded() {
     for _ in 0..3 {
         document = wrap(&document);
     }
-    let (fields, reason) = seen(|seen| body(Kind::Json, document.as_bytes(), false, seen));
+    let (fields, reason) = seen(|seen| body(Kind::Json, b"", (document.as_bytes(), false), seen));
     assert_eq!(reason, None);
     assert!(fields.contains(&(Part::Json, String::new(), "innermost".into())), "{fields:?}");
     let document = wrap(&document);
-    let (fields, reason) = seen(|seen| body(Kind::Json, document.as_bytes(), false, seen));
+    let (fields, reason) = seen(|seen| body(Kind::Json, b"", (document.as_bytes(), false), seen));
     assert_eq!(reason, Some(Reason::TooDeep));
     assert!(fields.contains(&(Part::Json, String::new(), "innermost".into())), "{fields:?}");
 }
@@ -202,7 +211,7 @@ fn documents_in_strings_of_documents_are_read_and_bounded() {
 #[test]
 fn malformed_json_yields_what_looks_like_strings_and_the_raw_text() {
     let document = br#"{"a":"x", b: "\u0027 or 1=1", /* c */ "lone\ud800" "#;
-    let (fields, reason) = seen(|seen| body(Kind::Json, document, false, seen));
+    let (fields, reason) = seen(|seen| body(Kind::Json, b"", (document, false), seen));
     assert_eq!(reason, Some(Reason::MalformedBody));
     assert!(fields.contains(&(Part::Json, String::new(), "' or 1=1".into())), "{fields:?}");
     assert!(fields.iter().any(|(part, _, value)| *part == Part::Text && value.starts_with('{')));
@@ -210,7 +219,7 @@ fn malformed_json_yields_what_looks_like_strings_and_the_raw_text() {
 
 #[test]
 fn a_truncated_document_is_not_called_malformed() {
-    let (fields, reason) = seen(|seen| body(Kind::Json, br#"{"a":"x","b":"y"#, true, seen));
+    let (fields, reason) = seen(|seen| body(Kind::Json, b"", (br#"{"a":"x","b":"y"#, true), seen));
     assert_eq!(reason, None);
     assert!(fields.contains(&(Part::Json, "a".into(), "x".into())));
     assert!(fields.contains(&(Part::Json, String::new(), "y".into())), "the part of a string that came");
@@ -218,16 +227,22 @@ fn a_truncated_document_is_not_called_malformed() {
 
 #[test]
 fn a_form_that_is_json_is_read_as_json() {
-    assert_eq!(values(Part::Json, |seen| body(Kind::Form, br#"{"a":"b"}"#, false, seen)), ["b"]);
-    assert_eq!(values(Part::Form, |seen| body(Kind::Form, b"{a=b", false, seen)), ["b"]);
+    assert_eq!(values(Part::Json, |seen| body(Kind::Form, b"", (br#"{"a":"b"}"#, false), seen)), ["b"]);
+    assert_eq!(values(Part::Form, |seen| body(Kind::Form, b"", (b"{a=b", false), seen)), ["b"]);
 }
 
 #[test]
 fn a_body_without_a_type_is_told_by_its_shape() {
-    assert_eq!(values(Part::Json, |seen| body(Kind::Sniff, b" [\"a\"]", false, seen)), ["a"]);
-    assert_eq!(values(Part::Form, |seen| body(Kind::Sniff, b"a=b&c=d%20e", false, seen)), ["b", "d e"]);
-    assert_eq!(values(Part::Text, |seen| body(Kind::Sniff, b"hello, world", false, seen)), ["hello, world"]);
-    assert_eq!(seen(|seen| body(Kind::Sniff, b"\x00\x01", false, seen)).1, Some(Reason::OpaqueBody));
+    assert_eq!(values(Part::Json, |seen| body(Kind::Sniff, b"", (b" [\"a\"]", false), seen)), ["a"]);
+    assert_eq!(
+        values(Part::Form, |seen| body(Kind::Sniff, b"", (b"a=b&c=d%20e", false), seen)),
+        ["b", "d e"]
+    );
+    assert_eq!(
+        values(Part::Text, |seen| body(Kind::Sniff, b"", (b"hello, world", false), seen)),
+        ["hello, world"]
+    );
+    assert_eq!(seen(|seen| body(Kind::Sniff, b"", (b"\x00\x01", false), seen)).1, Some(Reason::OpaqueBody));
 }
 
 #[test]
@@ -240,4 +255,85 @@ fn every_budget_ends_in_its_reason() {
     assert_eq!(budget.work(100_000), Ok(()));
     assert_eq!(budget.work(1), Err(Reason::WorkLimit));
     assert_eq!(budget.work(usize::MAX), Err(Reason::WorkLimit));
+}
+
+/// A text in each of the encodings: name of the charset, whether it starts with a mark, bytes.
+fn encoded(text: &str) -> Vec<(&'static str, bool, Vec<u8>)> {
+    let mut rows = Vec::new();
+    for marked in [false, true] {
+        let text = if marked { format!("\u{FEFF}{text}") } else { text.to_owned() };
+        let units = || text.encode_utf16();
+        rows.push(("utf-16le", marked, units().flat_map(u16::to_le_bytes).collect()));
+        rows.push(("utf-16be", marked, units().flat_map(u16::to_be_bytes).collect()));
+        let chars = || text.chars().map(u32::from);
+        rows.push(("UTF-32LE", marked, chars().flat_map(u32::to_le_bytes).collect()));
+        rows.push(("UTF-32BE", marked, chars().flat_map(u32::to_be_bytes).collect()));
+    }
+    rows
+}
+
+#[test]
+fn json_in_utf_16_and_utf_32_is_read_whatever_the_type_says() {
+    for (charset, marked, bytes) in encoded("{\"a\": \"1' or \u{1F600}\u{4E2D}\"}") {
+        for kind in [Kind::Json, Kind::Form, Kind::Sniff] {
+            let (fields, reason) = seen(|seen| body(kind, b"", (&bytes, false), seen));
+            assert_eq!(reason, None, "{charset} {marked} {kind:?}");
+            let expected = (Part::Json, "a".to_owned(), "1' or \u{1F600}\u{4E2D}".to_owned());
+            assert!(fields.contains(&expected), "{charset} {marked} {kind:?}: {fields:?}");
+        }
+    }
+    for (charset, marked, bytes) in encoded("\"\u{4E2D}'\"") {
+        let values = values(Part::Json, |seen| body(Kind::Json, b"", (&bytes, false), seen));
+        assert_eq!(values, ["\u{4E2D}'"], "{charset} {marked}");
+    }
+}
+
+#[test]
+fn a_declared_charset_is_believed_only_where_the_bytes_do_not_contradict_it() {
+    for (charset, _, bytes) in encoded("\u{4E2D}=x") {
+        let head = format!("text/plain; charset=\"{charset}\"");
+        let charset = charset_of(&head);
+        let (fields, _) = seen(|seen| body(Kind::Form, &charset, (&bytes, false), seen));
+        assert!(fields.contains(&(Part::Form, "\u{4E2D}".into(), "x".into())), "{head}: {fields:?}");
+    }
+    let plain = values(Part::Json, |seen| body(Kind::Json, b"utf-16", (b"[\"a\"]", false), seen));
+    assert_eq!(plain, ["a"]);
+}
+
+fn charset_of(content_type: &str) -> Vec<u8> {
+    charset(&mk_head(Some(content_type), None)).to_vec()
+}
+
+#[test]
+fn the_charset_is_told_from_the_other_parameters() {
+    let rows = [
+        ("application/json", ""),
+        ("application/json;charset=utf-16", "utf-16"),
+        ("application/json; a=b; Charset = \"UTF-16LE\" ; c", "UTF-16LE"),
+        ("application/json; charset", ""),
+        ("application/json; charset=\"", ""),
+    ];
+    for (content_type, expected) in rows {
+        assert_eq!(charset_of(content_type), expected.as_bytes(), "{content_type}");
+    }
+}
+
+#[test]
+fn transcoding_draws_on_the_decoded_budget_and_survives_what_breaks_off() {
+    let long: Vec<u8> = b"{\0".iter().copied().cycle().take(8_000).collect();
+    assert_eq!(seen(|seen| body(Kind::Json, b"", (&long, false), seen)).1, Some(Reason::DecodedTooLarge));
+    for (_, _, bytes) in encoded("{\"a\":\"b\"}") {
+        let cut = &bytes[..bytes.len() - 1];
+        let values = values(Part::Json, |seen| body(Kind::Json, b"", (cut, false), seen));
+        assert!(values.contains(&"b".to_owned()), "{values:?}");
+    }
+}
+
+#[test]
+fn a_charset_that_is_not_read_is_noted() {
+    let rows = [("", None), ("UTF-8", None), ("ISO-8859-1", None), ("utf-7", Some(Reason::UnsupportedBody))];
+    for (charset, expected) in rows {
+        let reason = seen(|seen| body(Kind::Json, charset.as_bytes(), (b"[]", false), seen)).1;
+        assert_eq!(reason, expected, "{charset}");
+    }
 }

@@ -183,3 +183,66 @@ fn evidence_of_one_message_is_bounded_and_the_surest_is_kept() {
     assert_eq!(inspection.findings().len(), 32);
     assert!(inspection.findings().iter().any(|found| found.location.name == "b"));
 }
+
+#[test]
+fn an_attack_in_utf_16_is_found() {
+    let body = r#"{"a":"x' or 1=1--"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let ruleset = mk_ruleset();
+    let inspection = inspected(&ruleset, &mk_head("/", Some("application/json")), Body::Complete(&body));
+    assert_eq!(inspection.coverage(), Coverage::Full);
+    assert_eq!(ruleset.decide(inspection).verdict, decide::Verdict::Block);
+}
+
+#[test]
+fn a_made_up_type_or_encoding_hides_nothing_and_uploads_pass() {
+    let ruleset = mk_ruleset();
+    let attacks = [r#"{"a":"x' or 1=1--"}"#, "id=1'+or+1%3D1--"];
+    let heads = [
+        ("foo", None),
+        ("text/html", None),
+        ("application/octet-stream", None),
+        ("application/json", Some("x")),
+    ];
+    for (content_type, encoding) in heads {
+        let encoding: Option<&str> = encoding;
+        let head = Head { content_encoding: encoding.map(str::as_bytes), ..mk_head("/", Some(content_type)) };
+        assert_eq!(ruleset.body_plan(&head), BodyPlan::Window(131_072));
+        for attack in attacks {
+            let judged = ruleset.decide(inspected(&ruleset, &head, Body::Complete(attack.as_bytes())));
+            assert_eq!(judged.verdict, decide::Verdict::Block, "{content_type} {attack}");
+        }
+        let reason = if encoding.is_some() { Reason::EncodedBody } else { Reason::OpaqueBody };
+        for body in [
+            Body::Complete(b"\x1f\x8b\x08\x00' or 1=1--\xff\x01"),
+            Body::Truncated(b"{\"a\":\"b"),
+            Body::Truncated(b""),
+        ] {
+            let inspection = inspected(&ruleset, &head, body);
+            assert_eq!(inspection.coverage(), Coverage::Partial(reason), "{head:?} {body:?}");
+            assert_eq!(ruleset.decide(inspection).verdict, decide::Verdict::Allow, "{head:?} {body:?}");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_two_things_at_once_hides_nothing() {
+    let ruleset = mk_ruleset();
+    let form = Some("application/x-www-form-urlencoded");
+    let text = Some("text/plain");
+    let rows: &[(Option<&str>, &[u8])] = &[
+        (text, br#"{"a":NaN,"q":"1\u0027 OR \u00271\u0027=\u00271"}"#),
+        (None, br#"{"a":NaN,"q":"1\u0027 OR \u00271\u0027=\u00271"}"#),
+        (text, b"\xEF\xBB\xBF{\"q\":\"1\\u0027 OR \\u00271\\u0027=\\u00271\"}"),
+        (form, b"[\"&q=1'+OR+'1'='1&\"]"),
+        (form, b"{\"&q=1'+OR+'1'='1&"),
+        (text, b"1' OR '1'='1 \0"),
+    ];
+    for (content_type, body) in rows {
+        let judged = ruleset.decide(inspected(&ruleset, &mk_head("/", *content_type), Body::Complete(body)));
+        assert_eq!(judged.verdict, decide::Verdict::Block, "{content_type:?} {}", body.escape_ascii());
+    }
+    let script = b"'use strict';\nselect = 1; if (1 or 1=1) {}";
+    let judged =
+        ruleset.decide(inspected(&ruleset, &mk_head("/", Some("text/javascript")), Body::Complete(script)));
+    assert_eq!(judged.verdict, decide::Verdict::Allow);
+}

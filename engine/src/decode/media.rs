@@ -1,0 +1,91 @@
+//! From the head to how the body is read. What an application reads as JSON or as a form whatever the type says must not
+//! be opaque because of a type that a client made up, so only types in the table of binary ones are.
+
+use super::Kind;
+use crate::message::Head;
+use crate::reason::Reason;
+
+/// Media types with a decoder, or known not to have one.
+const TYPES: &[(&[u8], Kind)] = &[
+    (b"application/x-www-form-urlencoded", Kind::Form),
+    (b"application/json", Kind::Json),
+    (b"text/json", Kind::Json),
+    (b"application/x-json", Kind::Json),
+    (b"text/plain", Kind::Sniff),
+    (b"application/xml", Kind::Not(Reason::UnsupportedBody)),
+    (b"text/xml", Kind::Not(Reason::UnsupportedBody)),
+    (b"application/graphql", Kind::Not(Reason::UnsupportedBody)),
+    (b"application/grpc", Kind::Not(Reason::UnsupportedBody)),
+    (b"application/pdf", Kind::Not(Reason::OpaqueBody)),
+    (b"application/zip", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-zip-compressed", Kind::Not(Reason::OpaqueBody)),
+    (b"application/gzip", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-gzip", Kind::Not(Reason::OpaqueBody)),
+    (b"application/zstd", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-bzip2", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-xz", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-tar", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-7z-compressed", Kind::Not(Reason::OpaqueBody)),
+    (b"application/vnd.rar", Kind::Not(Reason::OpaqueBody)),
+    (b"application/java-archive", Kind::Not(Reason::OpaqueBody)),
+    (b"application/wasm", Kind::Not(Reason::OpaqueBody)),
+    (b"application/protobuf", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-protobuf", Kind::Not(Reason::OpaqueBody)),
+    (b"application/msgpack", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-msgpack", Kind::Not(Reason::OpaqueBody)),
+    (b"application/cbor", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-git-receive-pack-request", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-git-upload-pack-request", Kind::Not(Reason::OpaqueBody)),
+];
+
+/// Ends of media types, looked at before the starts.
+const SUFFIXES: &[(&[u8], Kind)] = &[
+    (b"+json", Kind::Json),
+    (b"+xml", Kind::Not(Reason::UnsupportedBody)),
+    (b"+gzip", Kind::Not(Reason::OpaqueBody)),
+    (b"+zip", Kind::Not(Reason::OpaqueBody)),
+    (b"+zstd", Kind::Not(Reason::OpaqueBody)),
+    (b"+cbor", Kind::Not(Reason::OpaqueBody)),
+];
+
+/// Starts of media types.
+const PREFIXES: &[(&[u8], Kind)] = &[
+    (b"multipart/", Kind::Not(Reason::UnsupportedBody)),
+    (b"application/grpc", Kind::Not(Reason::UnsupportedBody)),
+    (b"image/", Kind::Not(Reason::OpaqueBody)),
+    (b"audio/", Kind::Not(Reason::OpaqueBody)),
+    (b"video/", Kind::Not(Reason::OpaqueBody)),
+    (b"font/", Kind::Not(Reason::OpaqueBody)),
+    (b"application/vnd.openxmlformats-officedocument", Kind::Not(Reason::OpaqueBody)),
+];
+
+/// How the body that follows this head is read.
+pub(crate) fn kind(head: &Head<'_>) -> Kind {
+    let encoding = head.content_encoding.unwrap_or_default();
+    let is_encoded = encoding
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .any(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"));
+    match (is_encoded, declared(head.content_type.unwrap_or_default())) {
+        (false, kind) => kind,
+        (true, Kind::Not(_)) => Kind::Not(Reason::EncodedBody),
+        (true, _) => Kind::Encoded,
+    }
+}
+
+fn declared(content_type: &[u8]) -> Kind {
+    let name = content_type.split(|byte| matches!(byte, b';' | b',')).next().unwrap_or_default().trim_ascii();
+    if name.is_empty() {
+        return Kind::Sniff;
+    }
+    let exact = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    let end = |known: &[u8]| name.len().checked_sub(known.len()).and_then(|start| name.get(start..));
+    let ends = |(known, _): &&(&[u8], Kind)| end(known).is_some_and(|end| end.eq_ignore_ascii_case(known));
+    let starts = |(known, _): &&(&[u8], Kind)| {
+        name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
+    };
+    exact
+        .or_else(|| SUFFIXES.iter().find(ends))
+        .or_else(|| PREFIXES.iter().find(starts))
+        .map_or(Kind::Undeclared, |(_, kind)| *kind)
+}
