@@ -332,7 +332,7 @@ fn a_repeated_type_or_encoding_hides_no_body() {
         "a form that only claims to be compressed"
     );
     assert_eq!(ask(block.address, posted(gzip, "\u{1f}\u{8b}\u{8}\0\0\0")).status(), 200);
-    block.wait_for_metric("rasp_uninspected_total", &["encoded_body"], 1.0);
+    block.wait_for_metric("rasp_uninspected_total", &["encoded_body"], 2.0);
 }
 
 #[test]
