@@ -99,6 +99,11 @@ async fn a_pod_is_injected_in_order_and_its_own_containers_stay_as_they_were() -
         serde_json::from_str(&std::fs::read_to_string(variable("RASP_E2E_IMAGES")?)?)?;
     let expected = built["kube-rasp.test/proxy:dev"].as_str().context("digest of the proxy image")?;
     ensure!(shown.iter().all(|image| image.contains(expected)), "runs {shown:?}, built {expected}");
+    let expected = built["kube-rasp.test/operator:dev"].as_str().context("digest of the operator image")?;
+    for operator in product::operator_pods(&cluster).await? {
+        let statuses = operator.status.and_then(|status| status.container_statuses).context("statuses")?;
+        ensure!(statuses.iter().all(|status| status.image_id.contains(expected)), "{statuses:?}");
+    }
     Ok(())
 }
 
