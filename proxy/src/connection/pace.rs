@@ -5,8 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::drain::InFlight;
 use crate::state::Timers;
 
 /// Closing a socket with unread bytes resets it, and the client may never see the refusal. So the rest is read, but
@@ -31,12 +32,18 @@ const BUSY: u8 = 2;
 pub struct Phase {
     now: AtomicU8,
     linger: AtomicBool,
+    // Set when a response was handed to hyper whole, while its last bytes may still be in hyper's buffer.
+    unflushed: Mutex<Option<InFlight>>,
 }
 
 impl Phase {
     /// The first bytes of a head are there.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { now: AtomicU8::new(HEAD), linger: AtomicBool::new(false) })
+        Arc::new(Self {
+            now: AtomicU8::new(HEAD),
+            linger: AtomicBool::new(false),
+            unflushed: Mutex::new(None),
+        })
     }
 
     /// An exchange begins.
@@ -44,9 +51,15 @@ impl Phase {
         self.now.store(BUSY, Ordering::Release);
     }
 
-    /// The exchange is over.
-    pub fn idle(&self) {
+    /// The exchange is over, but for the bytes that hyper has not written yet: the process must not end before.
+    pub fn idle(&self, in_flight: Option<InFlight>) {
         self.now.store(IDLE, Ordering::Release);
+        *self.unflushed.lock().unwrap_or_else(PoisonError::into_inner) = in_flight;
+    }
+
+    /// hyper has nothing left to write.
+    fn flushed(&self) {
+        self.unflushed.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// The client may still be sending what nobody will use.
@@ -199,7 +212,9 @@ impl AsyncWrite for Paced {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.phase.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

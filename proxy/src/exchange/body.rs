@@ -205,7 +205,7 @@ pub struct ResponseBody {
     // The length is stated by a field although there is no body: HEAD, 304.
     length_stated: bool,
     connection: Arc<Connection>,
-    _in_flight: InFlight,
+    in_flight: Option<InFlight>,
 }
 
 #[derive(Debug)]
@@ -218,7 +218,7 @@ impl ResponseBody {
     /// The proxy's own answer.
     pub fn own(bytes: Bytes, connection: Arc<Connection>, in_flight: InFlight) -> Self {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
-        Self { source: Source::Own(bytes), length_stated: false, connection, _in_flight: in_flight }
+        Self { source: Source::Own(bytes), length_stated: false, connection, in_flight: Some(in_flight) }
     }
 
     /// The application's answer.
@@ -228,13 +228,13 @@ impl ResponseBody {
         connection: Arc<Connection>,
         in_flight: InFlight,
     ) -> Self {
-        Self { source: Source::Application(body), length_stated, connection, _in_flight: in_flight }
+        Self { source: Source::Application(body), length_stated, connection, in_flight: Some(in_flight) }
     }
 }
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.connection.phase.idle();
+        self.connection.phase.idle(self.in_flight.take());
     }
 }
 

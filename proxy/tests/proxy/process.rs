@@ -65,6 +65,37 @@ fn an_idle_connection_that_is_relayed_does_not_hold_up_the_end() {
     assert!(started.elapsed() < Duration::from_secs(3), "the grace is 5 s");
 }
 
+/// The last bytes of a response may wait in the proxy although the application is done with it. What fits into the
+/// buffers of the kernel differs, so there are several lengths.
+#[test]
+fn sigterm_loses_no_byte_of_a_response_that_the_client_has_not_read_yet() {
+    let upstream = Upstream::start(|conversation| {
+        let head = conversation.request()?;
+        let length: usize = head.split_once("get /")?.1.split(' ').next()?.parse().ok()?;
+        conversation.write(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").as_bytes())?;
+        conversation.write(&vec![b'x'; length])
+    });
+    // A process each: one with more to read would keep the others' alive.
+    let mut downloads: Vec<(usize, Gateway, Client)> = (0..24)
+        .map(|step| {
+            let (length, gateway) = (2_000_000 + step * 100_000, Gateway::start(upstream.address));
+            let mut client = Client::connect(gateway.address);
+            client.send(get(&format!("/{length}")));
+            (length, gateway, client)
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(500));
+    for (_, gateway, _) in &downloads {
+        gateway.signal(Signal::TERM);
+    }
+    thread::sleep(Duration::from_millis(1500));
+    for (length, gateway, client) in &mut downloads {
+        client.head();
+        assert_eq!(client.rest().len(), *length);
+        assert!(gateway.wait_for_exit(Duration::from_secs(5)).success());
+    }
+}
+
 #[test]
 fn sigterm_ends_a_process_that_is_not_done_in_time() {
     let upstream = slow_upstream();
