@@ -72,5 +72,5 @@ if [[ $wanted == *cluster* ]]; then
 fi
 
 [[ ${#missing[@]} == 0 ]] && exit 0
-{ printf 'missing on this machine:'; printf ' %s;' "${missing[@]}"; printf '\n\n'; printf '  %s\n' "${hints[@]}"; } >&2
+{ printf 'missing on this machine:'; printf '%s\n' "${missing[@]}" | sort -u | while read -r what; do printf ' %s;' "$what"; done; printf '\n\n'; printf '  %s\n' "${hints[@]}"; } >&2
 exit 1
