@@ -1,6 +1,8 @@
 //! Which values could be an attack at all: one pass over byte classes, then one automaton. It has no false negatives:
 //! a value that it drops cannot give a finding, because each rule needs one of the bytes or words below.
 
+use std::sync::LazyLock;
+
 use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 
 #[derive(Debug)]
@@ -111,13 +113,14 @@ const NEEDLES: &[&str] = &[
     " in",
 ];
 
+/// The same for every policy, so compiled once, not with every Ruleset.
+static WORDS: LazyLock<Result<AhoCorasick, BuildError>> = LazyLock::new(|| {
+    AhoCorasick::builder().ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(NEEDLES)
+});
+
 impl Prefilter {
     pub(super) fn build() -> Result<Self, BuildError> {
-        let words = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .build(NEEDLES)?;
-        Ok(Self { words })
+        Ok(Self { words: WORDS.clone()? })
     }
 
     pub(super) fn may_match(&self, value: &[u8]) -> bool {
