@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
@@ -58,6 +58,15 @@ impl Activity {
     }
 }
 
+/// Gives bytes that were read before the stream had its reader; `false` when none are left.
+pub(super) fn replay(ahead: &mut Bytes, buffer: &mut ReadBuf<'_>) -> bool {
+    if ahead.is_empty() {
+        return false;
+    }
+    buffer.put_slice(&ahead.split_to(ahead.len().min(buffer.remaining())));
+    true
+}
+
 /// A stream with bytes that were already read from it, which notes when bytes are read.
 #[derive(Debug)]
 pub struct Noted<S> {
@@ -90,9 +99,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.ahead.has_remaining() {
-            let length = self.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&self.ahead.split_to(length));
+        if replay(&mut self.ahead, buffer) {
             self.activity.note(self.upstream);
             return Poll::Ready(Ok(()));
         }
