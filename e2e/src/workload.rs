@@ -10,7 +10,8 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Api;
 use kube::api::{ListParams, LogParams};
 
-use crate::cluster::{Cluster, wait_for};
+use crate::cluster::{Cluster, TempNamespace, wait_for};
+use crate::product::ENABLED;
 
 /// Port of every test application.
 pub const PORT: u16 = 8080;
@@ -52,6 +53,15 @@ spec:
   ports: [{{name: http, port: 80, targetPort: http}}]
 "#
     )
+}
+
+/// A protected namespace with one ready pod of [`nginx`] named `web`: where most tests begin.
+pub async fn protected_web(cluster: &Cluster) -> anyhow::Result<(TempNamespace, Pod, IpAddr)> {
+    let shop = cluster.namespace("shop", &ENABLED).await?;
+    cluster.apply(&shop.name, &nginx("web", 1)).await?;
+    let pod = ready_pods(cluster, &shop.name, "web", 1).await?.remove(0);
+    let ip = *addresses(&pod)?.first().context("address")?;
+    Ok((shop, pod, ip))
 }
 
 /// A bare pod of busybox that runs a shell command, without probes.

@@ -9,10 +9,10 @@ use kube::api::PostParams;
 use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http;
 use rasp_e2e::product::{
-    ATTACK, BENIGN, ENABLED, OPERATOR, ROLLOUT, condition_is, envelope, policy, programmed, sample,
-    sidecar_metrics, status, write_envelope,
+    ATTACK, BENIGN, ENABLED, OPERATOR, ROLLOUT, condition, condition_is, envelope, policy, programmed,
+    sample, sidecar_metrics, status, write_envelope,
 };
-use rasp_e2e::workload::{PORT, addresses, name, nginx, ready_pods, restarts};
+use rasp_e2e::workload::{PORT, name, protected_web, ready_pods, restarts};
 use rasp_policy::bundle::{Bundle, Envelope};
 
 #[tokio::test]
@@ -48,10 +48,7 @@ async fn a_policy_that_breaks_the_schema_is_refused_with_the_path_of_the_field()
 async fn a_tampered_an_unsigned_and_an_older_bundle_are_refused_counted_reported_and_change_nothing()
 -> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
-    let shop = cluster.namespace("shop", &ENABLED).await?;
-    cluster.apply(&shop.name, &nginx("web", 1)).await?;
-    let pod = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
-    let ip = *addresses(&pod)?.first().context("address")?;
+    let (shop, pod, ip) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "web", "{mode: Monitor}").await?;
     let older = envelope(&cluster, &shop.name).await?;
     policy(&cluster, &shop.name, "web", "{mode: Block, response: {status: 418}}").await?;
@@ -74,12 +71,10 @@ async fn a_tampered_an_unsigned_and_an_older_bundle_are_refused_counted_reported
         };
         wait_for(&format!("{reason} to be counted"), ROLLOUT, counted).await?;
         let degraded = status(&cluster, &shop.name, "web", &format!("Degraded by {reason}"), |status| {
-            let condition = status.conditions.iter().find(|condition| condition.r#type == "Degraded");
-            condition.is_some_and(|c| c.status == "True" && c.message.contains(reason))
+            condition(status, "Degraded").is_some_and(|c| c.status == "True" && c.message.contains(reason))
         })
         .await?;
-        let message =
-            &degraded.conditions.iter().find(|c| c.r#type == "Degraded").context("Degraded")?.message;
+        let message = &condition(&degraded, "Degraded").context("Degraded")?.message;
         ensure!(message.contains(&name(&pod)), "the pod is named: {message}");
         ensure!(
             http::get(ip, PORT, ATTACK).await.status() == Some(418),
@@ -99,9 +94,7 @@ async fn a_tampered_an_unsigned_and_an_older_bundle_are_refused_counted_reported
 #[tokio::test]
 async fn an_edited_or_deleted_bundle_is_repaired_by_the_operator() -> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
-    let shop = cluster.namespace("shop", &ENABLED).await?;
-    cluster.apply(&shop.name, &nginx("web", 1)).await?;
-    ready_pods(&cluster, &shop.name, "web", 1).await?;
+    let (shop, ..) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "web", "{mode: Block}").await?;
     let good = envelope(&cluster, &shop.name).await?;
     write_envelope(&cluster, &shop.name, "{}").await?;

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http::{self, Outcome};
 use rasp_e2e::node::Sidecar;
-use rasp_e2e::product::{ATTACK, BENIGN, ENABLED, policy, scale_operator};
-use rasp_e2e::workload::{PORT, addresses, log, name, nginx, ready_pods, restarts, uid};
+use rasp_e2e::product::{ATTACK, BENIGN, policy, scale_operator};
+use rasp_e2e::workload::{PORT, log, name, protected_web, ready_pods, restarts, uid};
 
 /// A policy that no default could explain.
 const TEAPOT: &str = "{mode: Block, response: {status: 418, body: teapot}}";
@@ -15,11 +15,8 @@ const TEAPOT: &str = "{mode: Block, response: {status: 418, body: teapot}}";
 #[tokio::test]
 async fn while_a_killed_sidecar_is_away_the_port_is_closed_and_never_open() -> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
-    let shop = cluster.namespace("shop", &ENABLED).await?;
-    cluster.apply(&shop.name, &nginx("web", 1)).await?;
-    let pod = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
+    let (shop, pod, ip) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "teapot", TEAPOT).await?;
-    let ip = *addresses(&pod)?.first().context("address")?;
     ensure!(http::get(ip, PORT, ATTACK).await.status() == Some(418));
 
     Sidecar::of_pod(&uid(&pod))?.kill()?;
@@ -45,11 +42,8 @@ async fn while_a_killed_sidecar_is_away_the_port_is_closed_and_never_open() -> a
 #[tokio::test]
 async fn without_an_operator_traffic_and_blocking_go_on_even_for_a_fresh_sidecar() -> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
-    let shop = cluster.namespace("shop", &ENABLED).await?;
-    cluster.apply(&shop.name, &nginx("web", 1)).await?;
-    let pod = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
+    let (shop, pod, ip) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "teapot", TEAPOT).await?;
-    let ip = *addresses(&pod)?.first().context("address")?;
 
     let replicas = scale_operator(&cluster, 0).await?;
     let without = async {

@@ -4,7 +4,9 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use rasp_e2e::cluster::{Cluster, variable};
 use rasp_e2e::product::{ATTACK, BENIGN, ENABLED, policy, sample, sidecar_metrics};
-use rasp_e2e::workload::{self, PORT, addresses, log, name, nginx, ready_pods, service_addresses};
+use rasp_e2e::workload::{
+    self, PORT, addresses, log, name, nginx, protected_web, ready_pods, service_addresses,
+};
 use rasp_e2e::{http, product};
 
 const BLOCK: &str = "{mode: Block}";
@@ -137,11 +139,8 @@ async fn a_pod_label_opts_in_and_out_of_a_namespace() -> anyhow::Result<()> {
 #[tokio::test]
 async fn every_published_metric_of_a_sidecar_moves_with_traffic() -> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
-    let shop = cluster.namespace("shop", &ENABLED).await?;
-    cluster.apply(&shop.name, &nginx("web", 1)).await?;
-    let pod = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
+    let (shop, _, ip) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "block", BLOCK).await?;
-    let ip = *addresses(&pod)?.first().context("address")?;
     let before = sidecar_metrics(ip).await?;
     ensure!(http::get(ip, PORT, BENIGN).await.status() == Some(200));
     ensure!(http::get(ip, PORT, ATTACK).await.status() == Some(403));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use rasp_e2e::cluster::Cluster;
 use rasp_e2e::http::{self, Outcome};
-use rasp_e2e::product::{ENABLED, patch_mode, policy, programmed};
-use rasp_e2e::workload::{PORT, addresses, log, name, nginx, ready_pods, restarts};
+use rasp_e2e::product::{patch_mode, policy, programmed};
+use rasp_e2e::workload::{PORT, log, name, protected_web, ready_pods, restarts};
 
 /// One request of the load.
 struct Sent {
@@ -23,10 +23,7 @@ struct Sent {
 async fn a_mode_changes_under_load_without_a_lost_request_and_every_verdict_is_explained()
 -> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
-    let shop = cluster.namespace("shop", &ENABLED).await?;
-    cluster.apply(&shop.name, &nginx("web", 1)).await?;
-    let pod = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
-    let ip = *addresses(&pod)?.first().context("address")?;
+    let (shop, pod, ip) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "web", "{mode: Block}").await?;
 
     let stop = Arc::new(AtomicBool::new(false));

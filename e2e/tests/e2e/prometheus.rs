@@ -5,17 +5,14 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http;
-use rasp_e2e::product::{ATTACK, ENABLED, operator_pods, policy};
-use rasp_e2e::workload::{PORT, PROMETHEUS, addresses, nginx, ready_pods};
+use rasp_e2e::product::{ATTACK, operator_pods, policy};
+use rasp_e2e::workload::{PORT, PROMETHEUS, addresses, protected_web, ready_pods};
 
 #[tokio::test]
 async fn prometheus_answers_for_detections_and_injections() -> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
-    let shop = cluster.namespace("shop", &ENABLED).await?;
-    cluster.apply(&shop.name, &nginx("web", 1)).await?;
-    let pod = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
+    let (shop, _, ip) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "web", "{mode: Block}").await?;
-    let ip = *addresses(&pod)?.first().context("address")?;
     for _ in 0..3 {
         ensure!(http::get(ip, PORT, ATTACK).await.status() == Some(403));
     }

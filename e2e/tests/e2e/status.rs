@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use rasp_e2e::cluster::Cluster;
 use rasp_e2e::node::Sidecar;
 use rasp_e2e::product::{ENABLED, condition, condition_is, counts, patch_mode, policy, programmed, status};
-use rasp_e2e::workload::{name, nginx, ready_pods, uid};
+use rasp_e2e::workload::{name, nginx, protected_web, ready_pods, uid};
 use rasp_policy::report::EffectiveMode;
 
 #[tokio::test]
@@ -55,9 +55,7 @@ async fn pods_that_run_without_a_sidecar_are_counted_as_unprotected() -> anyhow:
 #[tokio::test]
 async fn kubectl_get_shows_what_is_asked_for_and_what_is_observed() -> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
-    let shop = cluster.namespace("shop", &ENABLED).await?;
-    cluster.apply(&shop.name, &nginx("web", 1)).await?;
-    ready_pods(&cluster, &shop.name, "web", 1).await?;
+    let (shop, ..) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "web", "{mode: Block, detections: {sqlInjection: {mode: Monitor}}}").await?;
     let printed = cluster.kubectl(&["-n", &shop.name, "get", "rp"], "").await?.stdout;
     let words: Vec<Vec<&str>> = printed.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -69,9 +67,7 @@ async fn kubectl_get_shows_what_is_asked_for_and_what_is_observed() -> anyhow::R
 #[tokio::test]
 async fn a_policy_whose_fields_all_lose_says_who_won() -> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
-    let shop = cluster.namespace("shop", &ENABLED).await?;
-    cluster.apply(&shop.name, &nginx("web", 1)).await?;
-    ready_pods(&cluster, &shop.name, "web", 1).await?;
+    let (shop, ..) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "winner", "{podSelector: {matchLabels: {app: web}}, mode: Block}").await?;
     let yaml =
         "apiVersion: rasp.dev/v1alpha1\nkind: RaspPolicy\nmetadata: {name: loser}\nspec: {mode: Monitor}\n";
