@@ -21,10 +21,12 @@ mod off;
 pub mod pace;
 pub mod protocol;
 pub mod relay;
+pub mod stream;
 
 pub(crate) use http::redial;
 use protocol::Protocol;
 use relay::{Activity, Noted};
+use stream::Stream;
 
 /// Where the application is.
 #[derive(Clone, Debug)]
@@ -47,8 +49,8 @@ impl Target {
 
 /// One client connection.
 pub struct Client {
-    /// The socket.
-    pub stream: TcpStream,
+    /// Its socket, or TLS over it.
+    pub stream: Stream,
     /// The client's address.
     pub peer: SocketAddr,
     /// Its place among the connections that are served at once.
@@ -56,7 +58,7 @@ pub struct Client {
 }
 
 /// Dials the application.
-pub(crate) async fn dial(target: &Target, shared: &Shared) -> io::Result<TcpStream> {
+pub(crate) async fn dial(target: &Target, shared: &Shared) -> io::Result<Stream> {
     let connecting = async {
         match target {
             Target::Pod(address) => TcpStream::connect(address).await,
@@ -67,14 +69,17 @@ pub(crate) async fn dial(target: &Target, shared: &Shared) -> io::Result<TcpStre
         Ok(dialled) => dialled,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     };
-    match &dialled {
-        Ok(stream) => tune(stream),
+    match dialled {
+        Ok(socket) => {
+            tune(&socket);
+            Ok(Stream::Plain(socket))
+        }
         Err(error) => {
             shared.metrics.error(&Kind::UpstreamConnect);
             tracing::debug!(%error, port = target.port(), "the application takes no connection");
+            Err(error)
         }
     }
-    dialled
 }
 
 /// Serves one connection to its end.
@@ -114,13 +119,7 @@ async fn opaque_port(shared: &Arc<Shared>, client: Client, target: &Target) {
     }
 }
 
-async fn relay_all(
-    shared: &Arc<Shared>,
-    client: TcpStream,
-    upstream: TcpStream,
-    ahead: Bytes,
-    answer: Bytes,
-) {
+async fn relay_all(shared: &Arc<Shared>, client: Stream, upstream: Stream, ahead: Bytes, answer: Bytes) {
     let _in_flight = shared.drain.begin();
     let activity = Activity::new();
     let mut client = Noted::client(client, ahead, &activity);
@@ -132,9 +131,9 @@ async fn relay_all(
 /// What the first bytes of a connection decide.
 enum First {
     /// HTTP/1. A gateway may have no upstream yet.
-    Http { ahead: Bytes, upstream: Option<TcpStream> },
+    Http { ahead: Bytes, upstream: Option<Stream> },
     /// Not inspected; no reason is needed where there is nothing to inspect.
-    Opaque { bypass: Option<Bypass>, ahead: Bytes, upstream: TcpStream, answer: Bytes },
+    Opaque { bypass: Option<Bypass>, ahead: Bytes, upstream: Stream, answer: Bytes },
     /// The application spoke HTTP before the client did.
     Last { answer: Bytes },
     /// The application refused or broke off.
@@ -145,11 +144,11 @@ enum First {
 
 /// The application's side while the first bytes are awaited.
 enum Upstream {
-    Open(TcpStream),
+    Open(Stream),
     Refused,
 }
 
-async fn first_bytes(shared: &Shared, client: &mut TcpStream, target: &Target) -> First {
+async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target) -> First {
     let mut dialling = std::pin::pin!(dial(target, shared));
     let mut upstream: Option<Upstream> = None;
     let (mut ahead, mut answer) = (BytesMut::with_capacity(4096), BytesMut::new());

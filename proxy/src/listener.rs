@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::connection::stream::Stream;
 use crate::metrics::Metrics;
 use crate::reason::Kind;
 
@@ -130,8 +131,8 @@ pub(crate) fn tune(stream: &TcpStream) {
 }
 
 /// Ends a connection as a closed port would: with a reset.
-pub(crate) fn reset(stream: TcpStream) {
-    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+pub(crate) fn reset(stream: Stream) {
+    let _ = SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO));
     drop(stream);
 }
 

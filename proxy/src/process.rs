@@ -137,7 +137,9 @@ fn serve(
     listener::run(traffic, listener::connection_cap(), metrics, move |stream, peer, place: Place| {
         let (shared, find) = (Arc::clone(&shared), find.clone());
         async move {
-            match find(&stream, peer) {
+            let found = find(&stream, peer);
+            let stream = stream.into();
+            match found {
                 Some(target) => connection::serve(shared, Client { stream, peer, place }, target).await,
                 None => listener::reset(stream),
             }

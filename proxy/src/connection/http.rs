@@ -6,19 +6,18 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use hyper::client::conn::http1 as client_side;
-use hyper::server::conn::http1 as server_side;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-
 use super::pace::Paced;
+use super::stream::Stream;
 use super::{Client, Target};
 use crate::exchange::body::RequestBody;
 use crate::exchange::{self, Connection, Link};
 use crate::reason::Kind;
 use crate::state::Shared;
+use bytes::Bytes;
+use hyper::client::conn::http1 as client_side;
+use hyper::server::conn::http1 as server_side;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 
 /// Bytes of one head, and of what is buffered in each direction.
 const MAX_BUFFER: usize = 64 << 10;
@@ -27,14 +26,14 @@ const MAX_BUFFER: usize = 64 << 10;
 /// with every head: 256 cost 4,000 instructions a request more than 100, 1000 would cost 19,000 (benches/cpu.rs).
 const MAX_FIELDS: usize = 256;
 
-type UpstreamConnection = client_side::Connection<TokioIo<TcpStream>, RequestBody>;
+type UpstreamConnection = client_side::Connection<TokioIo<Stream>, RequestBody>;
 
 pub(super) async fn serve(
     shared: Arc<Shared>,
     client: Client,
     target: Target,
     ahead: Bytes,
-    upstream: Option<TcpStream>,
+    upstream: Option<Stream>,
 ) {
     let (link, upstream) = match upstream {
         Some(stream) => match handshake(stream).await {
@@ -77,7 +76,7 @@ async fn application(connection: Option<UpstreamConnection>) {
 }
 
 /// Speaks HTTP/1 to the application.
-async fn handshake(stream: TcpStream) -> hyper::Result<(Link, UpstreamConnection)> {
+async fn handshake(stream: Stream) -> hyper::Result<(Link, UpstreamConnection)> {
     client_side::Builder::new()
         .preserve_header_case(true)
         .max_buf_size(MAX_BUFFER * 4)

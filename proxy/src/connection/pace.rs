@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::relay::replay;
+use super::stream::Stream;
 use crate::drain::InFlight;
 use crate::state::Timers;
 
@@ -72,7 +72,7 @@ impl Phase {
 /// The client's socket with a time limit.
 #[derive(Debug)]
 pub struct Paced {
-    stream: TcpStream,
+    stream: Stream,
     ahead: Bytes,
     phase: Arc<Phase>,
     head: Duration,
@@ -86,7 +86,7 @@ pub struct Paced {
 
 impl Paced {
     /// A socket from which `ahead` was already read.
-    pub fn new(stream: TcpStream, ahead: Bytes, phase: Arc<Phase>, timers: &Timers) -> Self {
+    pub fn new(stream: Stream, ahead: Bytes, phase: Arc<Phase>, timers: &Timers) -> Self {
         Self {
             stream,
             ahead,

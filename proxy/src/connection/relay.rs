@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
+
+use super::stream::Stream;
 
 const BUFFER: usize = 16 << 10;
 
@@ -152,7 +153,7 @@ where
 }
 
 /// Ends both connections as the relay ended.
-pub fn close(end: End, client: TcpStream, upstream: TcpStream) {
+pub fn close(end: End, client: Stream, upstream: Stream) {
     if end == End::Broken {
         crate::listener::reset(client);
         crate::listener::reset(upstream);
