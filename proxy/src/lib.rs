@@ -2,9 +2,10 @@
 //!
 //! In reading order: [`cli`] (what can be started), [`sidecar`] and [`gateway`] (the two ways to run), [`process`]
 //! (what they share: start, signals, drain), [`listener`] (sockets, original destination), [`connection`] (which
-//! protocol, hyper or relay), [`exchange`] (one request from top to bottom), [`policy`] (what is in force), and what
-//! tells about it: [`event`], [`metrics`], [`admin`], [`report`]. [`drain`] and [`control`] end a process, [`state`]
-//! and [`reason`] are shared words. [`init`] is the other container: it sets the packet rules.
+//! protocol, hyper or relay), [`guard`] (which bytes may go on), [`exchange`] (one request from top to bottom),
+//! [`policy`] (what is in force), and what tells about it: [`event`], [`metrics`], [`admin`], [`report`]. [`drain`] and
+//! [`control`] end a process, [`state`] and [`reason`] are shared words. [`init`] is the other container: it sets the
+//! packet rules.
 //!
 //! Architecture invariant: a request reaches the application only with a `Pass` of the engine; nothing that reports
 //! is ever awaited by the data path.
@@ -17,6 +18,7 @@ pub mod drain;
 pub mod event;
 pub mod exchange;
 pub mod gateway;
+pub mod guard;
 pub mod init;
 pub mod listener;
 pub mod metrics;

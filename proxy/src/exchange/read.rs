@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Version};
 use rasp_policy::pod::Probe;
 
 use super::fields::tokens;
+use crate::guard::host::is_host;
 use crate::reason::Malformed;
 
 /// Fields that a client must not have removed on the way (by `Connection: field`).
@@ -68,36 +69,6 @@ fn host(parts: &Parts) -> Result<(), Malformed> {
         }
         _ => Ok(()),
     }
-}
-
-/// `uri-host [ ":" port ]` (RFC 9110 section 7.2); a name may have any characters that cannot be mistaken for
-/// something else in a URI or a list. Empty is allowed by RFC 9112 where the target has no authority.
-fn is_host(host: &[u8]) -> bool {
-    let (name, port) = match host.strip_prefix(b"[") {
-        Some(rest) => match rest.iter().position(|byte| *byte == b']') {
-            Some(end) => (rest.get(..end), rest.get(end + 1..).unwrap_or_default()),
-            None => return false,
-        },
-        None => match host.iter().position(|byte| *byte == b':') {
-            Some(colon) => (host.get(..colon), host.get(colon..).unwrap_or_default()),
-            None => (Some(host), &[][..]),
-        },
-    };
-    let bracketed = host.starts_with(b"[");
-    let name_holds = name.is_some_and(|name| {
-        name.iter().all(|byte| {
-            byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte) || (bracketed && *byte == b':')
-        })
-    });
-    let port_holds = match port.strip_prefix(b":") {
-        Some(digits) => {
-            digits.is_empty()
-                || (digits.iter().all(u8::is_ascii_digit)
-                    && std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u16>().is_ok()))
-        }
-        None => port.is_empty(),
-    };
-    name_holds && port_holds
 }
 
 fn target(parts: &mut Parts) -> Result<(), Malformed> {
