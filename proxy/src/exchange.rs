@@ -1,21 +1,18 @@
 //! One request and its response, from top to bottom: read, inspect, decide, act, forward, record.
 //!
 //! Nothing reaches the application without a `Pass`, which only the engine makes. Called by hyper for every request
-//! of a connection, one after the other.
+//! of a connection: one after the other with HTTP/1, many at once with HTTP/2.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1::SendRequest;
 use rasp_engine::{Head, Outcome};
-use tokio::time::Sleep;
 
 use crate::connection::Target;
 use crate::connection::pace::Phase;
@@ -30,6 +27,7 @@ mod content;
 mod fields;
 mod forward;
 mod inspect;
+pub mod link;
 mod masked;
 mod read;
 mod record;
@@ -37,14 +35,9 @@ mod tee;
 pub mod trace;
 mod upgrade;
 
-use body::{Broken, RequestBody, ResponseBody};
+use body::{Broken, ResponseBody};
+use link::Link;
 use trace::Trace;
-
-/// The application's side of a connection.
-pub type Link = SendRequest<RequestBody>;
-
-/// The timer of the application's side.
-type Timer = Option<Pin<Box<Sleep>>>;
 
 /// Reads, inspects, decides, acts, forwards and records one request.
 pub async fn serve(
@@ -98,22 +91,16 @@ pub struct Connection {
     /// The application.
     pub target: Target,
     requests: Requests,
-    link: Mutex<(Option<Link>, Timer)>,
+    link: Link,
     upgraded: AtomicBool,
     _place: Place,
 }
 
 impl Connection {
     /// A connection with the application's side open, or not yet.
-    pub fn new(
-        shared: Arc<Shared>,
-        peer: SocketAddr,
-        target: Target,
-        place: Place,
-        link: Option<Link>,
-    ) -> Self {
+    pub fn new(shared: Arc<Shared>, peer: SocketAddr, target: Target, place: Place, link: Link) -> Self {
         let requests = shared.metrics.requests(target.port());
-        let (link, upgraded) = (Mutex::new((link, None)), AtomicBool::new(false));
+        let upgraded = AtomicBool::new(false);
         Self { shared, phase: Phase::new(), peer, target, requests, link, upgraded, _place: place }
     }
 
@@ -126,12 +113,9 @@ impl Connection {
         self.upgraded.store(true, Ordering::Release);
     }
 
-    fn take_link(&self) -> (Option<Link>, Timer) {
-        std::mem::take(&mut *self.link.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn keep_link(&self, link: Link, timer: Timer) {
-        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = (Some(link), timer);
+    /// Whether requests are streams of HTTP/2, of which no one may speak for the connection.
+    fn is_multiplexed(&self) -> bool {
+        matches!(self.link, Link::Http2(_))
     }
 }
 

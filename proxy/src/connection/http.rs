@@ -6,18 +6,20 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use hyper::client::conn::http1::{self as client_side, SendRequest};
+use hyper::server::conn::http1 as server_side;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
 use super::pace::Paced;
 use super::stream::Stream;
 use super::{Client, Target};
 use crate::exchange::body::RequestBody;
-use crate::exchange::{self, Connection, Link};
+use crate::exchange::link::{Http1, Link};
+use crate::exchange::{self, Connection};
 use crate::reason::Kind;
 use crate::state::Shared;
-use bytes::Bytes;
-use hyper::client::conn::http1 as client_side;
-use hyper::server::conn::http1 as server_side;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 
 /// Bytes of one head, and of what is buffered in each direction.
 const MAX_BUFFER: usize = 64 << 10;
@@ -35,14 +37,15 @@ pub(super) async fn serve(
     ahead: Bytes,
     upstream: Option<Stream>,
 ) {
-    let (link, upstream) = match upstream {
+    let (sender, upstream) = match upstream {
         Some(stream) => match handshake(stream).await {
-            Ok((link, connection)) => (Some(link), Some(connection)),
+            Ok((sender, connection)) => (Some(sender), Some(connection)),
             Err(_) => (None, None),
         },
         None => (None, None),
     };
     let Client { stream, peer, place } = client;
+    let link = Link::Http1(Http1::new(sender));
     let connection = Arc::new(Connection::new(Arc::clone(&shared), peer, target, place, link));
     let io = Paced::new(stream, ahead, Arc::clone(&connection.phase), &shared.timers);
     let service = service_fn(|request| exchange::serve(Arc::clone(&connection), request));
@@ -76,7 +79,7 @@ async fn application(connection: Option<UpstreamConnection>) {
 }
 
 /// Speaks HTTP/1 to the application.
-async fn handshake(stream: Stream) -> hyper::Result<(Link, UpstreamConnection)> {
+async fn handshake(stream: Stream) -> hyper::Result<(SendRequest<RequestBody>, UpstreamConnection)> {
     client_side::Builder::new()
         .preserve_header_case(true)
         .max_buf_size(MAX_BUFFER * 4)
@@ -86,11 +89,11 @@ async fn handshake(stream: Stream) -> hyper::Result<(Link, UpstreamConnection)> 
 }
 
 /// Dials again where the application had closed before anything was sent to it.
-pub(crate) async fn redial(target: &Target, shared: &Shared) -> io::Result<Link> {
+pub(crate) async fn redial(target: &Target, shared: &Shared) -> io::Result<SendRequest<RequestBody>> {
     let stream = super::dial(target, shared).await?;
-    let (link, connection) = handshake(stream).await.map_err(io::Error::other)?;
+    let (sender, connection) = handshake(stream).await.map_err(io::Error::other)?;
     tokio::spawn(connection.with_upgrades());
-    Ok(link)
+    Ok(sender)
 }
 
 fn server_builder() -> server_side::Builder {

@@ -12,7 +12,7 @@ use rasp_engine::{Refusal, Why};
 use serde::Serialize;
 
 use super::body::ResponseBody;
-use super::forward::Failure;
+use super::link::Failure;
 use super::trace::{REQUEST_ID, Trace};
 use super::{Connection, Exchange};
 use crate::drain::InFlight;
@@ -99,7 +99,7 @@ fn respond(
     unread: bool,
     in_flight: InFlight,
 ) -> Response<ResponseBody> {
-    let close = unread || connection.shared.drain.is_draining();
+    let close = (unread || connection.shared.drain.is_draining()) && !connection.is_multiplexed();
     if unread {
         connection.phase.linger();
     }

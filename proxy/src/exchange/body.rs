@@ -32,6 +32,20 @@ pub enum Broken {
     /// The application closed a connection that was kept alive while a request was on its way.
     #[error("the application closed the connection")]
     Application,
+    /// The application reset the stream of HTTP/2, or never looked at it.
+    #[error("the application reset the stream: {0}")]
+    Reset(h2::Reason),
+}
+
+impl Broken {
+    /// What the other side of HTTP/2 is told (RFC 9113 section 7).
+    pub fn reason(self) -> h2::Reason {
+        match self {
+            Self::TimedOut | Self::Client => h2::Reason::CANCEL,
+            Self::Application => h2::Reason::INTERNAL_ERROR,
+            Self::Reset(reason) => reason,
+        }
+    }
 }
 
 /// What became of a request body, for those who no longer hold it.
@@ -148,12 +162,13 @@ impl RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = Broken;
+    // hyper looks for this type to know the code it resets a stream with.
+    type Error = h2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if !self.ahead.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
         }
@@ -177,7 +192,7 @@ impl Body for RequestBody {
             }
             Poll::Pending => {}
         }
-        polled
+        polled.map(|frame| frame.map(|frame| frame.map_err(|broken| broken.reason().into())))
     }
 
     fn is_end_stream(&self) -> bool {

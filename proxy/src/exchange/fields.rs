@@ -82,6 +82,9 @@ fn strip_nominated(headers: &mut HeaderMap) -> Hop {
 
 /// Says to the next hop what holds for the connection to it.
 pub fn connect(headers: &mut HeaderMap, hop: Hop, version: Version) {
+    if version == Version::HTTP_2 {
+        return; // it has no such field (RFC 9113 section 8.2.2)
+    }
     let te = headers.contains_key(TE);
     let option = match (hop.upgrade, hop.close, te) {
         (true, ..) => "upgrade",

@@ -2,50 +2,19 @@
 //! there is no way here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use rasp_engine::Pass;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
 
 use super::body::{Broken, RequestBody, ResponseBody};
 use super::fields::{self, Hop};
+use super::link::{self, Failure};
 use super::trace::REQUEST_ID;
-use super::{Exchange, Timer, act, upgrade};
-use crate::connection::redial;
+use super::{Exchange, act, upgrade};
 use crate::drain::InFlight;
-use crate::reason::Kind;
-
-/// Why the application gave no response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// It takes no connection.
-    #[error("the application takes no connection")]
-    Connect,
-    /// It broke off, or its answer is no HTTP.
-    #[error("the application gave no valid response")]
-    Response,
-    /// It closed a connection that was kept alive, without a byte of a response.
-    #[error("the application closed the connection")]
-    Closed,
-    /// It did not answer in time.
-    #[error("the application gave no response in time")]
-    Timeout,
-}
-
-impl Failure {
-    /// Status of the answer.
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::Connect | Self::Response | Self::Closed => StatusCode::BAD_GATEWAY,
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        }
-    }
-}
 
 /// Forwards a request that was judged.
 pub async fn forward(
@@ -57,7 +26,7 @@ pub async fn forward(
     let hop = outbound(exchange, &mut request);
     let on_client = request.extensions_mut().remove::<OnUpgrade>().filter(|_| hop.upgrade);
     let fate = request.body().fate();
-    match send(exchange, request).await {
+    match link::send(exchange, request).await {
         Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             let Some(on_client) = on_client else {
                 return Ok(act::failed(exchange, Failure::Response, in_flight));
@@ -70,12 +39,13 @@ pub async fn forward(
             }
             Ok(inbound(exchange, response, in_flight))
         }
-        Err(failure) => match fate.broken() {
-            Some(Broken::TimedOut) => Ok(act::body_timed_out(exchange, in_flight)),
-            Some(broken) => Err(broken),
+        Err(failure) => match (fate.broken(), failure) {
+            (Some(Broken::TimedOut), _) => Ok(act::body_timed_out(exchange, in_flight)),
+            (Some(broken), _) => Err(broken),
             // The client knows whether it may ask again; a response would tell it not to.
-            None if failure == Failure::Closed => Err(Broken::Application),
-            None => Ok(act::failed(exchange, failure, in_flight)),
+            (None, Failure::Closed) => Err(Broken::Application),
+            (None, Failure::Reset(reason)) => Err(Broken::Reset(reason)),
+            (None, failure) => Ok(act::failed(exchange, failure, in_flight)),
         },
     }
     .inspect(|_| spend(pass))
@@ -99,75 +69,6 @@ fn outbound(exchange: &Exchange, request: &mut Request<RequestBody>) -> Hop {
     hop
 }
 
-async fn send(exchange: &Exchange, mut request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
-    let connection = &exchange.connection;
-    let mut sent = request.body_mut().sent();
-    let (mut kept, mut timer) = connection.take_link();
-    let kept_alive = timer.is_some();
-    let mut again = true;
-    loop {
-        let fresh = kept.is_none();
-        let mut link = match kept.take() {
-            Some(link) => link,
-            None => redial(&connection.target, &connection.shared).await.map_err(|_| Failure::Connect)?,
-        };
-        if !fresh && link.ready().await.is_err() {
-            continue; // closed by the application before anything of this request was sent
-        }
-        let head = tokio::select! {
-            biased;
-            head = link.try_send_request(request) => head,
-            () = overdue(&mut sent, connection.shared.timers.response_head, &mut timer) => {
-                connection.shared.metrics.error(&Kind::UpstreamTimeout);
-                return Err(Failure::Timeout);
-            }
-        };
-        let mut error = match head {
-            Ok(response) => {
-                // hyper would send the next request in HTTP/1.0 as well, which has no chunked bodies.
-                if response.version() == Version::HTTP_11 {
-                    connection.keep_link(link, timer);
-                }
-                return Ok(response);
-            }
-            Err(error) => error,
-        };
-        match error.take_message() {
-            // Nothing of it was sent, so sending it again cannot do anything twice.
-            Some(unsent) if again => {
-                again = false;
-                request = unsent;
-            }
-            _ => {
-                tracing::debug!(error = %error.error(), "no response");
-                connection.shared.metrics.error(&Kind::UpstreamResponse);
-                let closed = kept_alive && !error.error().is_parse();
-                return Err(if closed { Failure::Closed } else { Failure::Response });
-            }
-        }
-    }
-}
-
-/// The application's time begins when it has the whole request. One timer serves all requests of a connection: it is
-/// armed too early rather than moved with each.
-async fn overdue(sent: &mut Option<oneshot::Receiver<()>>, limit: Duration, timer: &mut Timer) {
-    if let Some(sent) = sent {
-        let _ = sent.await;
-    }
-    let deadline = Instant::now() + limit;
-    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-    if timer.deadline() > deadline {
-        timer.as_mut().reset(deadline);
-    }
-    loop {
-        timer.as_mut().await;
-        if timer.deadline() >= deadline {
-            return;
-        }
-        timer.as_mut().reset(deadline);
-    }
-}
-
 /// Fields of a response that end here, and those that are added.
 fn inbound(exchange: &Exchange, response: Response<Incoming>, in_flight: InFlight) -> Response<ResponseBody> {
     let connection = &exchange.connection;
@@ -176,7 +77,8 @@ fn inbound(exchange: &Exchange, response: Response<Incoming>, in_flight: InFligh
     if parts.headers.remove(TRANSFER_ENCODING).is_some() {
         parts.headers.remove(CONTENT_LENGTH);
     }
-    if hop.close || parts.version == Version::HTTP_10 || connection.shared.drain.is_draining() {
+    let last = hop.close || parts.version == Version::HTTP_10 || connection.shared.drain.is_draining();
+    if last && !connection.is_multiplexed() {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if !exchange.is_off() && !parts.headers.contains_key(REQUEST_ID) {
@@ -184,6 +86,6 @@ fn inbound(exchange: &Exchange, response: Response<Incoming>, in_flight: InFligh
     }
     let bodiless = exchange.method == Method::HEAD
         || matches!(parts.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
-    let stated = bodiless && parts.headers.contains_key(CONTENT_LENGTH);
+    let stated = bodiless && parts.headers.contains_key(CONTENT_LENGTH) && !connection.is_multiplexed();
     Response::from_parts(parts, ResponseBody::application(body, stated, Arc::clone(connection), in_flight))
 }
