@@ -81,6 +81,8 @@ pub mod env {
     pub const OPAQUE_PORTS: &str = "RASP_OPAQUE_PORTS";
     /// Comma-separated ports that the init container leaves out of interception.
     pub const SKIP_INBOUND_PORTS: &str = "RASP_SKIP_INBOUND_PORTS";
+    /// Number of threads that serve connections; absent is one.
+    pub const WORKERS: &str = "RASP_WORKERS";
     /// Log filter of the `tracing` env-filter form, e.g. `info`.
     pub const LOG: &str = "RASP_LOG";
 }

@@ -1,13 +1,16 @@
 //! The command line. Every flag has an environment variable.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use rasp_policy::pod::env;
 
 use crate::control;
 use crate::gateway::{self, Upstream};
+use crate::process::Running;
 
 /// Protects one application: inspects every request before the application port.
 #[derive(Debug, Parser)]
@@ -52,6 +55,9 @@ pub struct Gateway {
     /// Unix socket for `rasp-proxy drain`.
     #[arg(long, env = "RASP_CONTROL_SOCKET", value_name = "PATH")]
     pub control_socket: Option<PathBuf>,
+    /// Threads that serve connections. One is enough for what most applications can answer.
+    #[arg(long, env = env::WORKERS, value_name = "NUMBER", default_value = "1")]
+    pub workers: NonZeroUsize,
     /// How long in-flight requests may take after SIGTERM.
     #[arg(long, env = "RASP_GRACE", value_name = "TIME", default_value = "25s", value_parser = humantime::parse_duration)]
     pub grace: Duration,
@@ -70,7 +76,7 @@ pub struct Drain {
 
 impl From<Gateway> for gateway::Config {
     fn from(flags: Gateway) -> Self {
-        let Gateway { listen, upstream, policy, admin, control_socket, grace } = flags;
-        Self { listen, upstream, policy, admin, control_socket, grace }
+        let Gateway { listen, upstream, policy, admin, control_socket, workers, grace } = flags;
+        Self { listen, upstream, policy, admin, control_socket, running: Running { workers, grace } }
     }
 }

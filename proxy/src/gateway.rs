@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rasp_engine::Ruleset;
 use rasp_policy::precedence::Effective;
@@ -13,7 +12,7 @@ use crate::connection::Target;
 use crate::drain::Drain;
 use crate::listener::{memory, raise_file_limit};
 use crate::policy::{Handle, InForce, file};
-use crate::process::{self, Error, Sockets};
+use crate::process::{self, Error, Running, Sockets};
 use crate::state::{Identity, Memory, Shared, Timers};
 
 /// How a gateway is started.
@@ -29,8 +28,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Control socket for `rasp-proxy drain`.
     pub control_socket: Option<PathBuf>,
-    /// How long in-flight work may take after SIGTERM.
-    pub grace: Duration,
+    /// Threads, and how long in-flight work may take after SIGTERM.
+    pub running: Running,
 }
 
 /// `host:port`; the name is resolved for each connection.
@@ -99,6 +98,6 @@ pub fn run(config: Config) -> Result<(), Error> {
     });
     let Upstream { address, port } = config.upstream;
     let target = Target::Gateway(address, port);
-    let serving = process::run(shared, sockets, config.grace, move |_, _| Some(target.clone()));
-    process::block_on(serving, &writer)
+    let find = move |_: &_, _| Some(target.clone());
+    process::run(&shared, sockets, config.running, &writer, std::future::ready(()), find)
 }

@@ -51,13 +51,16 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Descriptors for everything but traffic: listeners, admin connections, policy files, reports.
-const RESERVED_FILES: usize = 40;
+const RESERVED_FILES: usize = 36;
+/// What the runtime of a worker holds, and its share of the listening socket.
+const WORKER_FILES: usize = 4;
 
 /// As many connections as file descriptors and memory allow: each may take two descriptors.
-pub fn connection_cap() -> usize {
+pub fn connection_cap(workers: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let files = limit.current.and_then(|files| usize::try_from(files).ok()).unwrap_or(MAX_CONNECTIONS * 4);
-    (files.saturating_sub(RESERVED_FILES) / 2).min(files * 45 / 100).clamp(1, memory::here().connections)
+    let reserved = RESERVED_FILES + WORKER_FILES * workers;
+    (files.saturating_sub(reserved) / 2).min(files * 45 / 100).clamp(1, memory::here().connections)
 }
 
 /// Raises the soft limit of file descriptors to the hard one.
@@ -75,10 +78,21 @@ pub fn raise_file_limit() {
 /// A place among the connections that are served at once.
 pub type Place = Arc<OwnedSemaphorePermit>;
 
+/// The places of all workers.
+#[derive(Clone, Debug)]
+pub struct Places(Arc<Semaphore>);
+
+impl Places {
+    /// So many.
+    pub fn new(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count)))
+    }
+}
+
 /// Accepts until the process ends. `serve` gets each connection with the client's address.
 pub async fn run<F>(
     listener: std::net::TcpListener,
-    cap: usize,
+    places: Places,
     metrics: Arc<Metrics>,
     serve: impl Fn(TcpStream, SocketAddr, Place) -> F,
 ) -> io::Result<()>
@@ -86,9 +100,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(cap));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
+        let Ok(place) = Arc::clone(&places.0).acquire_owned().await else { return Ok(()) };
         match listener.accept().await {
             Ok((stream, peer)) => {
                 tune(&stream);

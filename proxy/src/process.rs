@@ -1,4 +1,8 @@
-//! What sidecar and gateway share: building the state, opening sockets, and leaving in good order.
+//! What sidecar and gateway share: building the state, opening sockets, starting threads, and leaving in good order.
+//!
+//! The main thread runs what must not wait for traffic: signals, the control socket, reports. Each worker is a thread
+//! with a runtime of its own and takes connections from the one listening socket; the admin endpoints and the policy
+//! have threads as well (see [`admin`], [`policy`]).
 //!
 //! On SIGTERM or SIGINT nothing is cut off: connections stop being kept alive, what is in flight may end within the
 //! grace, then the process exits with 0. A second signal ends it at once.
@@ -6,6 +10,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +23,11 @@ use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, Admin};
-use crate::connection::{self, Client, Target};
-use crate::listener::{self, Place};
+use crate::connection::Target;
+use crate::listener;
 use crate::metrics::Metrics;
 use crate::state::Shared;
-use crate::{control, event, policy};
+use crate::{control, event, policy, worker};
 
 /// In-flight work may take so long after SIGTERM; a little less than the default of `terminationGracePeriodSeconds`.
 pub const GRACE: Duration = Duration::from_secs(25);
@@ -47,6 +52,9 @@ pub enum Error {
     /// The policy file was refused.
     #[error("policy file: {0}")]
     PolicyFile(#[from] policy::file::Error),
+    /// A worker ended, and connections would no longer be taken.
+    #[error("a worker ended: {0}")]
+    Worker(io::Error),
     /// The system refuses a thread, a runtime or a signal handler.
     #[error("start: {0}")]
     Start(#[from] io::Error),
@@ -89,14 +97,26 @@ pub struct Sockets {
     pub control: Option<std::os::unix::net::UnixListener>,
 }
 
-/// Serves until a signal ends the process, then drains. `find` says where a connection goes, or resets it.
-pub async fn run(
-    shared: Arc<Shared>,
+/// How a process runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    /// Threads that serve connections.
+    pub workers: NonZeroUsize,
+    /// In-flight work may take so long after SIGTERM.
+    pub grace: Duration,
+}
+
+/// Serves until a signal ends the process, drains, and waits a moment for events. `find` says where a connection goes,
+/// or resets it; `beside` runs on the main thread.
+pub fn run(
+    shared: &Arc<Shared>,
     sockets: Sockets,
-    grace: Duration,
+    running: Running,
+    writer: &event::Writer,
+    beside: impl Future<Output = ()> + Send + 'static,
     find: impl Fn(&TcpStream, SocketAddr) -> Option<Target> + Clone + Send + Sync + 'static,
 ) -> Result<(), Error> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin = Arc::new(Admin {
         metrics: Arc::clone(&shared.metrics),
         policy: Arc::clone(&shared.policy),
@@ -105,15 +125,26 @@ pub async fn run(
     if let Some(socket) = sockets.admin {
         admin::start(socket, Arc::clone(&admin))?;
     }
-    if let Some(socket) = sockets.control {
-        tokio::spawn(control::run(socket, shared.drain.clone()));
-    }
-    let serving = tokio::spawn(serve(Arc::clone(&shared), sockets.traffic, find));
+    let workers = worker::start(running.workers, &sockets.traffic, shared, find)?;
     admin.listening.store(true, Ordering::Release);
+    let done = runtime.block_on(async {
+        tokio::spawn(beside);
+        if let Some(socket) = sockets.control {
+            tokio::spawn(control::run(socket, shared.drain.clone()));
+        }
+        until_ended(shared, workers, running.grace).await
+    });
+    runtime.shutdown_background();
+    writer.finish(Duration::from_millis(500));
+    done
+}
+
+async fn until_ended(shared: &Shared, mut workers: worker::Ended, grace: Duration) -> Result<(), Error> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        ended = serving => return Ok(ended.map_err(io::Error::other)??),
+        error = workers.first() => return Err(Error::Worker(error)),
     }
     tracing::info!(in_flight = shared.drain.in_flight(), "ending after what is in flight");
     tokio::select! {
@@ -126,32 +157,4 @@ pub async fn run(
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-fn serve(
-    shared: Arc<Shared>,
-    traffic: TcpListener,
-    find: impl Fn(&TcpStream, SocketAddr) -> Option<Target> + Clone + Send + Sync + 'static,
-) -> impl Future<Output = io::Result<()>> + Send {
-    let metrics = Arc::clone(&shared.metrics);
-    listener::run(traffic, listener::connection_cap(), metrics, move |stream, peer, place: Place| {
-        let (shared, find) = (Arc::clone(&shared), find.clone());
-        async move {
-            let found = find(&stream, peer);
-            let stream = stream.into();
-            match found {
-                Some(target) => connection::serve(shared, Client { stream, peer, place }, target).await,
-                None => listener::reset(stream),
-            }
-        }
-    })
-}
-
-/// Runs on all cores until done, then waits a moment for events.
-pub fn block_on(work: impl Future<Output = Result<(), Error>>, events: &event::Writer) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(work);
-    runtime.shutdown_background();
-    events.finish(Duration::from_millis(500));
-    done
 }

@@ -48,21 +48,16 @@ pub fn run(config: Config) -> Result<(), Error> {
     });
     let reporter = Reporter::new(config.operator, config.identity, policy, Arc::clone(&metrics))?;
     let pod_ips = config.pod_ips;
-    let serving = async {
-        tokio::spawn(reporter.run());
-        process::run(shared, sockets, config.grace, move |stream, peer| {
-            match destination::find(stream, peer, &pod_ips) {
-                Ok(destination) => Some(Target::Pod(destination)),
-                Err(refusal) => {
-                    metrics.error(&refusal.kind());
-                    tracing::debug!(reason = refusal.kind().id(), "connection refused: {refusal}");
-                    None
-                }
+    process::run(&shared, sockets, config.running, &writer, reporter.run(), move |stream, peer| {
+        match destination::find(stream, peer, &pod_ips) {
+            Ok(destination) => Some(Target::Pod(destination)),
+            Err(refusal) => {
+                metrics.error(&refusal.kind());
+                tracing::debug!(reason = refusal.kind().id(), "connection refused: {refusal}");
+                None
             }
-        })
-        .await
-    };
-    process::block_on(serving, &writer)
+        }
+    })
 }
 
 /// Loads what is mounted, before any connection is accepted, and keeps watching it.

@@ -2,18 +2,19 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use rasp_policy::api::FailureMode;
 use rasp_policy::pod::{self, Probe, env};
 
+use crate::control;
 use crate::policy::keys::Keys;
 use crate::policy::load::Checks;
+use crate::process::{self, Running};
 use crate::report::{self, Operator, Url};
 use crate::state::Identity;
-use crate::{control, process};
 
 /// One wrong variable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,8 +72,8 @@ pub struct Config {
     pub run_directory: PathBuf,
     /// Control socket.
     pub control_socket: PathBuf,
-    /// How long in-flight work may take after SIGTERM.
-    pub grace: Duration,
+    /// Threads, and how long in-flight work may take after SIGTERM.
+    pub running: Running,
 }
 
 impl Config {
@@ -99,6 +100,7 @@ impl Config {
         let pod_ips = raw.required(env::POD_IPS, list::<IpAddr>);
         let failure_mode = raw.required(env::FAILURE_MODE, failure_mode);
         let probes = raw.optional(env::PROBES, probes).unwrap_or_default();
+        let workers = raw.optional(env::WORKERS, parsed::<NonZeroUsize>);
         let opaque = raw.optional(env::OPAQUE_PORTS, list::<u16>);
         let (Some(keys), Some(url), Some(roots), Some(pod_ips), Some(failure_mode), []) =
             (keys, url, roots, pod_ips, failure_mode, &*raw.errors)
@@ -118,7 +120,7 @@ impl Config {
             config_directory: pod::CONFIG_DIR.into(),
             run_directory: pod::RUN_DIR.into(),
             control_socket: control::default_path(),
-            grace: process::GRACE,
+            running: Running { workers: workers.unwrap_or(NonZeroUsize::MIN), grace: process::GRACE },
         })
     }
 }

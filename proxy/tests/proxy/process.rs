@@ -272,3 +272,25 @@ fn more_clients_than_places_wait_their_turn() {
     }
     assert!(crowd.iter_mut().all(|client| client.response().status() == 200));
 }
+
+#[test]
+fn several_workers_share_one_address_and_end_as_one_process() {
+    let upstream = Upstream::ok();
+    let mut command = Command::new(BINARY);
+    command.args(["gateway", "--listen", "127.0.0.1:0", "--workers", "3", "--upstream"]);
+    let mut gateway = Gateway::from_command({
+        command.arg(upstream.address.to_string());
+        command
+    });
+    let mut crowd: Vec<Client> = (0..30).map(|_| Client::connect(gateway.address)).collect();
+    for client in &mut crowd {
+        client.send(get("/"));
+        assert_eq!(client.response().status(), 200);
+    }
+    assert_eq!(upstream.connections(), 30);
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap().flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    assert_eq!(names.filter(|name| name.starts_with("rasp-worker-")).count(), 3);
+    gateway.signal(Signal::TERM);
+    assert!(gateway.wait_for_exit(Duration::from_secs(5)).success());
+}

@@ -63,13 +63,14 @@ fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
     let counted = Arc::clone(&metrics);
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let serving = listener::run(socket, 100, counted, move |stream, peer, place| {
-            connection::serve(
-                Arc::clone(&shared),
-                connection::Client { stream: stream.into(), peer, place },
-                target.clone(),
-            )
-        });
+        let serving =
+            listener::run(socket, listener::Places::new(100), counted, move |stream, peer, place| {
+                connection::serve(
+                    Arc::clone(&shared),
+                    connection::Client { stream: stream.into(), peer, place },
+                    target.clone(),
+                )
+            });
         runtime.block_on(serving).unwrap();
     });
     Inside { address, policy, metrics }
