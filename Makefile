@@ -17,7 +17,7 @@ BINARIES  = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/debug
 TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-operator"
 
 .NOTPARALLEL: # two builds at once take longer than one after the other
-.PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts deny bench-proxy e2e images \
+.PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts soak deny bench-proxy e2e images \
   binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
 
 help: ## list the targets
@@ -54,6 +54,13 @@ generated-up-to-date: binaries cluster-build ## the committed generated files ar
 
 charts: binaries cluster-build ## charts: lint, rendering, what the schemas refuse
 	$(TOOLS) sh charts/check.sh
+
+soak: ## faults in long form, each timed one for SOAK=10m; prints a table (docs/reliability.md)
+	cargo build --locked -p rasp-proxy --example passthrough
+	@table=$$(mktemp); status=0; \
+	RASP_SOAK=$(or $(SOAK),10m) RASP_SOAK_TABLE=$$table cargo test --locked -p rasp-proxy --test faults -- --test-threads=1 $(TEST) || status=$$?; \
+	printf '\n| row | promise | measured | RSS KiB/min | files/min | verdict |\n|---|---|---|---|---|---|\n'; \
+	sort -V "$$table"; rm -f "$$table"; exit $$status
 
 deny: ## licences, bans and sources of all crates (needs cargo-deny)
 	cargo deny --locked check bans licenses sources

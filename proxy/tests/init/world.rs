@@ -77,7 +77,7 @@ fn require_tools() {
 pub(crate) struct Namespace(String);
 
 impl Namespace {
-    fn new(role: &str) -> Self {
+    pub(crate) fn new(role: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("rasp-init-test-{}-{number}-{role}", std::process::id());

@@ -53,7 +53,9 @@ impl Gateway {
 
     /// Any command that becomes a gateway on a free port.
     pub fn from_command(mut command: Command) -> Self {
-        command.args(["--admin", "127.0.0.1:0"]);
+        if !command.get_args().any(|argument| argument == "--admin") {
+            command.args(["--admin", "127.0.0.1:0"]);
+        }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let events = follow(child.stdout.take().unwrap());
         let log = follow(child.stderr.take().unwrap());
