@@ -102,8 +102,8 @@ impl Readings<'_> {
 
     /// As if it stood in a comment or between dollar signs, which it closes.
     fn out_of_marks(&mut self, value: &[u8]) -> Result<(), Reason> {
-        for mark in [&b"*/"[..], b"$$"] {
-            let Some(at) = memchr::memmem::find(value, mark) else { continue };
+        for mark in [*b"*/", *b"$$"] {
+            let Some(at) = find_pair(value, mark) else { continue };
             let prefix = prefix(value.get(..at).unwrap_or_default());
             if prefix != Prefix::Prose {
                 self.see(Parser::new(value, at + 2).after_quote(b'*', at, prefix))?;
@@ -149,10 +149,18 @@ fn finding(field: &Field<'_>, rule: &'static Rule, confidence: Confidence, evide
     }
 }
 
+/// Two bytes in a row. A searcher of `memmem` costs more to make than a value to read.
+fn find_pair(value: &[u8], [first, second]: [u8; 2]) -> Option<usize> {
+    memchr::memchr_iter(first, value).find(|at| value.get(at + 1) == Some(&second))
+}
+
 /// Where a value closes the quote it stands in: at the first one that is not doubled, and, where a backslash stands
 /// before that, at the next one that has none, because only some dialects escape with backslashes.
 fn closing_quotes(value: &[u8], quote: u8) -> [Option<usize>; 2] {
     let first = closing_quote(value, quote, false);
+    if memchr::memchr(b'\\', value.get(..first.unwrap_or(value.len())).unwrap_or_default()).is_none() {
+        return [first, None];
+    }
     let second = closing_quote(value, quote, true);
     [first, second.filter(|_| first != second)]
 }

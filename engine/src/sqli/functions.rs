@@ -1,5 +1,7 @@
 //! Functions, packages and catalogs, by what an attacker uses them for. Data only, sorted, which a test asserts.
 
+use super::words::Table;
+
 /// What an attacker uses a function for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
@@ -20,7 +22,7 @@ pub(super) enum Function {
 use Function as F;
 
 /// Functions by the last part of their name, sorted.
-pub(super) const FUNCTIONS: &[(&str, Function)] = &[
+pub(super) static FUNCTIONS: Table<Function> = Table::new(&[
     ("abs", F::Text),
     ("array_agg", F::Text),
     ("ascii", F::Text),
@@ -166,10 +168,10 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("uuid_to_bin", F::Error),
     ("version", F::Information),
     ("xmltype", F::Error),
-];
+]);
 
 /// Packages whose functions reach the network or wait, by the first part of a dotted name.
-pub(super) const PACKAGES: &[(&str, Function)] = &[
+pub(super) static PACKAGES: Table<Function> = Table::new(&[
     ("ctxsys", F::Error),
     ("dbms_java", F::System),
     ("dbms_ldap", F::System),
@@ -182,7 +184,7 @@ pub(super) const PACKAGES: &[(&str, Function)] = &[
     ("utl_file", F::System),
     ("utl_http", F::System),
     ("utl_inaddr", F::Error),
-];
+]);
 
 /// Names of catalogs: data about the database itself.
 pub(super) const CATALOGS: &[&str] = &[

@@ -1,7 +1,7 @@
 //! SQL tokens of all dialects at once, read lazily from any byte of a value. A comment is white space, or the end of
 //! the statement where nothing follows it; a MySQL conditional comment is code.
 
-use super::words::{self, WORDS, Word};
+use super::words::{WORDS, Word};
 
 /// A token and the bytes it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,7 +268,7 @@ impl<'a> Lexer<'a> {
         {
             return self.quoted(*quote);
         }
-        words::lookup(WORDS, name).map_or(Kind::Name, Kind::Word)
+        WORDS.find(name).map_or(Kind::Name, Kind::Word)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What of a value may leave the process: its shape and the SQL words in it, never its data.
 
 use super::functions::FUNCTIONS;
-use super::words::{self, WORDS};
+use super::words::WORDS;
 
 const LONGEST_SAMPLE: usize = 96;
 const LONGEST_NAME: usize = 64;
@@ -33,7 +33,7 @@ fn is_word_byte(byte: u8) -> bool {
 }
 
 fn push_word(shape: &mut String, word: &[u8]) {
-    if words::lookup(WORDS, word).is_some() || words::lookup(FUNCTIONS, word).is_some() {
+    if WORDS.find(word).is_some() || FUNCTIONS.find(word).is_some() {
         shape.extend(word.iter().map(|byte| char::from(byte.to_ascii_lowercase())));
     } else {
         shape.extend(word.iter().take(8).map(|byte| if byte.is_ascii_digit() { '9' } else { 'a' }));

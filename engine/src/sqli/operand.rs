@@ -146,7 +146,7 @@ impl Parser<'_> {
             let function = self.function(first, last, parts);
             return self.call(function);
         }
-        if matches!(words::lookup(PACKAGES, self.text(first)), Some(Function::Error)) && parts > 1 {
+        if matches!(PACKAGES.find(self.text(first)), Some(Function::Error)) && parts > 1 {
             self.facts.add(Facts::ERROR);
         }
         Ok(Shape::Name(Token { kind: Kind::Name, start: first.start, end: last.end }))
@@ -154,7 +154,7 @@ impl Parser<'_> {
 
     fn function(&self, first: Token, last: Token, parts: usize) -> Option<Function> {
         if parts > 1
-            && let Some(function) = words::lookup(PACKAGES, self.text(first))
+            && let Some(function) = PACKAGES.find(self.text(first))
         {
             return Some(function);
         }
@@ -162,7 +162,8 @@ impl Parser<'_> {
         if name.get(..3).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"xp_")) {
             return Some(Function::System);
         }
-        words::lookup(FUNCTIONS, name)
+        FUNCTIONS
+            .find(name)
             // `time.sleep(5)`, `user.left(..)`: a method of some language, unless the database's own schema is named.
             .filter(|function| {
                 parts == 1 || matches!(function, Function::Error | Function::System | Function::Time)

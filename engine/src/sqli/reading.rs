@@ -6,7 +6,7 @@ use super::expression::Shape;
 use super::functions::{FUNCTIONS, Function};
 use super::lexer::Kind;
 use super::parser::{Parser, Read, Stop};
-use super::words::{self, Word};
+use super::words::Word;
 
 impl Parser<'_> {
     fn evidence(
@@ -61,7 +61,7 @@ impl Parser<'_> {
     }
 
     fn skim_function(&mut self) {
-        let fact = match words::lookup(FUNCTIONS, self.text(self.token())) {
+        let fact = match FUNCTIONS.find(self.text(self.token())) {
             Some(Function::Time) => Facts::TIME,
             Some(Function::Error) => Facts::ERROR,
             Some(Function::System) => Facts::SYSTEM,

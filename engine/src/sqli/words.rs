@@ -1,4 +1,4 @@
-//! The vocabulary: SQL words that shape a statement. Data only, sorted, which a test asserts.
+//! The vocabulary: SQL words that shape a statement, and how names are looked up. Sorted, which a test asserts.
 
 use super::functions::CATALOGS;
 
@@ -84,8 +84,8 @@ pub(super) enum Word {
 
 use Word as W;
 
-/// SQL words, sorted.
-pub(super) const WORDS: &[(&str, Word)] = &[
+/// SQL words.
+pub(super) static WORDS: Table<Word> = Table::new(&[
     ("all", W::Quantifier),
     ("alter", W::Define),
     ("and", W::And),
@@ -213,18 +213,51 @@ pub(super) const WORDS: &[(&str, Word)] = &[
     ("where", W::Where),
     ("with", W::With),
     ("xor", W::Or),
-];
+]);
 
-const LONGEST: usize = 24;
+/// Names and what they mean, found by their first letter: most names of a text are in no table, and each is looked up.
+#[derive(Debug)]
+pub(super) struct Table<T: 'static> {
+    pub(super) entries: &'static [(&'static str, T)],
+    /// Where the entries with each letter begin, and where the last ones end.
+    starts: [usize; LETTERS + 1],
+}
 
-/// Looks a name up in a sorted table, whatever its case.
-pub(super) fn lookup<T: Copy>(table: &[(&str, T)], name: &[u8]) -> Option<T> {
-    let mut buffer = [0; LONGEST];
-    let lower = buffer.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    let index = table.binary_search_by(|(entry, _)| entry.as_bytes().cmp(lower)).ok()?;
-    table.get(index).map(|(_, value)| *value)
+const LETTERS: usize = 26;
+
+impl<T: Copy> Table<T> {
+    /// Sorted entries in lower case, which a test asserts. Each begins with a letter, or this does not compile.
+    #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+    pub(super) const fn new(entries: &'static [(&'static str, T)]) -> Self {
+        let mut starts = [entries.len(); LETTERS + 1];
+        let mut index = entries.len();
+        while index > 0 {
+            index -= 1;
+            starts[letter(entries[index].0.as_bytes()[0])] = index;
+        }
+        // Letters without an entry begin where the next one does.
+        let mut at = LETTERS;
+        while at > 0 {
+            at -= 1;
+            if starts[at] > starts[at + 1] {
+                starts[at] = starts[at + 1];
+            }
+        }
+        Self { entries, starts }
+    }
+
+    /// Looks a name up, whatever its case.
+    pub(super) fn find(&self, name: &[u8]) -> Option<T> {
+        let letter = letter(*name.first()?);
+        let (start, end) = (*self.starts.get(letter)?, *self.starts.get(letter + 1)?);
+        let is_name = |(entry, _): &&(&str, T)| entry.as_bytes().eq_ignore_ascii_case(name);
+        self.entries.get(start..end)?.iter().find(is_name).map(|(_, value)| *value)
+    }
+}
+
+/// The place of a letter in the alphabet, whatever its case; out of it for other bytes.
+const fn letter(byte: u8) -> usize {
+    (byte | 0x20).wrapping_sub(b'a') as usize
 }
 
 pub(super) fn is_catalog(name: &[u8]) -> bool {
