@@ -17,7 +17,7 @@ BINARIES  = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/debug
 TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-operator"
 
 .NOTPARALLEL: # two builds at once take longer than one after the other
-.PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts soak deny bench-proxy e2e images \
+.PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts soak deny bench e2e images \
   binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
 
 help: ## list the targets
@@ -65,8 +65,10 @@ soak: ## faults in long form, each timed one for SOAK=10m; prints a table (docs/
 deny: ## licences, bans and sources of all crates (needs cargo-deny)
 	cargo deny --locked check bans licenses sources
 
-bench-proxy: ## CPU per request of the gateway against a naive proxy (PROFILE=dev: what tests and images run)
-	cargo bench --locked -p rasp-proxy --bench cpu --profile $(or $(PROFILE),release)
+bench: ## what the proxy costs against a naive one, nginx and HAProxy, in a quarter of an hour (QUICK=1: two minutes)
+	cargo build --locked --profile dist -p rasp-proxy
+	cargo build --locked --profile dist -p rasp-bench
+	"$(dir $(BINARIES))dist/rasp-bench" run $(if $(QUICK),--quick)
 
 binaries: # one `-p` at a time: a build of the whole workspace would unify features
 	cargo build --locked -p rasp-proxy

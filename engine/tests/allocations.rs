@@ -1,23 +1,29 @@
-//! A request without SQL costs one pass over its bytes and no allocation.
+//! What inspecting costs, in allocations and, where valgrind is installed, in instructions. Neither depends on how busy
+//! the machine is. A request without SQL costs one pass over its bytes and no allocation.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot build")]
 
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::process::{Command, Stdio};
+
 use rasp_engine::{Body, Effective, Head, Ruleset};
 
-fn allocations(target: &str, content_type: &str, body: &str) -> u64 {
-    let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
+fn inspect(ruleset: &Ruleset, target: &str, content_type: &str, body: &str) {
     let head = Head {
         method: "POST",
         target: target.as_bytes(),
         content_type: Some(content_type.as_bytes()),
         content_encoding: None,
     };
-    allocation_counter::measure(|| {
-        let mut inspection = ruleset.inspect_head(&head);
-        ruleset.inspect_body(&head, Body::Complete(body.as_bytes()), &mut inspection);
-        drop(ruleset.decide(inspection));
-    })
-    .count_total
+    let mut inspection = ruleset.inspect_head(&head);
+    ruleset.inspect_body(&head, Body::Complete(body.as_bytes()), &mut inspection);
+    drop(black_box(ruleset.decide(inspection)));
+}
+
+fn allocations(target: &str, content_type: &str, body: &str) -> u64 {
+    let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
+    allocation_counter::measure(|| inspect(&ruleset, target, content_type, body)).count_total
 }
 
 #[test]
@@ -33,4 +39,111 @@ fn an_ordinary_request_allocates_nothing() {
 fn decoding_reuses_its_buffers() {
     let body = "field=some+words&".repeat(1_000);
     assert!(allocations("/", "application/x-www-form-urlencoded", &body) <= 8);
+}
+
+/// A request, its type, its body, and what inspecting it cost when the numbers were written: allocations, and
+/// instructions as tests are compiled.
+struct Case {
+    name: &'static str,
+    target: &'static str,
+    content_type: &'static str,
+    body: String,
+    allocations: u64,
+    instructions: f64,
+}
+
+/// What `bench/` sends, or close to it.
+fn cases() -> [Case; 5] {
+    let case = |name, target, content_type, body, allocations, instructions| Case {
+        name,
+        target,
+        content_type,
+        body,
+        allocations,
+        instructions,
+    };
+    let parameters = "/search/articles?q=how+to+bake+bread&page=3&per_page=25&sort=date&order=desc&lang=en-GB\
+        &category=kitchen%20and%20home&from=2026-01-01&utm_source=newsletter&session=0f8fad5b-d9cb-469f-a165-70867728950e";
+    let form = (0..20).fold(String::new(), |mut form, line| {
+        let _ =
+            write!(form, "name_{line}=Mary+O%27Hara+%26+Sons&note_{line}=please+ring+twice%2C+it%27s+blue&");
+        form
+    });
+    [
+        case("parameters", parameters, "", String::new(), 3, 19_847.0),
+        case("form of 2 KiB", "/orders", "application/x-www-form-urlencoded", form, 3, 297_214.0),
+        case("JSON of 10 KiB", "/orders", "application/json", json(75), 0, 855_196.0),
+        case("JSON of 100 KiB", "/orders", "application/json", json(750), 0, 8_599_405.0),
+        case("an attack", "/items?id=1%27%20OR%20%271%27=%271&page=2", "", String::new(), 6, 16_259.0),
+    ]
+}
+
+fn json(members: usize) -> String {
+    let mut text = String::from(r#"{"orders":["#);
+    for id in 0..members {
+        let _ = write!(
+            text,
+            r#"{{"id":{id},"name":"Item {id}","note":"A plain thing, it's {id} of many; select one","price":{id}.95,"tags":["blue"]}},"#
+        );
+    }
+    text + "null]}"
+}
+
+#[test]
+fn no_request_of_the_bench_allocates_more_than_it_did() {
+    let found = cases().map(|case| allocations(case.target, case.content_type, &case.body));
+    for (case, count) in cases().iter().zip(found) {
+        assert!(
+            count <= case.allocations,
+            "{}: {count}, it was {}; all: {found:?}",
+            case.name,
+            case.allocations
+        );
+    }
+}
+
+/// Another compiler may count a little more or less; more than this is a regression.
+const ROOM: f64 = 1.25;
+const WORK: &str = "RASP_TEST_WORK";
+
+#[test]
+fn no_request_of_the_bench_costs_more_instructions_than_it_did() {
+    if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
+        println!("valgrind is not installed (Debian: valgrind): nothing is counted");
+        return;
+    }
+    let nothing = instructions("");
+    let found = cases().map(|case| (instructions(case.name) - nothing).round());
+    for (case, count) in cases().iter().zip(found) {
+        let (was, name) = (case.instructions, case.name);
+        assert!(count < was * ROOM, "{name}: {count} instructions, it was {was}; all: {found:?}");
+        assert!(
+            count > was / ROOM,
+            "{name}: only {count}, it was {was}: write down the new number; all: {found:?}"
+        );
+    }
+}
+
+/// Instructions of the test below in a process of its own.
+fn instructions(case: &str) -> f64 {
+    let own = std::env::current_exe().unwrap();
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(own);
+    command.args(["--exact", "what_valgrind_counts"]).env(WORK, case);
+    let output = command.output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    let collected = log.lines().find_map(|line| Some(line.split_once("Collected : ")?.1));
+    collected.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn what_valgrind_counts() {
+    let Ok(name) = std::env::var(WORK) else { return };
+    let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
+    for case in cases() {
+        // Counted is the difference to a run that names no case.
+        if case.name == name {
+            inspect(&ruleset, case.target, case.content_type, &case.body);
+        }
+    }
 }

@@ -4,6 +4,8 @@
 
 #[path = "proxy/client.rs"]
 mod client;
+#[path = "proxy/cost.rs"]
+mod cost;
 #[path = "proxy/forwarding.rs"]
 mod forwarding;
 #[path = "proxy/framing.rs"]

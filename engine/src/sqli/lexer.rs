@@ -1,6 +1,7 @@
 //! SQL tokens of all dialects at once, read lazily from any byte of a value. A comment is white space, or the end of
 //! the statement where nothing follows it; a MySQL conditional comment is code.
 
+use super::find_pair;
 use super::words::{WORDS, Word};
 
 /// A token and the bytes it covers.
@@ -108,7 +109,7 @@ impl<'a> Lexer<'a> {
                     self.conditional -= 1;
                     self.at += 2;
                 }
-                [b'/', b'*', inside @ ..] => match memchr::memmem::find(inside, b"*/") {
+                [b'/', b'*', inside @ ..] => match find_pair(inside, *b"*/") {
                     Some(length) => self.at += length + 4,
                     None => return Some(self.at),
                 },

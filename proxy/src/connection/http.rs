@@ -25,7 +25,7 @@ use crate::state::Shared;
 const MAX_BUFFER: usize = 64 << 10;
 
 /// Fields of one head. hyper's own limit of 100 refuses what applications take. hyper prepares room for all of them
-/// with every head: 256 cost 4,000 instructions a request more than 100, 1000 would cost 19,000 (benches/cpu.rs).
+/// with every head: 256 cost 4,000 instructions a request more than 100, 1000 would cost 19,000 (see tests/proxy/cost.rs).
 const MAX_FIELDS: usize = 256;
 
 type UpstreamConnection = client_side::Connection<TokioIo<Stream>, RequestBody>;
