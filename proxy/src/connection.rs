@@ -16,6 +16,7 @@ use crate::listener::{Place, reset, tune};
 use crate::reason::{Bypass, Kind};
 use crate::state::Shared;
 
+mod answers;
 mod http;
 mod off;
 pub mod pace;
@@ -23,7 +24,8 @@ pub mod protocol;
 pub mod relay;
 pub mod stream;
 
-pub(crate) use http::redial;
+pub(crate) use answers::fault;
+pub(crate) use http::{Fresh, UpstreamConnection, redial};
 use protocol::Protocol;
 use relay::{Activity, Noted};
 use stream::Stream;

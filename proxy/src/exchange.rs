@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
@@ -14,8 +14,8 @@ use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::{Body as _, Incoming};
 use rasp_engine::{Head, Outcome};
 
-use crate::connection::Target;
 use crate::connection::pace::Phase;
+use crate::connection::{Target, UpstreamConnection, fault};
 use crate::listener::Place;
 use crate::metrics::Requests;
 use crate::policy::InForce;
@@ -33,6 +33,7 @@ mod read;
 mod record;
 mod tee;
 pub mod trace;
+mod tunnel;
 mod upgrade;
 
 use body::{Broken, ResponseBody};
@@ -52,7 +53,7 @@ pub async fn serve(
     let trace = Trace::of(&parts.headers);
 
     if !policy.ruleset.is_off()
-        && let Err(malformed) = read::check(&mut parts)
+        && let Err(malformed) = read::check(&mut parts).and_then(|()| upgrade::check(&parts))
     {
         return Ok(act::malformed(connection, &trace, malformed, in_flight));
     }
@@ -92,7 +93,6 @@ pub struct Connection {
     pub target: Target,
     requests: Requests,
     link: Link,
-    upgraded: AtomicBool,
     _place: Place,
 }
 
@@ -100,17 +100,22 @@ impl Connection {
     /// A connection with the application's side open, or not yet.
     pub fn new(shared: Arc<Shared>, peer: SocketAddr, target: Target, place: Place, link: Link) -> Self {
         let requests = shared.metrics.requests(target.port());
-        let upgraded = AtomicBool::new(false);
-        Self { shared, phase: Phase::new(), peer, target, requests, link, upgraded, _place: place }
+        Self { shared, phase: Phase::new(), peer, target, requests, link, _place: place }
     }
 
-    /// Whether the connection has left HTTP.
-    pub fn is_upgraded(&self) -> bool {
-        self.upgraded.load(Ordering::Acquire)
+    /// Resolves when a connection to the application was dialled late.
+    pub(crate) async fn fresh(&self) -> UpstreamConnection {
+        match &self.link {
+            Link::Http1(link) => link.fresh.take().await,
+            Link::Http2(_) => std::future::pending().await,
+        }
     }
 
-    fn switched(&self) {
-        self.upgraded.store(true, Ordering::Release);
+    /// The connection is over: what was on its way to its task goes nowhere.
+    pub(crate) fn end(&self) {
+        if let Link::Http1(link) = &self.link {
+            link.fresh.clear();
+        }
     }
 
     /// Whether requests are streams of HTTP/2, of which no one may speak for the connection.
@@ -153,6 +158,28 @@ impl Exchange {
             target: self.uri.path_and_query().map_or("", PathAndQuery::as_str).as_bytes(),
             content_type: self.content_type.as_ref().map(HeaderValue::as_bytes),
             content_encoding: self.content_encoding.as_ref().map(HeaderValue::as_bytes),
+        }
+    }
+
+    /// The same under another policy: what a tunnel goes on with when the policy changes.
+    fn under(&self, policy: Arc<InForce>) -> Self {
+        Self {
+            connection: Arc::clone(&self.connection),
+            policy,
+            trace: self.trace.clone(),
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            content_type: None,
+            content_encoding: None,
+            worked_nanos: AtomicU64::new(0),
+        }
+    }
+
+    /// The response ended before its end: the client must not take it for a whole one.
+    fn broke_off(&self, error: &hyper::Error) {
+        self.connection.phase.broken();
+        if let Some(bad) = fault(error) {
+            record::response(self, bad);
         }
     }
 

@@ -4,10 +4,12 @@
 //! lets a head go on before it is complete and valid, and never repairs what it does not understand. [`field`],
 //! [`host`], [`target`], [`line`] and [`chunk`] are shared with the guards of responses and of HTTP/2.
 
+pub mod awaited;
 pub mod chunk;
 pub mod field;
 pub mod host;
 pub mod line;
+pub mod response;
 pub mod target;
 
 /// What a message may take. Of a head all but the body counts; lengths are in bytes.

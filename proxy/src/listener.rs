@@ -145,8 +145,13 @@ pub(crate) fn tune(stream: &TcpStream) {
 
 /// Ends a connection as a closed port would: with a reset.
 pub(crate) fn reset(stream: Stream) {
-    let _ = SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO));
+    reset_on_close(stream.socket());
     drop(stream);
+}
+
+/// Makes whoever closes the socket reset it.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 #[cfg(test)]

@@ -17,6 +17,10 @@ pub enum Bypass {
     Opaque,
     /// A connection that left HTTP by `Upgrade`.
     Upgrade,
+    /// A WebSocket with binary messages, or with frames that are none.
+    WebSocketBinary,
+    /// A WebSocket with compressed messages.
+    WebSocketPacked,
     /// A probe of the kubelet.
     Probe,
     /// Everything is Off.
@@ -25,8 +29,17 @@ pub enum Bypass {
 
 impl Bypass {
     /// Every reason.
-    pub const ALL: [Self; 7] =
-        [Self::Http2, Self::Tls, Self::OpaquePort, Self::Opaque, Self::Upgrade, Self::Probe, Self::Off];
+    pub const ALL: [Self; 9] = [
+        Self::Http2,
+        Self::Tls,
+        Self::OpaquePort,
+        Self::Opaque,
+        Self::Upgrade,
+        Self::WebSocketBinary,
+        Self::WebSocketPacked,
+        Self::Probe,
+        Self::Off,
+    ];
 
     /// Label of `rasp_uninspected_total{reason}`.
     pub fn id(self) -> &'static str {
@@ -36,6 +49,8 @@ impl Bypass {
             Self::OpaquePort => "opaque_port",
             Self::Opaque => "opaque",
             Self::Upgrade => "upgrade",
+            Self::WebSocketBinary => "websocket_binary",
+            Self::WebSocketPacked => "websocket_packed",
             Self::Probe => "probe",
             Self::Off => Reason::DetectionOff.id(),
         }
@@ -63,11 +78,13 @@ pub enum Malformed {
     Lengths,
     /// `Connection` names a field that must reach the application.
     Nomination,
+    /// A WebSocket handshake with a body.
+    UpgradeBody,
 }
 
 impl Malformed {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::HostMissing,
         Self::HostRepeated,
         Self::HostInvalid,
@@ -77,6 +94,7 @@ impl Malformed {
         Self::TransferEncoding,
         Self::Lengths,
         Self::Nomination,
+        Self::UpgradeBody,
     ];
 
     /// Label of `rasp_errors_total{kind}`.
@@ -91,6 +109,7 @@ impl Malformed {
             Self::TransferEncoding => "request_transfer_encoding",
             Self::Lengths => "request_lengths",
             Self::Nomination => "request_nomination",
+            Self::UpgradeBody => "request_upgrade_body",
         }
     }
 
@@ -100,6 +119,120 @@ impl Malformed {
             Self::Method => http::StatusCode::NOT_IMPLEMENTED,
             _ => http::StatusCode::BAD_REQUEST,
         }
+    }
+}
+
+/// Why a response of the application is not passed on: two readers could understand it in two ways, or it would be
+/// the answer to somebody else's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.id())]
+pub enum BadResponse {
+    /// A status line that is none.
+    StatusLine,
+    /// A field with a control byte, a lone CR or LF, no colon, or over two lines.
+    Field,
+    /// Several lengths, or one that is no number.
+    Lengths,
+    /// A transfer coding other than one `chunked`.
+    TransferEncoding,
+    /// A chunk that is none.
+    Chunk,
+    /// Bytes that no request asked for: another response, or the body of one that has none.
+    Unasked,
+    /// 101 where nobody asked for another protocol, or for another one than that.
+    Switch,
+    /// Too many interim responses.
+    Interim,
+    /// A head or a trailer over the limits.
+    TooLarge,
+    /// The end of the connection before the end of the response.
+    Incomplete,
+}
+
+impl BadResponse {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::StatusLine,
+        Self::Field,
+        Self::Lengths,
+        Self::TransferEncoding,
+        Self::Chunk,
+        Self::Unasked,
+        Self::Switch,
+        Self::Interim,
+        Self::TooLarge,
+        Self::Incomplete,
+    ];
+
+    /// Label of `rasp_errors_total{kind}`, and the rule of its event.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::StatusLine => "response_status_line",
+            Self::Field => "response_field",
+            Self::Lengths => "response_lengths",
+            Self::TransferEncoding => "response_transfer_encoding",
+            Self::Chunk => "response_chunk",
+            Self::Unasked => "response_unasked",
+            Self::Switch => "response_switch",
+            Self::Interim => "response_interim",
+            Self::TooLarge => "response_too_large",
+            Self::Incomplete => "response_incomplete",
+        }
+    }
+}
+
+/// Why a frame of a WebSocket is none (RFC 6455), or is over a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.id())]
+pub enum BadFrame {
+    /// A client that does not mask, or an application that does.
+    Mask,
+    /// A reserved bit without an extension.
+    Reserved,
+    /// An opcode that is not defined.
+    Opcode,
+    /// A control frame in fragments, of over 125 bytes, or with half a code.
+    Control,
+    /// A length of 2^63 or more, or not in its shortest form.
+    Length,
+    /// A fragment of no message, or a message inside of another.
+    Fragment,
+    /// A frame after Close.
+    AfterClose,
+    /// A message over the limit.
+    TooLarge,
+}
+
+impl BadFrame {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Mask,
+        Self::Reserved,
+        Self::Opcode,
+        Self::Control,
+        Self::Length,
+        Self::Fragment,
+        Self::AfterClose,
+        Self::TooLarge,
+    ];
+
+    /// Label of `rasp_errors_total{kind}`.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Mask => "websocket_mask",
+            Self::Reserved => "websocket_reserved",
+            Self::Opcode => "websocket_opcode",
+            Self::Control => "websocket_control",
+            Self::Length => "websocket_length",
+            Self::Fragment => "websocket_fragment",
+            Self::AfterClose => "websocket_after_close",
+            Self::TooLarge => "websocket_too_large",
+        }
+    }
+
+    /// The code that a connection is closed with (RFC 6455 section 7.4.1).
+    pub fn code(self) -> u16 {
+        if self == Self::TooLarge { 1009 } else { 1002 }
     }
 }
 
@@ -124,6 +257,10 @@ pub enum Kind {
     RequestSyntax,
     /// A request that is refused whatever the policy says.
     Request(Malformed),
+    /// A response that is not passed on whatever the policy says.
+    Response(BadResponse),
+    /// A frame that is none.
+    Frame(BadFrame),
     /// The engine panicked; the request counts as not judged.
     Panic,
     /// The memory for held bodies is used up.
@@ -168,6 +305,8 @@ impl Kind {
             Self::ClientTimeout => "client_timeout",
             Self::RequestSyntax => "request_syntax",
             Self::Request(malformed) => malformed.id(),
+            Self::Response(bad) => bad.id(),
+            Self::Frame(bad) => bad.id(),
             Self::Panic => "panic",
             Self::BodyMemory => "body_memory",
             Self::Bundle(refusal) => bundle_id(refusal),

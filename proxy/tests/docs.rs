@@ -7,7 +7,7 @@ use rasp_proxy::event::{
     Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Severity, Unmapped, Url,
 };
 use rasp_proxy::metrics::Metrics;
-use rasp_proxy::reason::{Bypass, Kind, Malformed};
+use rasp_proxy::reason::{BadFrame, BadResponse, Bypass, Kind, Malformed};
 
 const METRICS: &str = include_str!("../../docs/metrics.md");
 const EVENTS: &str = include_str!("../../docs/events.md");
@@ -105,8 +105,11 @@ fn the_table_of_uninspected_traffic_has_every_reason_and_its_effect() {
 fn the_table_of_errors_has_every_kind() {
     let plain = Kind::PLAIN.iter().map(|kind| kind.id().to_owned());
     let requests = Malformed::ALL.iter().map(|malformed| malformed.id().to_owned());
+    let responses = BadResponse::ALL.iter().map(|bad| bad.id().to_owned());
+    let frames = BadFrame::ALL.iter().map(|bad| bad.id().to_owned());
     let bundles = Refusal::IDS.iter().map(|id| format!("bundle_{id}"));
-    let known: BTreeSet<String> = plain.chain(requests).chain(bundles).collect();
+    let known: BTreeSet<String> =
+        plain.chain(requests).chain(responses).chain(frames).chain(bundles).collect();
     assert_eq!(first_column(METRICS, "### Kinds of errors"), known);
 }
 

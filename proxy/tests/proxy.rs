@@ -18,7 +18,13 @@ mod judging;
 mod process;
 #[path = "proxy/protocol.rs"]
 mod protocol;
+#[path = "proxy/responses.rs"]
+mod responses;
+#[path = "proxy/streams.rs"]
+mod streams;
 #[path = "proxy/timers.rs"]
 mod timers;
+#[path = "proxy/upgrades.rs"]
+mod upgrades;
 #[path = "proxy/upstream.rs"]
 mod upstream;

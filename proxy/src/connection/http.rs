@@ -4,20 +4,23 @@
 //! it has clients. When the application closes, so does the client's side.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use hyper::client::conn::http1::{self as client_side, SendRequest};
 use hyper::server::conn::http1 as server_side;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::sync::Notify;
 
-use super::pace::Paced;
+use super::answers::Answers;
+use super::pace::{Left, Paced};
 use super::stream::Stream;
 use super::{Client, Target};
 use crate::exchange::body::RequestBody;
 use crate::exchange::link::{Http1, Link};
 use crate::exchange::{self, Connection};
+use crate::guard::awaited::Awaited;
 use crate::reason::Kind;
 use crate::state::Shared;
 
@@ -28,7 +31,7 @@ const MAX_BUFFER: usize = 64 << 10;
 /// with every head: 256 cost 4,000 instructions a request more than 100, 1000 would cost 19,000 (see tests/proxy/cost.rs).
 const MAX_FIELDS: usize = 256;
 
-type UpstreamConnection = client_side::Connection<TokioIo<Stream>, RequestBody>;
+pub(crate) type UpstreamConnection = client_side::Connection<TokioIo<Answers<Stream>>, RequestBody>;
 
 pub(super) async fn serve(
     shared: Arc<Shared>,
@@ -37,34 +40,54 @@ pub(super) async fn serve(
     ahead: Bytes,
     upstream: Option<Stream>,
 ) {
+    let awaited = Arc::new(Awaited::default());
     let (sender, upstream) = match upstream {
-        Some(stream) => match handshake(stream).await {
+        Some(stream) => match handshake(stream, &awaited, &shared).await {
             Ok((sender, connection)) => (Some(sender), Some(connection)),
             Err(_) => (None, None),
         },
         None => (None, None),
     };
     let Client { stream, peer, place } = client;
-    let link = Link::Http1(Http1::new(sender));
+    let link = Link::Http1(Http1::new(sender, Arc::clone(&awaited)));
     let connection = Arc::new(Connection::new(Arc::clone(&shared), peer, target, place, link));
-    let io = Paced::new(stream, ahead, Arc::clone(&connection.phase), &shared.timers);
+    let io = Paced::new(stream, ahead, Arc::clone(&connection.phase), Arc::clone(&awaited), &shared.timers);
     let service = service_fn(|request| exchange::serve(Arc::clone(&connection), request));
     let mut server =
         std::pin::pin!(server_builder().serve_connection(TokioIo::new(io), service).with_upgrades());
     let mut application = std::pin::pin!(application(upstream));
     let mut application_open = true;
+    let mut stays = true;
     let served = loop {
         tokio::select! {
             biased;
             served = server.as_mut() => break served,
             () = application.as_mut(), if application_open => {
                 application_open = false;
-                if !connection.is_upgraded() {
+                // Requests that came before a client closed its half are answered over another connection.
+                if stays && !connection.phase.is_switched() {
                     server.as_mut().graceful_shutdown();
                 }
             }
+            fresh = connection.fresh() => {
+                application.set(self::application(Some(fresh)));
+                application_open = true;
+            }
+            () = connection.phase.over() => {
+                // The application gets no more of a request that is answered, and hyper reads no more of it.
+                application.set(self::application(None));
+                application_open = false;
+            }
+            left = connection.phase.left(), if stays => match left {
+                Left::Gone => break Ok(()), // and the application's side closes
+                Left::Half => {
+                    stays = false;
+                    awaited.leave();
+                }
+            },
         }
     };
+    connection.end();
     if let Err(error) = served {
         note(&shared, &error);
     }
@@ -79,7 +102,12 @@ async fn application(connection: Option<UpstreamConnection>) {
 }
 
 /// Speaks HTTP/1 to the application.
-async fn handshake(stream: Stream) -> hyper::Result<(SendRequest<RequestBody>, UpstreamConnection)> {
+async fn handshake(
+    stream: Stream,
+    awaited: &Arc<Awaited>,
+    shared: &Shared,
+) -> hyper::Result<(SendRequest<RequestBody>, UpstreamConnection)> {
+    let stream = Answers::new(stream, Arc::clone(awaited), Arc::clone(&shared.metrics));
     client_side::Builder::new()
         .preserve_header_case(true)
         .max_buf_size(MAX_BUFFER * 4)
@@ -88,11 +116,45 @@ async fn handshake(stream: Stream) -> hyper::Result<(SendRequest<RequestBody>, U
         .await
 }
 
+/// A connection to the application that was dialled late, on its way to the task of its client.
+#[derive(Debug, Default)]
+pub struct Fresh {
+    connection: Mutex<Option<Box<UpstreamConnection>>>,
+    there: Notify,
+}
+
+impl Fresh {
+    fn put(&self, connection: UpstreamConnection) {
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(connection));
+        self.there.notify_one();
+    }
+
+    /// Nobody waits for one any more.
+    pub fn clear(&self) {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Resolves when there is one.
+    pub async fn take(&self) -> UpstreamConnection {
+        loop {
+            let there = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match there {
+                Some(connection) => return *connection,
+                None => self.there.notified().await,
+            }
+        }
+    }
+}
+
 /// Dials again where the application had closed before anything was sent to it.
-pub(crate) async fn redial(target: &Target, shared: &Shared) -> io::Result<SendRequest<RequestBody>> {
+pub(crate) async fn redial(
+    target: &Target,
+    shared: &Shared,
+    link: &Http1,
+) -> io::Result<SendRequest<RequestBody>> {
     let stream = super::dial(target, shared).await?;
-    let (sender, connection) = handshake(stream).await.map_err(io::Error::other)?;
-    tokio::spawn(connection.with_upgrades());
+    let (sender, connection) = handshake(stream, &link.awaited, shared).await.map_err(io::Error::other)?;
+    link.fresh.put(connection);
     Ok(sender)
 }
 

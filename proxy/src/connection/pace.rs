@@ -10,13 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::relay::replay;
 use super::stream::Stream;
 use crate::drain::InFlight;
+use crate::guard::awaited::Awaited;
+use crate::listener::reset_on_close;
 use crate::state::Timers;
 
 /// Closing a socket with unread bytes resets it, and the client may never see the refusal. So the rest is read, but
@@ -27,12 +30,31 @@ const LINGER_BYTES: usize = 1 << 20;
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
 const BUSY: u8 = 2;
+/// No HTTP any more: the relay has a timer of its own.
+const SWITCHED: u8 = 3;
+
+const STAYS: u8 = 0;
+const HALF: u8 = 1;
+const GONE: u8 = 2;
+
+/// What a client closed while its request was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Its half: it may wait for the answer, or may have gone.
+    Half,
+    /// All of it.
+    Gone,
+}
 
 /// What the connection is doing. Shared with the exchange.
 #[derive(Debug)]
 pub struct Phase {
     now: AtomicU8,
     linger: AtomicBool,
+    broken: AtomicBool,
+    left: AtomicU8,
+    told: Notify,
+    over: Notify,
     // Set when a response was handed to hyper whole, while its last bytes may still be in hyper's buffer.
     unflushed: Mutex<Option<InFlight>>,
 }
@@ -43,6 +65,10 @@ impl Phase {
         Arc::new(Self {
             now: AtomicU8::new(HEAD),
             linger: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            left: AtomicU8::new(STAYS),
+            told: Notify::new(),
+            over: Notify::new(),
             unflushed: Mutex::new(None),
         })
     }
@@ -54,8 +80,47 @@ impl Phase {
 
     /// The exchange is over, but for the bytes that hyper has not written yet: the process must not end before.
     pub fn idle(&self, in_flight: Option<InFlight>) {
-        self.now.store(IDLE, Ordering::Release);
+        let _ = self.now.compare_exchange(BUSY, IDLE, Ordering::AcqRel, Ordering::Acquire);
         *self.unflushed.lock().unwrap_or_else(PoisonError::into_inner) = in_flight;
+        if self.linger.load(Ordering::Acquire) {
+            self.over.notify_one();
+        }
+    }
+
+    fn leave(&self, left: u8) {
+        self.left.store(left, Ordering::Release);
+        self.told.notify_one();
+    }
+
+    /// Resolves when the client closed while its request is answered: its half, or all of it.
+    pub async fn left(&self) -> Left {
+        loop {
+            match self.left.load(Ordering::Acquire) {
+                HALF => return Left::Half,
+                GONE => return Left::Gone,
+                _ => self.told.notified().await,
+            }
+        }
+    }
+
+    /// Resolves when the last response of the connection was given although the client may still be sending.
+    pub async fn over(&self) {
+        self.over.notified().await;
+    }
+
+    /// A response broke off. Of one that ends with the connection, only a reset says so.
+    pub fn broken(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
+    /// The connection leaves HTTP: nothing that follows has a time limit here.
+    pub fn switch(&self) {
+        self.now.store(SWITCHED, Ordering::Release);
+    }
+
+    /// Whether the connection has left HTTP.
+    pub fn is_switched(&self) -> bool {
+        self.now.load(Ordering::Acquire) == SWITCHED
     }
 
     /// hyper has nothing left to write.
@@ -82,11 +147,19 @@ pub struct Paced {
     sleep: Option<Pin<Box<Sleep>>>,
     closed: bool,
     lingered: Option<usize>,
+    awaited: Arc<Awaited>,
+    hints: Bytes,
 }
 
 impl Paced {
     /// A socket from which `ahead` was already read.
-    pub fn new(stream: Stream, ahead: Bytes, phase: Arc<Phase>, timers: &Timers) -> Self {
+    pub fn new(
+        stream: Stream,
+        ahead: Bytes,
+        phase: Arc<Phase>,
+        awaited: Arc<Awaited>,
+        timers: &Timers,
+    ) -> Self {
         Self {
             stream,
             ahead,
@@ -98,6 +171,8 @@ impl Paced {
             sleep: None,
             closed: false,
             lingered: None,
+            awaited,
+            hints: Bytes::new(),
         }
     }
 
@@ -135,6 +210,44 @@ impl Paced {
         Poll::Pending
     }
 
+    /// Writes interim responses, which hyper cannot. It has nothing of its own to write when this is called, and gets
+    /// the final response only when these are written.
+    fn poll_hints(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.hints.is_empty() && !self.awaited.has_hints() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.hints.is_empty() {
+            self.hints = self.awaited.take_hints().into();
+        }
+        while !self.hints.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.hints))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.hints.advance(written);
+        }
+        self.awaited.hints_written();
+        Poll::Ready(Ok(()))
+    }
+
+    /// hyper does not read while a request is answered, so somebody else must see that the client closed.
+    fn look_after_client(&self, context: &mut Context<'_>) {
+        let is_busy = self.phase.now.load(Ordering::Acquire) == BUSY;
+        if !is_busy || self.closed || self.phase.left.load(Ordering::Acquire) != STAYS {
+            return;
+        }
+        let socket = self.stream.socket();
+        // Costs no call of the system until something arrives.
+        if socket.poll_read_ready(context).is_pending() {
+            return;
+        }
+        match socket.poll_peek(context, &mut ReadBuf::new(&mut [0])) {
+            Poll::Ready(Ok(0)) => self.phase.leave(HALF),
+            Poll::Ready(Err(_)) => self.phase.leave(GONE),
+            _ => {}
+        }
+    }
+
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.lingered.is_none() {
             self.sleep = Some(Box::pin(sleep_until(Instant::now() + LINGER)));
@@ -155,6 +268,14 @@ impl Paced {
             }
         }
         Poll::Ready(())
+    }
+}
+
+impl Drop for Paced {
+    fn drop(&mut self) {
+        if self.phase.broken.load(Ordering::Acquire) {
+            reset_on_close(self.stream.socket());
+        }
     }
 }
 
@@ -195,6 +316,9 @@ impl AsyncWrite for Paced {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.hints.is_empty() {
+            ready!(self.poll_hints(context))?;
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -203,6 +327,9 @@ impl AsyncWrite for Paced {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if !self.hints.is_empty() {
+            ready!(self.poll_hints(context))?;
+        }
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
@@ -211,8 +338,10 @@ impl AsyncWrite for Paced {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_hints(context))?;
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.phase.flushed();
+        self.look_after_client(context);
         Poll::Ready(Ok(()))
     }
 

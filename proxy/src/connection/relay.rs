@@ -138,17 +138,19 @@ where
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let activity = Arc::clone(&client.activity);
-    let idling = async {
-        while let Some(left) = idle.checked_sub(activity.quiet()) {
-            sleep(left.max(Duration::from_millis(1))).await;
-        }
-    };
     tokio::select! {
         copied = copy_bidirectional_with_sizes(client, upstream, BUFFER, BUFFER) => match copied {
             Ok(_) => End::Closed,
             Err(_) => End::Broken,
         },
-        () = idling => End::Idle,
+        () = idling(&activity, idle) => End::Idle,
+    }
+}
+
+/// Resolves when nothing moved for `idle`.
+pub async fn idling(activity: &Activity, idle: Duration) {
+    while let Some(left) = idle.checked_sub(activity.quiet()) {
+        sleep(left.max(Duration::from_millis(1))).await;
     }
 }
 

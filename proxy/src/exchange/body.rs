@@ -16,9 +16,10 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::Connection;
 use super::tee::Tee;
+use super::{Connection, Exchange};
 use crate::drain::InFlight;
+use crate::guard::awaited::Awaited;
 
 /// Why an exchange ended without a response: a request body ended early, or the application left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +126,17 @@ pub struct RequestBody {
     fate: Fate,
     // Dropping it tells the exchange that the request was sent.
     sent: Option<oneshot::Sender<()>>,
+    gate: Option<Gate>,
+    awaited: Option<Arc<Awaited>>,
+}
+
+/// What must come before the first byte of a body is asked for.
+struct Gate(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Gate")
+    }
 }
 
 impl RequestBody {
@@ -151,6 +163,18 @@ impl RequestBody {
         Some(receiver)
     }
 
+    /// Asks the client for none of it until then; of what was read already nothing waits.
+    pub fn wait(&mut self, gate: impl Future<Output = ()> + Send + 'static) {
+        if self.rest.is_some() && self.ahead.is_empty() {
+            self.gate = Some(Gate(Box::pin(gate)));
+        }
+    }
+
+    /// Tells when the last of it was handed over.
+    pub fn tell(&mut self, awaited: &Arc<Awaited>) {
+        self.awaited = self.rest.is_some().then(|| Arc::clone(awaited));
+    }
+
     /// What becomes of it.
     pub fn fate(&self) -> Fate {
         if self.rest.is_none() {
@@ -169,6 +193,10 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if let Some(gate) = &mut self.gate {
+            std::task::ready!(gate.0.as_mut().poll(context));
+            self.gate = None;
+        }
         if !self.ahead.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
         }
@@ -176,21 +204,26 @@ impl Body for RequestBody {
             return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         };
         let polled = rest.poll_next(context);
+        let mut ends = false;
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                if rest.body.is_end_stream() {
-                    self.fate.finished();
-                }
+                ends = rest.body.is_end_stream() || frame.is_trailers();
                 if let (Some(tee), Some(data)) = (&mut self.tee, frame.data_ref()) {
                     tee.copy(data);
                 }
             }
             Poll::Ready(Some(Err(broken))) => self.fate.broke(*broken),
             Poll::Ready(None) => {
-                self.fate.finished();
+                ends = true;
                 self.tee = None;
             }
             Poll::Pending => {}
+        }
+        if ends {
+            self.fate.finished();
+            if let Some(awaited) = &self.awaited {
+                awaited.sent();
+            }
         }
         polled.map(|frame| frame.map(|frame| frame.map_err(|broken| broken.reason().into())))
     }
@@ -226,7 +259,7 @@ pub struct ResponseBody {
 #[derive(Debug)]
 enum Source {
     Own(Option<Bytes>),
-    Application(Incoming),
+    Application(Incoming, Arc<Exchange>),
 }
 
 impl ResponseBody {
@@ -240,10 +273,12 @@ impl ResponseBody {
     pub fn application(
         body: Incoming,
         length_stated: bool,
-        connection: Arc<Connection>,
+        exchange: Arc<Exchange>,
         in_flight: InFlight,
     ) -> Self {
-        Self { source: Source::Application(body), length_stated, connection, in_flight: Some(in_flight) }
+        let connection = Arc::clone(&exchange.connection);
+        let source = Source::Application(body, exchange);
+        Self { source, length_stated, connection, in_flight: Some(in_flight) }
     }
 }
 
@@ -263,7 +298,13 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Application(body) => Pin::new(body).poll_frame(context),
+            Source::Application(body, exchange) => {
+                let polled = Pin::new(body).poll_frame(context);
+                if let Poll::Ready(Some(Err(error))) = &polled {
+                    exchange.broke_off(error);
+                }
+                polled
+            }
         }
     }
 
@@ -272,7 +313,7 @@ impl Body for ResponseBody {
         !self.length_stated
             && match &self.source {
                 Source::Own(bytes) => bytes.is_none(),
-                Source::Application(body) => body.is_end_stream(),
+                Source::Application(body, _) => body.is_end_stream(),
             }
     }
 
@@ -280,7 +321,7 @@ impl Body for ResponseBody {
         match &self.source {
             _ if self.length_stated => SizeHint::new(),
             Source::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Source::Application(body) => body.size_hint(),
+            Source::Application(body, _) => body.size_hint(),
         }
     }
 }

@@ -41,12 +41,19 @@ pub fn strip(headers: &mut HeaderMap, version: Version) -> Hop {
     hop.close |= version == Version::HTTP_10 && !hop.keep_alive;
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
-    if !hop.upgrade || tokens(headers, &UPGRADE).any(|token| token.eq_ignore_ascii_case("h2c")) {
-        // HTTP/2 by upgrade was removed from the protocol (RFC 9113 section 3.1) and would leave inspection.
-        hop.upgrade = false;
+    if !hop.upgrade {
         headers.remove(UPGRADE);
-        headers.remove(HTTP2_SETTINGS);
+    } else if tokens(headers, &UPGRADE).any(is_http2) {
+        // HTTP/2 by upgrade was removed from the protocol (RFC 9113 section 3.1) and would leave inspection.
+        let others: Vec<&str> = tokens(headers, &UPGRADE).filter(|token| !is_http2(token)).collect();
+        let others = HeaderValue::from_str(&others.join(", ")).ok().filter(|others| !others.is_empty());
+        hop.upgrade = others.is_some();
+        match others {
+            Some(others) => headers.insert(UPGRADE, others),
+            None => headers.remove(UPGRADE),
+        };
     }
+    headers.remove(HTTP2_SETTINGS);
     if headers.contains_key(TE) {
         let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
         headers.remove(TE);
@@ -55,6 +62,11 @@ pub fn strip(headers: &mut HeaderMap, version: Version) -> Hop {
         }
     }
     hop
+}
+
+/// Also the `h2` that some servers offer without TLS.
+fn is_http2(token: &str) -> bool {
+    token.eq_ignore_ascii_case("h2c") || token.eq_ignore_ascii_case("h2")
 }
 
 fn strip_nominated(headers: &mut HeaderMap) -> Hop {
@@ -78,6 +90,19 @@ fn strip_nominated(headers: &mut HeaderMap) -> Hop {
         }
     }
     hop
+}
+
+/// Of equal lengths, which the response guard lets pass, one is left (RFC 9110 section 8.6).
+pub fn one_length(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(CONTENT_LENGTH).into_iter();
+    let Some(first) = lines.next() else { return };
+    if lines.next().is_none() && !first.as_bytes().contains(&b',') {
+        return;
+    }
+    let length = first.to_str().ok().and_then(|line| line.split(',').next()?.trim().parse::<u64>().ok());
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 /// Says to the next hop what holds for the connection to it.

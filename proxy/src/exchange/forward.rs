@@ -10,11 +10,13 @@ use hyper::upgrade::OnUpgrade;
 use rasp_engine::Pass;
 
 use super::body::{Broken, RequestBody, ResponseBody};
-use super::fields::{self, Hop};
+use super::fields;
 use super::link::{self, Failure};
 use super::trace::REQUEST_ID;
-use super::{Exchange, act, upgrade};
+use super::upgrade::{self, Asked};
+use super::{Exchange, act, record};
 use crate::drain::InFlight;
+use crate::reason::{BadResponse, Kind};
 
 /// Forwards a request that was judged.
 pub async fn forward(
@@ -23,21 +25,26 @@ pub async fn forward(
     mut request: Request<RequestBody>,
     in_flight: InFlight,
 ) -> Result<Response<ResponseBody>, Broken> {
-    let hop = outbound(exchange, &mut request);
-    let on_client = request.extensions_mut().remove::<OnUpgrade>().filter(|_| hop.upgrade);
+    let asked = outbound(exchange, &mut request);
+    let may_switch = asked != Asked::Nothing;
+    let on_client = request.extensions_mut().remove::<OnUpgrade>().filter(|_| may_switch);
     let fate = request.body().fate();
-    match link::send(exchange, request).await {
+    match link::send(exchange, request, may_switch).await {
         Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            let Some(on_client) = on_client else {
-                return Ok(act::failed(exchange, Failure::Response, in_flight));
+            let Some(on_client) = on_client.filter(|_| asked.is_agreed(response.headers())) else {
+                let bad = BadResponse::Switch;
+                exchange.connection.shared.metrics.error(&Kind::Response(bad));
+                record::response(exchange, bad);
+                return Ok(act::failed(exchange, Failure::Refused(bad), in_flight));
             };
-            Ok(upgrade::switch(exchange, on_client, response, in_flight))
+            Ok(upgrade::switch(exchange, &asked, on_client, response, in_flight))
         }
         Ok(response) => {
-            if !fate.is_finished() {
+            let early = !fate.is_finished();
+            if early {
                 exchange.connection.phase.linger(); // answered while the client is still sending
             }
-            Ok(inbound(exchange, response, in_flight))
+            Ok(inbound(exchange, response, early, in_flight))
         }
         Err(failure) => match (fate.broken(), failure) {
             (Some(Broken::TimedOut), _) => Ok(act::body_timed_out(exchange, in_flight)),
@@ -45,7 +52,12 @@ pub async fn forward(
             // The client knows whether it may ask again; a response would tell it not to.
             (None, Failure::Closed) => Err(Broken::Application),
             (None, Failure::Reset(reason)) => Err(Broken::Reset(reason)),
-            (None, failure) => Ok(act::failed(exchange, failure, in_flight)),
+            (None, failure) => {
+                if let Failure::Refused(bad) = failure {
+                    record::response(exchange, bad);
+                }
+                Ok(act::failed(exchange, failure, in_flight))
+            }
         },
     }
     .inspect(|_| spend(pass))
@@ -57,29 +69,40 @@ fn spend(pass: Pass) {
 }
 
 /// Fields of a request that end here, and those that are added.
-fn outbound(exchange: &Exchange, request: &mut Request<RequestBody>) -> Hop {
+fn outbound(exchange: &Exchange, request: &mut Request<RequestBody>) -> Asked {
     let version = request.version();
+    let mut hop = fields::strip(request.headers_mut(), version);
+    let asked = upgrade::asked(exchange, request, &mut hop);
     let headers = request.headers_mut();
-    let hop = fields::strip(headers, version);
     fields::connect(headers, hop, version);
     if !exchange.is_off() {
         exchange.trace.add_to(headers);
         fields::forwarded_for(headers, exchange.connection.peer);
     }
-    hop
+    asked
 }
 
 /// Fields of a response that end here, and those that are added.
-fn inbound(exchange: &Exchange, response: Response<Incoming>, in_flight: InFlight) -> Response<ResponseBody> {
+fn inbound(
+    exchange: &Arc<Exchange>,
+    response: Response<Incoming>,
+    early: bool,
+    in_flight: InFlight,
+) -> Response<ResponseBody> {
     let connection = &exchange.connection;
     let (mut parts, body) = response.into_parts();
     let hop = fields::strip(&mut parts.headers, parts.version);
     if parts.headers.remove(TRANSFER_ENCODING).is_some() {
         parts.headers.remove(CONTENT_LENGTH);
     }
-    let last = hop.close || parts.version == Version::HTTP_10 || connection.shared.drain.is_draining();
+    fields::one_length(&mut parts.headers);
+    let last =
+        early || hop.close || parts.version == Version::HTTP_10 || connection.shared.drain.is_draining();
     if last && !connection.is_multiplexed() {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if parts.version == Version::HTTP_10 {
+        parts.version = Version::HTTP_11; // the version is that of the hop (RFC 9110 section 6.2)
     }
     if !exchange.is_off() && !parts.headers.contains_key(REQUEST_ID) {
         parts.headers.insert(REQUEST_ID, exchange.trace.request_id.clone());
@@ -87,5 +110,5 @@ fn inbound(exchange: &Exchange, response: Response<Incoming>, in_flight: InFligh
     let bodiless = exchange.method == Method::HEAD
         || matches!(parts.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
     let stated = bodiless && parts.headers.contains_key(CONTENT_LENGTH) && !connection.is_multiplexed();
-    Response::from_parts(parts, ResponseBody::application(body, stated, Arc::clone(connection), in_flight))
+    Response::from_parts(parts, ResponseBody::application(body, stated, Arc::clone(exchange), in_flight))
 }

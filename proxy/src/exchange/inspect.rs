@@ -12,7 +12,7 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
-use rasp_engine::{Body, BodyPlan, Inspection, Judgement, Outcome, Reason, Refusal, Verdict, Why};
+use rasp_engine::{Body, BodyPlan, Head, Inspection, Judgement, Outcome, Reason, Refusal, Verdict, Why};
 use tokio::time::{Instant as Deadline, timeout_at};
 
 use super::Exchange;
@@ -205,6 +205,30 @@ pub fn whole(
 
 fn head(exchange: &Exchange) -> Inspection {
     guarded(exchange, || exchange.policy.ruleset.inspect_head(&exchange.head()))
+}
+
+/// Inspects and judges a text message of a WebSocket. Its path and query were judged with the handshake.
+pub fn message(exchange: &Exchange, text: &[u8], longer: bool) -> Judgement {
+    let ruleset = &exchange.policy.ruleset;
+    let head =
+        Head { method: "GET", target: b"/", content_type: Some(b"text/plain"), content_encoding: None };
+    let text = numbered(text);
+    let inspection = guarded(exchange, || {
+        let mut inspection = ruleset.inspect_head(&head);
+        let body = if longer { Body::Truncated(text) } else { Body::Complete(text) };
+        ruleset.inspect_body(&head, body, &mut inspection);
+        inspection
+    });
+    ruleset.decide(inspection)
+}
+
+/// Protocols such as Socket.IO number the JSON documents that they send: `42["name",{}]`.
+fn numbered(text: &[u8]) -> &[u8] {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    match text.get(digits..) {
+        Some(rest) if digits > 0 && matches!(rest.first(), Some(b'[' | b'{')) => rest,
+        _ => text,
+    }
 }
 
 /// Lets a probe of the kubelet pass without looking at it.

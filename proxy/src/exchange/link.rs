@@ -4,20 +4,25 @@
 //! `forward`, which has a `Pass` for every request that comes here.
 
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode, Version};
+use http::header::EXPECT;
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::client::conn::http2;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::body::RequestBody;
 use super::{Connection, Exchange};
-use crate::connection::redial;
-use crate::reason::Kind;
+use crate::connection::{Fresh, fault, redial};
+use crate::guard::awaited::{Asking, Awaited};
+use crate::reason::{BadResponse, Kind};
+
+/// An application that never says 100 gets the body after so long, as from other clients (RFC 9110 section 10.1.1).
+const PROCEED: Duration = Duration::from_secs(1);
 
 /// The application's side of a connection.
 #[derive(Debug)]
@@ -30,23 +35,29 @@ pub enum Link {
 
 /// The application's side of HTTP/1: empty while a request is on its way, and where there is no connection yet.
 #[derive(Debug)]
-pub struct Http1(Mutex<(Option<SendRequest<RequestBody>>, Timer)>);
+pub struct Http1 {
+    kept: Mutex<(Option<SendRequest<RequestBody>>, Timer)>,
+    /// What the response guard waits for.
+    pub awaited: Arc<Awaited>,
+    /// A connection that was dialled late.
+    pub(crate) fresh: Fresh,
+}
 
 /// The timer of the application's side.
 type Timer = Option<Pin<Box<Sleep>>>;
 
 impl Http1 {
     /// A connection to the application, or none yet.
-    pub fn new(sender: Option<SendRequest<RequestBody>>) -> Self {
-        Self(Mutex::new((sender, None)))
+    pub fn new(sender: Option<SendRequest<RequestBody>>, awaited: Arc<Awaited>) -> Self {
+        Self { kept: Mutex::new((sender, None)), awaited, fresh: Fresh::default() }
     }
 
     fn take(&self) -> (Option<SendRequest<RequestBody>>, Timer) {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn keep(&self, sender: SendRequest<RequestBody>, timer: Timer) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (Some(sender), timer);
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = (Some(sender), timer);
     }
 }
 
@@ -56,6 +67,9 @@ pub enum Failure {
     /// It takes no connection.
     #[error("the application takes no connection")]
     Connect,
+    /// The guard did not let its answer pass.
+    #[error("the application's response is refused: {0}")]
+    Refused(BadResponse),
     /// It broke off, or its answer is no HTTP.
     #[error("the application gave no valid response")]
     Response,
@@ -74,17 +88,43 @@ impl Failure {
     /// Status of the answer.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Connect | Self::Response | Self::Closed | Self::Reset(_) => StatusCode::BAD_GATEWAY,
+            Self::Connect | Self::Refused(_) | Self::Response | Self::Closed | Self::Reset(_) => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 }
 
-/// Sends a request; the response's body follows by itself.
-pub async fn send(exchange: &Exchange, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+/// Sends a request; the response's body follows by itself. `may_switch`: whether 101 may be an answer to it.
+pub async fn send(
+    exchange: &Exchange,
+    mut request: Request<RequestBody>,
+    may_switch: bool,
+) -> Result<Response<Incoming>, Failure> {
     let connection = &exchange.connection;
     match &connection.link {
-        Link::Http1(link) => send_http1(connection, link, request).await,
+        Link::Http1(link) => {
+            let hints = request.version() == Version::HTTP_11;
+            let sent = request.body().fate().is_finished();
+            request.body_mut().tell(&link.awaited);
+            link.awaited.expect(Asking {
+                head: exchange.method == Method::HEAD,
+                switch: may_switch,
+                hints,
+                sent,
+            });
+            if request.headers().contains_key(EXPECT) {
+                // Nobody asks the client for a body that the application declines.
+                let awaited = Arc::clone(&link.awaited);
+                request.body_mut().wait(async move {
+                    let _ = timeout(PROCEED, awaited.proceeded()).await;
+                });
+            }
+            let response = send_http1(connection, link, request).await;
+            link.awaited.hints_sent().await;
+            response
+        }
         Link::Http2(link) => send_http2(connection, link.as_ref(), request).await,
     }
 }
@@ -97,14 +137,19 @@ async fn send_http1(
     mut request: Request<RequestBody>,
 ) -> Result<Response<Incoming>, Failure> {
     let mut sent = request.body_mut().sent();
+    let fate = request.body().fate();
     let (mut kept, mut timer) = link.take();
+    // What the client closed its half of was closed to the application: no other request can follow there.
+    kept = kept.filter(|_| !link.awaited.has_left());
     let kept_alive = timer.is_some();
     let mut again = true;
     loop {
         let fresh = kept.is_none();
         let mut sender = match kept.take() {
             Some(sender) => sender,
-            None => redial(&connection.target, &connection.shared).await.map_err(|_| Failure::Connect)?,
+            None => {
+                redial(&connection.target, &connection.shared, link).await.map_err(|_| Failure::Connect)?
+            }
         };
         if !fresh && sender.ready().await.is_err() {
             continue; // closed by the application before anything of this request was sent
@@ -119,8 +164,9 @@ async fn send_http1(
         };
         let mut error = match head {
             Ok(response) => {
-                // hyper would send the next request in HTTP/1.0 as well, which has no chunked bodies.
-                if response.version() == Version::HTTP_11 {
+                // hyper would send the next request in HTTP/1.0 as well, which has no chunked bodies. And where the
+                // body is still on its way nobody knows what the application makes of the rest of it.
+                if response.version() == Version::HTTP_11 && fate.is_finished() {
                     link.keep(sender, timer);
                 }
                 return Ok(response);
@@ -134,6 +180,9 @@ async fn send_http1(
                 request = unsent;
             }
             _ => {
+                if let Some(bad) = fault(error.error()) {
+                    return Err(Failure::Refused(bad)); // the guard has counted it
+                }
                 tracing::debug!(error = %error.error(), "no response");
                 connection.shared.metrics.error(&Kind::UpstreamResponse);
                 let closed = kept_alive && !error.error().is_parse();

@@ -2,18 +2,24 @@
 
 use std::time::Duration;
 
-use rasp_engine::{Class, Confidence, Coverage, Finding, Judgement, Outcome, Part, Why};
+use rasp_engine::{Class, Confidence, Coverage, Finding, Judgement, Outcome, Part, Refusal, Verdict, Why};
 use rasp_policy::precedence::EffectiveDetection;
 
 use super::{Exchange, masked};
 use crate::event::{Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Severity, Unmapped, Url};
+use crate::reason::BadResponse;
 
 /// Records the judgement over a whole request.
 pub fn judged(exchange: &Exchange, judgement: &Judgement) {
+    exchange.connection.requests.count(judgement.verdict);
+    message(exchange, judgement);
+}
+
+/// Records the judgement over a message of a WebSocket, which is no request.
+pub fn message(exchange: &Exchange, judgement: &Judgement) {
     let connection = &exchange.connection;
     let metrics = &connection.shared.metrics;
-    connection.requests.count(judgement.verdict);
-    let worked = exchange.worked_nanos.load(std::sync::atomic::Ordering::Relaxed);
+    let worked = exchange.worked_nanos.swap(0, std::sync::atomic::Ordering::Relaxed);
     if worked > 0 {
         metrics.inspected(Duration::from_nanos(worked));
     }
@@ -91,6 +97,25 @@ fn refused(exchange: &Exchange, judgement: &Judgement, why: Why) -> Event {
     };
     event.unmapped.rule = why.as_str();
     event
+}
+
+/// Records that the response to a request is not passed on, or not to its end.
+pub fn response(exchange: &Exchange, bad: BadResponse) {
+    let refusal = Refusal { status: 502, why: Why::NotJudged };
+    let judgement = Judgement {
+        verdict: Verdict::Error,
+        findings: Vec::new(),
+        coverage: Coverage::Full,
+        outcome: Outcome::Refuse(refusal),
+    };
+    let mut event = event(exchange, &judgement, Action::Block, Severity::Low);
+    event.finding_info = FindingInfo {
+        uid: exchange.trace.request_id().to_owned(),
+        title: "the application's response is not one that everybody reads in the same way".to_owned(),
+        types: vec![bad.id()],
+    };
+    event.unmapped.rule = bad.id();
+    exchange.connection.shared.events.send(event);
 }
 
 fn severity(confidence: Confidence) -> Severity {

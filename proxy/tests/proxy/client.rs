@@ -103,7 +103,10 @@ impl Client {
     }
 
     pub fn response_to(&mut self, method: &str) -> Response {
-        let head = self.head();
+        let mut head = self.head();
+        while head.starts_with("HTTP/1.1 103 ") {
+            head = self.head();
+        }
         let mut response = Response { head, body: Vec::new() };
         let bodiless = method == "HEAD" || matches!(response.status(), 204 | 304);
         response.body = if bodiless {

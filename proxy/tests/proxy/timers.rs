@@ -148,9 +148,9 @@ fn an_idle_connection_lives_longer_than_a_head_may_take() {
     assert!(started.elapsed() < SHORT * 4);
 
     let mut idle = Client::connect(inside.address);
+    let started = Instant::now();
     idle.send(get("/4"));
     assert_eq!(idle.response().status(), 200);
-    let started = Instant::now();
     assert!(idle.is_closed());
     assert!(started.elapsed() >= SHORT * 5);
 }
@@ -374,4 +374,29 @@ fn a_request_like_a_probe_with_a_body_is_judged() {
     let fields = "Content-Type: application/x-www-form-urlencoded\r\n";
     let request = format!("{probe}{fields}Content-Length: {}\r\n\r\n{attack}", attack.len());
     assert_eq!(ask(inside.address, request).status(), 403);
+}
+
+#[test]
+fn a_websocket_is_not_cut_by_the_timers_of_http() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.request()?;
+        conversation.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        )?;
+        conversation.exactly(12)?;
+        conversation.write(b"\x8a\x00")
+    });
+    let gateway = gateway(upstream.address, Timers { head: SHORT, keep_alive_idle: SHORT, ..ALL_LONG });
+    let mut client = Client::connect(gateway.address);
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    for _ in 0..2 {
+        thread::sleep(SHORT * 2);
+        client.send(b"\x89\x80\x01\x02\x03\x04");
+    }
+    assert_eq!(client.exactly(2), b"\x8a\x00");
 }
