@@ -17,7 +17,7 @@ BINARIES  = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/debug
 TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-operator"
 
 .NOTPARALLEL: # two builds at once take longer than one after the other
-.PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts soak deny bench e2e images \
+.PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts soak fuzz deny bench e2e images \
   binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
 
 help: ## list the targets
@@ -61,6 +61,11 @@ soak: ## faults in long form, each timed one for SOAK=10m; prints a table (docs/
 	RASP_SOAK=$(or $(SOAK),10m) RASP_SOAK_TABLE=$$table cargo test --locked -p rasp-proxy --test faults -- --test-threads=1 $(TEST) || status=$$?; \
 	printf '\n| row | promise | measured | RSS KiB/min | files/min | verdict |\n|---|---|---|---|---|---|\n'; \
 	sort -V "$$table"; rm -f "$$table"; exit $$status
+
+fuzz: ## fuzz one target for a while: TARGET=exchange TIME=60 (needs cargo-fuzz and a nightly compiler)
+	@mkdir -p fuzz/target/corpus/$(TARGET)
+	cd fuzz && cargo +nightly fuzz run --fuzz-dir . --sanitizer none $(TARGET) target/corpus/$(TARGET) corpus/$(TARGET) \
+	  -- -max_total_time=$(or $(TIME),60) -max_len=4096 >/dev/null
 
 deny: ## licences, bans and sources of all crates (needs cargo-deny)
 	cargo deny --locked check bans licenses sources

@@ -28,7 +28,7 @@ mod fields;
 mod forward;
 mod inspect;
 pub mod link;
-mod masked;
+pub mod masked;
 mod read;
 mod record;
 mod tee;

@@ -12,6 +12,7 @@ mod application;
 mod cage;
 #[path = "faults/churn.rs"]
 mod churn;
+#[expect(dead_code, reason = "shared with the tests of the proxy")]
 #[path = "proxy/client.rs"]
 mod client;
 #[path = "faults/crash.rs"]
@@ -35,6 +36,8 @@ mod row;
 mod scarce;
 #[path = "faults/slow.rs"]
 mod slow;
+#[path = "faults/soak.rs"]
+mod soak;
 #[path = "faults/stop.rs"]
 mod stop;
 #[path = "faults/stream.rs"]
