@@ -18,6 +18,7 @@ mod container;
 mod obstacle;
 mod patch;
 mod pod;
+mod port;
 mod present;
 mod probe;
 mod reason;

@@ -307,7 +307,8 @@ fn fill_in_defaults(pod: &mut Value) {
             ("securityContext", json!({"procMount": "Default"})),
         ] {
             if let Some(value) = map.get_mut(member).filter(|value| value.is_object()) {
-                json_patch::merge(value, &added);
+                let written = std::mem::replace(value, added);
+                json_patch::merge(value, &written);
             }
         }
         // An environment variable without a value loses the member.

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+mod protocol;
+pub use protocol::{PortProtocol, PortProtocols};
+
 /// Namespace label `enabled | enforced | disabled`, pod label `"true" | "false"`.
 pub const INJECT_LABEL: &str = "rasp.dev/inject";
 /// Prefix of annotations that tune injection.
@@ -13,6 +16,8 @@ pub const CONFIG_PREFIX: &str = "config.rasp.dev/";
 pub const SKIP_INBOUND_PORTS: &str = "config.rasp.dev/skip-inbound-ports";
 /// Annotation: comma-separated TCP ports that are relayed without inspection.
 pub const OPAQUE_PORTS: &str = "config.rasp.dev/opaque-ports";
+/// Annotation: comma-separated `PORT=PROTOCOL`, what TCP ports speak; words of [`PortProtocol`].
+pub const PORT_PROTOCOLS: &str = "config.rasp.dev/port-protocols";
 /// Annotation written on injected pods, for people only; never read as input.
 pub const STATUS_ANNOTATION: &str = "rasp.dev/status";
 /// Name of the sidecar container.
@@ -45,7 +50,7 @@ pub const RUN_DIR: &str = "/var/run/rasp/run";
 pub const BUNDLE_CONFIG_MAP: &str = "rasp-policy";
 /// Key in the ConfigMap and file name in [`CONFIG_DIR`]; one per schema version still in use.
 pub const BUNDLE_KEY: &str = "bundle.v1";
-/// Ports that speak server-first or binary protocols by default and are relayed as opaque bytes.
+/// Ports that speak server-first or binary protocols and are relayed as opaque bytes where the pod does not say otherwise.
 pub const DEFAULT_OPAQUE_PORTS: [u16; 8] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
 
 /// Environment variables of the sidecar.
@@ -77,8 +82,8 @@ pub mod env {
     pub const FAILURE_MODE: &str = "RASP_FAILURE_MODE";
     /// JSON array of [`super::Probe`].
     pub const PROBES: &str = "RASP_PROBES";
-    /// Comma-separated ports relayed as opaque bytes.
-    pub const OPAQUE_PORTS: &str = "RASP_OPAQUE_PORTS";
+    /// Comma-separated `PORT=PROTOCOL`: everything that is known of the ports at admission. Any other port is detected.
+    pub const PORT_PROTOCOLS: &str = "RASP_PORT_PROTOCOLS";
     /// Comma-separated ports that the init container leaves out of interception.
     pub const SKIP_INBOUND_PORTS: &str = "RASP_SKIP_INBOUND_PORTS";
     /// Number of threads that serve connections; absent is one.

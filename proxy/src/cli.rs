@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use rasp_policy::pod::env;
+use rasp_policy::pod::{PortProtocol, env};
 
 use crate::control;
 use crate::gateway::{self, Upstream};
@@ -46,6 +46,10 @@ pub struct Gateway {
     /// The application, host:port.
     #[arg(long, env = "RASP_UPSTREAM", value_name = "ADDR")]
     pub upstream: Upstream,
+    /// What the application speaks: http, http1, http2 (or grpc), tls (or https), opaque (or tcp), or detect, which tells it
+    /// by the first bytes of each connection.
+    #[arg(long, env = "RASP_PROTOCOL", value_name = "PROTOCOL", default_value = "detect")]
+    pub protocol: PortProtocol,
     /// File of RaspPolicy documents, read again when it changes. Without one the built-in policy blocks.
     #[arg(long, env = "RASP_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -76,7 +80,8 @@ pub struct Drain {
 
 impl From<Gateway> for gateway::Config {
     fn from(flags: Gateway) -> Self {
-        let Gateway { listen, upstream, policy, admin, control_socket, workers, grace } = flags;
-        Self { listen, upstream, policy, admin, control_socket, running: Running { workers, grace } }
+        let Gateway { listen, upstream, protocol, policy, admin, control_socket, workers, grace } = flags;
+        let running = Running { workers, grace };
+        Self { listen, upstream, protocol, policy, admin, control_socket, running }
     }
 }

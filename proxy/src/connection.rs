@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use rasp_policy::pod::PortProtocol;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -18,6 +19,7 @@ use crate::state::Shared;
 
 mod answers;
 mod http;
+mod mismatch;
 mod off;
 pub mod pace;
 pub mod protocol;
@@ -26,7 +28,7 @@ pub mod stream;
 
 pub(crate) use answers::fault;
 pub(crate) use http::{Fresh, UpstreamConnection, redial};
-use protocol::Protocol;
+use protocol::{Course, Greeting};
 use relay::{Activity, Noted};
 use stream::Stream;
 
@@ -89,22 +91,27 @@ pub async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
     if shared.policy.load().ruleset.is_off() {
         return off::serve(shared, client, target).await;
     }
-    if shared.opaque_ports.contains(&target.port()) {
+    let declared = shared.protocols.of(target.port());
+    if declared == PortProtocol::Opaque {
         return opaque_port(&shared, client, &target).await;
     }
     let mut client = client;
-    match first_bytes(&shared, &mut client.stream, &target).await {
+    match first_bytes(&shared, &mut client.stream, &target, declared).await {
         First::Http { ahead, upstream } => http::serve(shared, client, target, ahead, upstream).await,
-        First::Opaque { bypass, ahead, upstream, answer } => {
+        First::Opaque { bypass, ahead, upstream } => {
             if let Some(bypass) = bypass {
                 shared.metrics.bypass(bypass);
             }
-            relay_all(&shared, client.stream, upstream, ahead, answer).await;
+            relay_all(&shared, client.stream, upstream, ahead).await;
         }
         First::Last { answer } => {
             // An answer of HTTP to nothing, for example 408: pass it on, and let no request follow it.
             let _ = client.stream.write_all(&answer).await;
             let _ = client.stream.shutdown().await;
+        }
+        First::Mismatch => {
+            shared.metrics.error(&Kind::PortProtocol);
+            mismatch::turn_away(client.stream, declared).await;
         }
         First::Reset => reset(client.stream),
         First::Close => drop(client.stream),
@@ -115,17 +122,17 @@ async fn opaque_port(shared: &Arc<Shared>, client: Client, target: &Target) {
     match dial(target, shared).await {
         Ok(upstream) => {
             shared.metrics.bypass(Bypass::OpaquePort);
-            relay_all(shared, client.stream, upstream, Bytes::new(), Bytes::new()).await;
+            relay_all(shared, client.stream, upstream, Bytes::new()).await;
         }
         Err(_) => reset(client.stream),
     }
 }
 
-async fn relay_all(shared: &Arc<Shared>, client: Stream, upstream: Stream, ahead: Bytes, answer: Bytes) {
+async fn relay_all(shared: &Arc<Shared>, client: Stream, upstream: Stream, ahead: Bytes) {
     let _in_flight = shared.drain.begin();
     let activity = Activity::new();
     let mut client = Noted::client(client, ahead, &activity);
-    let mut upstream = Noted::upstream(upstream, answer, &activity);
+    let mut upstream = Noted::upstream(upstream, Bytes::new(), &activity);
     let end = relay::run(&mut client, &mut upstream, shared.timers.opaque_idle).await;
     relay::close(end, client.into_inner(), upstream.into_inner());
 }
@@ -135,9 +142,11 @@ enum First {
     /// HTTP/1. A gateway may have no upstream yet.
     Http { ahead: Bytes, upstream: Option<Stream> },
     /// Not inspected; no reason is needed where there is nothing to inspect.
-    Opaque { bypass: Option<Bypass>, ahead: Bytes, upstream: Stream, answer: Bytes },
+    Opaque { bypass: Option<Bypass>, ahead: Bytes, upstream: Stream },
     /// The application spoke HTTP before the client did.
     Last { answer: Bytes },
+    /// One of them speaks something else than the port is declared to.
+    Mismatch,
     /// The application refused or broke off.
     Reset,
     /// Nobody has anything to say.
@@ -150,10 +159,12 @@ enum Upstream {
     Refused,
 }
 
-async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target) -> First {
+async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, declared: PortProtocol) -> First {
     let mut dialling = std::pin::pin!(dial(target, shared));
     let mut upstream: Option<Upstream> = None;
-    let (mut ahead, mut answer) = (BytesMut::with_capacity(4096), BytesMut::new());
+    let mut ahead = BytesMut::with_capacity(4096);
+    let mut greeting = [0; protocol::GREETING];
+    let mut greeted = false;
     // The head's time begins with its first byte and never again: bytes must not buy more of it.
     let mut overdue = std::pin::pin!(sleep_until(Instant::now() + shared.timers.first_byte));
     let mut begun = false;
@@ -182,11 +193,16 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target) -> F
                 (Err(_), Target::Pod(_)) => return First::Reset,
                 (Err(_), Target::Gateway(..)) => upstream = Some(Upstream::Refused),
             },
-            read = read_from(&mut upstream, &mut answer) => return match read {
-                Err(_) => First::Reset,
-                Ok(0) => First::Close,
-                Ok(_) if answer.starts_with(b"HTTP/") => First::Last { answer: answer.freeze() },
-                Ok(_) => opaque(upstream, Some(Bypass::Opaque), ahead, answer),
+            peeked = peek(upstream.as_ref(), &mut greeting), if !greeted => match peeked {
+                Err(_) => return First::Reset,
+                Ok(0) => return First::Close,
+                Ok(length) => match protocol::tell_greeting(greeting.get(..length).unwrap_or_default()) {
+                    // It says nothing about this client.
+                    Greeting::Http2 => greeted = true,
+                    Greeting::Http1 => return last(upstream).await,
+                    Greeting::Other if declared.is_http() => return First::Mismatch,
+                    Greeting::Other => return opaque(upstream, Some(Bypass::Opaque), ahead),
+                },
             },
             () = &mut overdue => {
                 shared.metrics.error(&Kind::ClientTimeout);
@@ -198,47 +214,46 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target) -> F
         Some(upstream) => Some(upstream),
         None => dialling.await.ok().map(Upstream::Open),
     };
-    decide(told, upstream, target, ahead, answer)
+    decide(protocol::course(declared, told), upstream, target, ahead)
 }
 
 /// What the client's first bytes and the dial together mean.
-fn decide(
-    told: Option<Protocol>,
-    upstream: Option<Upstream>,
-    target: &Target,
-    ahead: BytesMut,
-    answer: BytesMut,
-) -> First {
-    let bypass = match told {
-        Some(Protocol::Http1) => {
-            return match (upstream, target) {
-                (Some(Upstream::Open(stream)), _) => {
-                    First::Http { ahead: ahead.freeze(), upstream: Some(stream) }
-                }
-                (_, Target::Gateway(..)) => First::Http { ahead: ahead.freeze(), upstream: None },
-                (_, Target::Pod(_)) => First::Reset,
-            };
-        }
-        Some(Protocol::Http2) => Some(Bypass::Http2),
-        Some(Protocol::Tls) => Some(Bypass::Tls),
-        Some(Protocol::Opaque) => Some(Bypass::Opaque),
-        None => None,
-    };
-    opaque(upstream, bypass, ahead, answer)
+fn decide(course: Course, upstream: Option<Upstream>, target: &Target, ahead: BytesMut) -> First {
+    match course {
+        Course::Http1 => match (upstream, target) {
+            (Some(Upstream::Open(stream)), _) => {
+                First::Http { ahead: ahead.freeze(), upstream: Some(stream) }
+            }
+            (_, Target::Gateway(..)) => First::Http { ahead: ahead.freeze(), upstream: None },
+            (_, Target::Pod(_)) => First::Reset,
+        },
+        Course::Http2 => opaque(upstream, Some(Bypass::Http2), ahead),
+        Course::Relay(bypass) => opaque(upstream, bypass, ahead),
+        Course::Refuse => First::Mismatch,
+    }
 }
 
-fn opaque(upstream: Option<Upstream>, bypass: Option<Bypass>, ahead: BytesMut, answer: BytesMut) -> First {
+fn opaque(upstream: Option<Upstream>, bypass: Option<Bypass>, ahead: BytesMut) -> First {
     match upstream {
-        Some(Upstream::Open(upstream)) => {
-            First::Opaque { bypass, ahead: ahead.freeze(), upstream, answer: answer.freeze() }
-        }
+        Some(Upstream::Open(upstream)) => First::Opaque { bypass, ahead: ahead.freeze(), upstream },
         _ => First::Reset,
     }
 }
 
-async fn read_from(upstream: &mut Option<Upstream>, answer: &mut BytesMut) -> io::Result<usize> {
+/// What the application said although nobody asked; it stays where it is. An application that is spoken to in TLS
+/// waits for its client.
+async fn peek(upstream: Option<&Upstream>, greeting: &mut [u8]) -> io::Result<usize> {
     match upstream {
-        Some(Upstream::Open(stream)) => stream.read_buf(answer).await,
+        Some(Upstream::Open(Stream::Plain(socket))) => socket.peek(greeting).await,
         _ => std::future::pending().await,
+    }
+}
+
+async fn last(upstream: Option<Upstream>) -> First {
+    let Some(Upstream::Open(mut upstream)) = upstream else { return First::Reset };
+    let mut answer = BytesMut::with_capacity(4096);
+    match upstream.read_buf(&mut answer).await {
+        Ok(_) => First::Last { answer: answer.freeze() },
+        Err(_) => First::Reset,
     }
 }

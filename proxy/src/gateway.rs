@@ -1,11 +1,11 @@
 //! Stand-alone: one listener in front of one upstream, with a file of policies or the built-in one in Block.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rasp_engine::Ruleset;
+use rasp_policy::pod::{PortProtocol, PortProtocols};
 use rasp_policy::precedence::Effective;
 
 use crate::connection::Target;
@@ -22,6 +22,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The application, `host:port`.
     pub upstream: Upstream,
+    /// What the application speaks.
+    pub protocol: PortProtocol,
     /// RaspPolicy documents.
     pub policy: Option<PathBuf>,
     /// `/metrics`, `/livez`, `/readyz`.
@@ -84,6 +86,8 @@ pub fn run(config: Config) -> Result<(), Error> {
             .name("rasp-policy".into())
             .spawn(move || file.watch(&policy, &metrics))?;
     }
+    let mut protocols = PortProtocols::default();
+    protocols.declare(config.upstream.port, config.protocol);
     let shared = Arc::new(Shared {
         policy,
         metrics,
@@ -92,7 +96,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         timers: Timers::default(),
         identity: Identity::default(),
         probes: Vec::new(),
-        opaque_ports: HashSet::new(),
+        protocols,
         body_memory: Memory::new(memory::here().bodies),
         unjudged: process::unjudged()?,
     });

@@ -263,6 +263,8 @@ pub enum Kind {
     ClientTimeout,
     /// The client sent something that is no HTTP, on a connection that speaks HTTP.
     RequestSyntax,
+    /// The client or the application speaks something else than the port is declared to.
+    PortProtocol,
     /// A request that is refused whatever the policy says.
     Request(Malformed),
     /// A response that is not passed on whatever the policy says.
@@ -285,7 +287,7 @@ pub enum Kind {
 
 impl Kind {
     /// The kinds that carry nothing.
-    pub const PLAIN: [Self; 13] = [
+    pub const PLAIN: [Self; 14] = [
         Self::Accept,
         Self::OriginalDestination,
         Self::Destination,
@@ -294,6 +296,7 @@ impl Kind {
         Self::UpstreamTimeout,
         Self::ClientTimeout,
         Self::RequestSyntax,
+        Self::PortProtocol,
         Self::Panic,
         Self::BodyMemory,
         Self::PolicyFile,
@@ -312,6 +315,7 @@ impl Kind {
             Self::UpstreamTimeout => "upstream_timeout",
             Self::ClientTimeout => "client_timeout",
             Self::RequestSyntax => "request_syntax",
+            Self::PortProtocol => "port_protocol",
             Self::Request(malformed) => malformed.id(),
             Self::Response(bad) => bad.id(),
             Self::Frame(bad) => bad.id(),

@@ -42,7 +42,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         timers: Timers::in_pod(),
         identity: config.identity.clone(),
         probes: config.probes,
-        opaque_ports: config.opaque_ports,
+        protocols: config.protocols,
         body_memory: Memory::new(memory::here().bodies),
         unjudged: process::unjudged()?,
     });

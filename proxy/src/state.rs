@@ -1,12 +1,11 @@
 //! What all connections of one process share: the policy in force, metrics, events, drain, limits. No logic.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rasp_engine::Ruleset;
-use rasp_policy::pod::Probe;
+use rasp_policy::pod::{PortProtocols, Probe};
 
 use crate::drain::Drain;
 use crate::event;
@@ -83,8 +82,8 @@ pub struct Shared {
     pub identity: Identity,
     /// Probes that are forwarded whatever the policy says.
     pub probes: Vec<Probe>,
-    /// Ports that are relayed without inspection.
-    pub opaque_ports: HashSet<u16>,
+    /// What the ports of the application are declared to speak.
+    pub protocols: PortProtocols,
     /// Memory for held bodies.
     pub body_memory: Memory,
     /// Everything Off: lets pass what is not to be judged.

@@ -6,6 +6,8 @@
 mod client;
 #[path = "proxy/cost.rs"]
 mod cost;
+#[path = "proxy/declared.rs"]
+mod declared;
 #[path = "proxy/forwarding.rs"]
 mod forwarding;
 #[path = "proxy/framing.rs"]

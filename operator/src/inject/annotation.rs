@@ -1,10 +1,10 @@
 //! Reads the annotations that tune injection. Anything under our prefix that has no meaning is an error: a typo must
 //! not become a port that is silently inspected, or silently not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rasp_policy::pod::{
-    ADMIN_PORT, CONFIG_PREFIX, DEFAULT_OPAQUE_PORTS, INBOUND_PORT, OPAQUE_PORTS, OUTBOUND_PORT,
+    ADMIN_PORT, CONFIG_PREFIX, INBOUND_PORT, OPAQUE_PORTS, OUTBOUND_PORT, PORT_PROTOCOLS, PortProtocol,
     SKIP_INBOUND_PORTS,
 };
 
@@ -12,33 +12,41 @@ use super::pod::Pod;
 use super::reason::Reason;
 
 /// What a pod's annotations ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tuning {
     /// Left out of interception.
     pub(super) skip_inbound_ports: BTreeSet<u16>,
-    /// Relayed without inspection. An annotation replaces the default list, so that one of its ports can be inspected.
-    pub(super) opaque_ports: BTreeSet<u16>,
+    /// Relayed without inspection. Where it is given it is the whole list, so that no other port is opaque unasked.
+    pub(super) opaque_ports: Option<BTreeSet<u16>>,
+    /// What ports speak.
+    pub(super) protocols: BTreeMap<u16, PortProtocol>,
 }
 
 impl Tuning {
     pub(super) fn parse(pod: &Pod<'_>) -> Result<Self, Reason> {
-        let mut tuning =
-            Self { skip_inbound_ports: BTreeSet::new(), opaque_ports: DEFAULT_OPAQUE_PORTS.into() };
+        let mut tuning = Self::default();
         for (key, value) in pod.annotations().filter(|(key, _)| key.starts_with(CONFIG_PREFIX)) {
-            let target = match key {
-                SKIP_INBOUND_PORTS => &mut tuning.skip_inbound_ports,
-                OPAQUE_PORTS => &mut tuning.opaque_ports,
-                _ => return Err(Reason::InvalidAnnotation(Invalid::Unknown { key: key.to_owned() })),
-            };
-            *target = ports(value).map_err(|problem| {
-                Reason::InvalidAnnotation(Invalid::Ports {
-                    key: key.to_owned(),
-                    value: shortened(value),
-                    problem,
-                })
-            })?;
+            tuning.take(key, value).map_err(Reason::InvalidAnnotation)?;
         }
-        Ok(tuning)
+        tuning.contradiction().map_or(Ok(tuning), |invalid| Err(Reason::InvalidAnnotation(invalid)))
+    }
+
+    fn take(&mut self, key: &str, value: &str) -> Result<(), Invalid> {
+        let invalid = |problem| Invalid::Value { key: key.to_owned(), value: shortened(value), problem };
+        match key {
+            SKIP_INBOUND_PORTS => self.skip_inbound_ports = ports(value).map_err(invalid)?,
+            OPAQUE_PORTS => self.opaque_ports = Some(ports(value).map_err(invalid)?),
+            PORT_PROTOCOLS => self.protocols = protocols(value).map_err(invalid)?,
+            _ => return Err(Invalid::Unknown { key: key.to_owned() }),
+        }
+        Ok(())
+    }
+
+    fn contradiction(&self) -> Option<Invalid> {
+        let mut opaque = self.opaque_ports.iter().flatten();
+        opaque
+            .find(|port| self.protocols.get(port).is_some_and(|protocol| *protocol != PortProtocol::Opaque))
+            .map(|port| Invalid::Contradiction { port: *port })
     }
 }
 
@@ -46,14 +54,23 @@ impl Tuning {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// No such annotation.
-    #[error("annotation {} is unknown: use {SKIP_INBOUND_PORTS} or {OPAQUE_PORTS}", shortened(.key))]
+    #[error(
+        "annotation {} is unknown: {CONFIG_PREFIX} goes with skip-inbound-ports, opaque-ports and port-protocols",
+        shortened(.key)
+    )]
     Unknown {
         /// The annotation.
         key: String,
     },
-    /// Not a list of ports.
+    /// Two annotations say different things of one port.
+    #[error("{OPAQUE_PORTS} and {PORT_PROTOCOLS} disagree about port {port}: leave it out of one of them")]
+    Contradiction {
+        /// The port.
+        port: u16,
+    },
+    /// Not what is expected there.
     #[error("annotation {key} is {value:?}, {problem}")]
-    Ports {
+    Value {
         /// The annotation.
         key: String,
         /// Its value, shortened.
@@ -63,7 +80,7 @@ pub enum Invalid {
     },
 }
 
-/// What is wrong with a list of ports.
+/// What is wrong with the value of an annotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// An element is no port.
@@ -71,36 +88,58 @@ pub enum Problem {
         "element {0} is no port: write numbers from 1 to 65535 with commas between them, e.g. \"8080,9090\""
     )]
     NotAPort(usize),
+    /// An element does not say what a port speaks.
+    #[error(
+        "element {0} is no PORT=PROTOCOL; protocols: detect, http, http1, http2, grpc, tls, https, opaque, tcp"
+    )]
+    NotADeclaration(usize),
+    /// A port is declared twice.
+    #[error("which declares port {0} twice: leave one out")]
+    Twice(u16),
     /// A port of the proxy.
     #[error("which contains {0}, a port of the proxy: leave it out")]
     Own(u16),
     /// The list is longer than [`MAX_PORTS`].
-    #[error("a list of more than {MAX_PORTS} ports: shorten it")]
+    #[error("a list of more than {MAX_PORTS} elements: shorten it")]
     TooMany,
 }
 
 /// Every port becomes an element of a packet rule and of an environment variable.
 const MAX_PORTS: usize = 64;
 
-/// An empty list is written as an empty value.
 fn ports(value: &str) -> Result<BTreeSet<u16>, Problem> {
-    let mut ports = BTreeSet::new();
-    if value.trim().is_empty() {
-        return Ok(ports);
-    }
-    for (index, element) in value.split(',').map(str::trim).enumerate() {
-        if index >= MAX_PORTS {
-            return Err(Problem::TooMany);
+    elements(value)?.map(|(number, element)| port(element, Problem::NotAPort(number))).collect()
+}
+
+fn protocols(value: &str) -> Result<BTreeMap<u16, PortProtocol>, Problem> {
+    let mut declared = BTreeMap::new();
+    for (number, element) in elements(value)? {
+        let wrong = Problem::NotADeclaration(number);
+        let (of, protocol) = element.split_once('=').ok_or(wrong)?;
+        let of = port(of.trim_end(), wrong)?;
+        if declared.insert(of, protocol.trim_start().parse().map_err(|_| wrong)?).is_some() {
+            return Err(Problem::Twice(of));
         }
-        let digits = !element.is_empty() && element.bytes().all(|byte| byte.is_ascii_digit());
-        let port = element.parse().ok().filter(|port| digits && *port != 0);
-        let port = port.ok_or(Problem::NotAPort(index + 1))?;
-        if [INBOUND_PORT, OUTBOUND_PORT, ADMIN_PORT].contains(&port) {
-            return Err(Problem::Own(port));
-        }
-        ports.insert(port);
     }
-    Ok(ports)
+    Ok(declared)
+}
+
+/// The elements of a list, counted from 1. An empty list is written as an empty value.
+fn elements(value: &str) -> Result<impl Iterator<Item = (usize, &str)>, Problem> {
+    let length = if value.trim().is_empty() { 0 } else { value.split(',').count() };
+    if length > MAX_PORTS {
+        return Err(Problem::TooMany);
+    }
+    Ok((1..).zip(value.split(',').map(str::trim)).take(length))
+}
+
+fn port(digits: &str, wrong: Problem) -> Result<u16, Problem> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let port = digits.parse().ok().filter(|port| is_number && *port != 0).ok_or(wrong)?;
+    if [INBOUND_PORT, OUTBOUND_PORT, ADMIN_PORT].contains(&port) {
+        return Err(Problem::Own(port));
+    }
+    Ok(port)
 }
 
 /// Enough to recognise it; an annotation may have 256 KiB, a warning 256 characters.

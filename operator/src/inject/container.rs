@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::annotation::Tuning;
 use super::pod::Pod;
-use super::{NamespaceFacts, Settings, failure_mode, probe, workload};
+use super::{NamespaceFacts, Settings, failure_mode, port, probe, workload};
 
 /// What is added to a pod.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +125,7 @@ fn proxy_env(pod: &Pod<'_>, tuning: &Tuning, namespace: &NamespaceFacts, setting
         literal(env::SEQUENCE_FLOOR, &floor.to_string()),
         literal(env::FAILURE_MODE, failure_mode),
         literal(env::PROBES, &probes),
-        literal(env::OPAQUE_PORTS, &list(&tuning.opaque_ports)),
+        literal(env::PORT_PROTOCOLS, &port::protocols(pod, tuning).to_text()),
     ];
     variables.extend(namespace.uid.as_ref().map(|uid| literal(env::NAMESPACE_UID, uid)));
     variables

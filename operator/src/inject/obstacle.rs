@@ -1,13 +1,13 @@
 //! What stands against injecting a pod, in the order in which it is told: not wanted, not possible, in conflict with
 //! what the pod asks for. And what weakens the protection of a pod that is injected.
 
-use rasp_policy::pod::{ADMIN_PORT, INBOUND_PORT, INJECT_LABEL, OUTBOUND_PORT, PROXY_UID};
+use rasp_policy::pod::{ADMIN_PORT, INBOUND_PORT, INJECT_LABEL, OUTBOUND_PORT, PORT_PROTOCOLS, PROXY_UID};
 use serde_json::Value;
 
 use super::annotation::Tuning;
 use super::pod::{Container, Pod};
 use super::reason::{Mesh, Reason};
-use super::{Level, NamespaceFacts};
+use super::{Level, NamespaceFacts, port};
 
 /// The pod or its namespace does not ask for injection.
 pub(super) fn unwanted(pod: &Pod<'_>, level: Level) -> Result<(), Reason> {
@@ -124,6 +124,11 @@ pub(super) fn weakening(pod: &Pod<'_>, level: Level, tuning: &Tuning) -> Vec<Str
     } else if level == Level::Enforced && pod.label(INJECT_LABEL) == Some("false") {
         warnings
             .push(format!("label {INJECT_LABEL}: \"false\" has no effect: the namespace enforces injection"));
+    }
+    for port in port::opaque_by_name(pod, tuning) {
+        warnings.push(format!(
+            "port {port} is not inspected: its name is that of another protocol than HTTP; {PORT_PROTOCOLS} can say more"
+        ));
     }
     for container in pod.foreign_containers() {
         if let Some(member) = rules_power(container.value()) {

@@ -2,7 +2,9 @@
 //! names would otherwise be left alone: here they must be what injection adds, in everything that decides about
 //! protection. What other webhooks may add (an environment variable, a mount) is accepted.
 
-use rasp_policy::pod::{CONFIG_VOLUME, INIT_CONTAINER, PROXY_CONTAINER, Probe, RUN_VOLUME, env};
+use rasp_policy::pod::{
+    CONFIG_VOLUME, INIT_CONTAINER, PROXY_CONTAINER, PortProtocols, Probe, RUN_VOLUME, env,
+};
 use serde_json::Value;
 
 use super::container::Rendered;
@@ -111,6 +113,8 @@ fn environment(found: &Value, wanted: &Value) -> Option<String> {
 fn variable(name: &str, found: &Value, wanted: &Value) -> bool {
     let text = |value: &Value| value.get("value").and_then(Value::as_str).unwrap_or_default().to_owned();
     let probes = |value: &Value| serde_json::from_str::<Vec<Probe>>(&text(value)).ok();
+    let protocols = |value: &Value| text(value).parse::<PortProtocols>().ok();
+    let is_literal = found.get("valueFrom").is_none_or(Value::is_null);
     match name {
         // Replicas see a new Bundle at different times.
         env::SEQUENCE_FLOOR => text(found).parse::<u64>().is_ok(),
@@ -120,10 +124,13 @@ fn variable(name: &str, found: &Value, wanted: &Value) -> bool {
             (Some(found), Some(wanted)) => found.iter().all(|probe| wanted.contains(probe)),
             _ => false,
         },
+        // Or one with a named port.
+        env::PORT_PROTOCOLS => match (protocols(found), protocols(wanted)) {
+            (Some(found), Some(wanted)) => is_literal && found.is_part_of(&wanted),
+            _ => false,
+        },
         // The API server drops an empty value from the pod it hands on.
-        _ if wanted.get("value").and_then(Value::as_str) == Some("") => {
-            text(found).is_empty() && found.get("valueFrom").is_none_or(Value::is_null)
-        }
+        _ if wanted.get("value").and_then(Value::as_str) == Some("") => text(found).is_empty() && is_literal,
         _ => contains(found, wanted),
     }
 }

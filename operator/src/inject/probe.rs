@@ -10,15 +10,25 @@ use super::pod::{Container, Pod};
 pub(super) fn collect(pod: &Pod<'_>) -> Vec<Probe> {
     let mut probes = Vec::new();
     for container in pod.foreign_containers().filter(|container| container.keeps_running()) {
-        for kind in ["startupProbe", "livenessProbe", "readinessProbe"] {
-            let action = container.value().get(kind).and_then(|probe| probe.get("httpGet"));
-            let Some(probe) = action.and_then(|action| build(container, action)) else { continue };
+        for probe in actions(container).filter_map(|action| build(container, action)) {
             if !probes.contains(&probe) {
                 probes.push(probe);
             }
         }
     }
     probes
+}
+
+/// Ports of the pod that probes ask in TLS.
+pub(super) fn tls_ports(container: Container<'_>) -> impl Iterator<Item = u16> {
+    actions(container)
+        .filter(|action| action.get("scheme").and_then(Value::as_str) == Some("HTTPS"))
+        .filter_map(move |action| port(container, action.get("port")?))
+}
+
+fn actions(container: Container<'_>) -> impl Iterator<Item = &Value> {
+    let kinds = ["startupProbe", "livenessProbe", "readinessProbe"];
+    kinds.into_iter().filter_map(move |kind| container.value().get(kind)?.get("httpGet"))
 }
 
 fn build(container: Container<'_>, action: &Value) -> Option<Probe> {

@@ -3,6 +3,10 @@
 //! Errs towards HTTP: whatever a lenient HTTP/1 (or 0.9) server could take for a request line is HTTP, so that no
 //! spelling of a request line leads past inspection. What is left is opaque.
 
+use rasp_policy::pod::PortProtocol;
+
+use crate::reason::Bypass;
+
 /// HTTP/2 with prior knowledge begins with exactly these bytes; with anything less an HTTP/1 server would read on.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A first line longer than this is left to the HTTP parser, which refuses it. More bytes than this that say nothing
@@ -22,6 +26,55 @@ pub enum Protocol {
     Tls,
     /// Anything else.
     Opaque,
+}
+
+/// What is done with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Inspected as HTTP/1.
+    Http1,
+    /// Inspected as HTTP/2.
+    Http2,
+    /// Relayed without inspection, and why; a connection without a byte has nothing to inspect.
+    Relay(Option<Bypass>),
+    /// Turned away: it is not what the port is declared to speak.
+    Refuse,
+}
+
+/// What is done with a connection of which the first bytes told this.
+pub fn course(declared: PortProtocol, told: Option<Protocol>) -> Course {
+    let Some(told) = told else { return Course::Relay(None) };
+    match (declared, told) {
+        (PortProtocol::Http1, Protocol::Http2) | (PortProtocol::Http2, Protocol::Http1) => Course::Refuse,
+        (_, Protocol::Http1) => Course::Http1,
+        (_, Protocol::Http2) => Course::Http2,
+        (declared, _) if declared.is_http() => Course::Refuse,
+        (_, Protocol::Tls) => Course::Relay(Some(Bypass::Tls)),
+        (_, Protocol::Opaque) => Course::Relay(Some(Bypass::Opaque)),
+    }
+}
+
+/// What an application says although its client has not spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// SETTINGS of HTTP/2, which a server may send at once (RFC 9113 section 3.4); gRPC servers do.
+    Http2,
+    /// A response of HTTP/1 without a request, for example 408.
+    Http1,
+    /// A protocol in which the server speaks first.
+    Other,
+}
+
+/// Bytes of a greeting that are enough: the header of a frame.
+pub const GREETING: usize = 9;
+
+/// Tells what an application says although its client has not spoken.
+pub fn tell_greeting(bytes: &[u8]) -> Greeting {
+    match bytes {
+        [_, _, _, 4, 0, 0, 0, 0, 0] => Greeting::Http2,
+        _ if bytes.starts_with(b"HTTP/") => Greeting::Http1,
+        _ => Greeting::Other,
+    }
 }
 
 /// Methods that a server may take although neither a path nor a version follows, as in HTTP/0.9.
@@ -113,7 +166,42 @@ fn has_scheme(line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Protocol, tell, tell_last};
+    use rasp_policy::pod::PortProtocol;
+
+    use super::{Bypass, Course, Greeting, Protocol, course, tell, tell_greeting, tell_last};
+
+    #[test]
+    fn a_port_that_is_declared_http_never_becomes_opaque() {
+        use Course::{Http1, Http2, Refuse};
+        let (tls, opaque) = (Course::Relay(Some(Bypass::Tls)), Course::Relay(Some(Bypass::Opaque)));
+        let told = [Protocol::Http1, Protocol::Http2, Protocol::Tls, Protocol::Opaque];
+        let table = [
+            (PortProtocol::Http, [Http1, Http2, Refuse, Refuse]),
+            (PortProtocol::Http1, [Http1, Refuse, Refuse, Refuse]),
+            (PortProtocol::Http2, [Refuse, Http2, Refuse, Refuse]),
+            (PortProtocol::Tls, [Http1, Http2, tls, opaque]),
+            (PortProtocol::Detect, [Http1, Http2, tls, opaque]),
+        ];
+        for (declared, courses) in table {
+            assert_eq!(told.map(|told| course(declared, Some(told))), courses, "{declared:?}");
+            assert_eq!(course(declared, None), Course::Relay(None), "{declared:?}: a port check");
+        }
+    }
+
+    #[test]
+    fn settings_of_an_http2_server_do_not_make_its_port_opaque() {
+        let table: [(&[u8], Greeting); 6] = [
+            (b"\0\0\x12\x04\0\0\0\0\0", Greeting::Http2),
+            (b"\0\0\0\x04\0\0\0\0\0", Greeting::Http2),
+            (b"\0\0\0\x04\x01\0\0\0\0", Greeting::Other),
+            (b"J\0\0\0\x0a8.0.3", Greeting::Other),
+            (b"220 mail.", Greeting::Other),
+            (b"HTTP/1.1 ", Greeting::Http1),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(tell_greeting(bytes), expected, "{}", bytes.escape_ascii());
+        }
+    }
 
     #[test]
     fn everything_that_a_server_could_take_for_http_is_http() {

@@ -1,13 +1,12 @@
 //! The sidecar's configuration from its environment. Every error is reported, not only the first.
 
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use rasp_policy::api::FailureMode;
-use rasp_policy::pod::{self, Probe, env};
+use rasp_policy::pod::{self, PortProtocols, Probe, env};
 
 use crate::control;
 use crate::policy::keys::Keys;
@@ -60,8 +59,8 @@ pub struct Config {
     pub operator: Operator,
     /// Probes that are forwarded whatever the policy says.
     pub probes: Vec<Probe>,
-    /// Ports that are relayed without inspection.
-    pub opaque_ports: HashSet<u16>,
+    /// What the pod's ports are declared to speak.
+    pub protocols: PortProtocols,
     /// Where redirected connections arrive.
     pub listen: SocketAddr,
     /// `/metrics`, `/livez`, `/readyz`.
@@ -101,7 +100,7 @@ impl Config {
         let failure_mode = raw.required(env::FAILURE_MODE, failure_mode);
         let probes = raw.optional(env::PROBES, probes).unwrap_or_default();
         let workers = raw.optional(env::WORKERS, parsed::<NonZeroUsize>);
-        let opaque = raw.optional(env::OPAQUE_PORTS, list::<u16>);
+        let protocols = raw.optional(env::PORT_PROTOCOLS, parsed).unwrap_or_default();
         let (Some(keys), Some(url), Some(roots), Some(pod_ips), Some(failure_mode), []) =
             (keys, url, roots, pod_ips, failure_mode, &*raw.errors)
         else {
@@ -114,7 +113,7 @@ impl Config {
             failure_mode,
             operator: Operator { url, roots, token: PathBuf::from(pod::CONFIG_DIR).join(pod::TOKEN_FILE) },
             probes,
-            opaque_ports: opaque.unwrap_or_else(|| pod::DEFAULT_OPAQUE_PORTS.to_vec()).into_iter().collect(),
+            protocols,
             listen: (Ipv6Addr::UNSPECIFIED, pod::INBOUND_PORT).into(),
             admin: (Ipv6Addr::UNSPECIFIED, pod::ADMIN_PORT).into(),
             config_directory: pod::CONFIG_DIR.into(),

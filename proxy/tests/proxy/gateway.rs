@@ -51,6 +51,13 @@ impl Gateway {
         Self { directory, ..Self::from_command(command) }
     }
 
+    /// With these flags more, and the built-in policy.
+    pub fn with_flags(upstream: SocketAddr, flags: &[&str]) -> Self {
+        let mut command = Command::new(BINARY);
+        command.args(["gateway", "--listen", "127.0.0.1:0", "--upstream", &upstream.to_string()]).args(flags);
+        Self::from_command(command)
+    }
+
     /// Any command that becomes a gateway on a free port.
     pub fn from_command(mut command: Command) -> Self {
         if !command.get_args().any(|argument| argument == "--admin") {

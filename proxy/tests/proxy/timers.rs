@@ -1,6 +1,5 @@
 //! What happens when somebody does not go on, with timers short enough to wait for; and how a pod's port refuses.
 
-use std::collections::HashSet;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rasp_engine::Ruleset;
 use rasp_policy::api::FailureMode;
-use rasp_policy::pod::Probe;
+use rasp_policy::pod::{PortProtocol, PortProtocols, Probe};
 use rasp_policy::precedence::Effective;
 use rasp_proxy::connection::{self, Target};
 use rasp_proxy::drain::Drain;
@@ -46,6 +45,8 @@ fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
     let (events, _writer) = event::Sink::start(std::io::sink(), Arc::clone(&metrics)).unwrap();
     let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
     let policy = Arc::new(Handle::new(InForce::builtin(ruleset), Arc::clone(&metrics)));
+    let mut protocols = PortProtocols::default();
+    protocols.declare(OPAQUE, PortProtocol::Opaque);
     let shared = Arc::new(Shared {
         policy: Arc::clone(&policy),
         metrics: Arc::clone(&metrics),
@@ -54,7 +55,7 @@ fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
         timers,
         identity: Identity::default(),
         probes: vec![Probe { port: target.port(), path: "/ready".into(), headers: vec![] }],
-        opaque_ports: HashSet::from([OPAQUE]),
+        protocols,
         body_memory: Memory::new(body_memory),
         unjudged: process::unjudged().unwrap(),
     });

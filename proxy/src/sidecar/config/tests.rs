@@ -19,7 +19,7 @@ fn complete() -> BTreeMap<&'static str, String> {
         ("RASP_SEQUENCE_FLOOR", "17"),
         ("RASP_FAILURE_MODE", "Closed"),
         ("RASP_PROBES", r#"[{"port":8080,"path":"/ready"}]"#),
-        ("RASP_OPAQUE_PORTS", "5432, 6379"),
+        ("RASP_PORT_PROTOCOLS", "8080=http,5432=opaque"),
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .into()
@@ -37,11 +37,11 @@ fn reads_what_injection_sets() {
     assert_eq!(config.failure_mode, FailureMode::Closed);
     assert_eq!(config.pod_ips.len(), 2);
     assert_eq!(config.probes[0].path, "/ready");
-    assert!(config.opaque_ports.contains(&6379) && !config.opaque_ports.contains(&25));
+    assert_eq!(config.protocols.to_text(), "5432=opaque,8080=http");
     assert_eq!((config.listen.port(), config.admin.port()), (16143, 16191));
-    let mut without = complete();
-    without.remove("RASP_OPAQUE_PORTS");
-    assert!(read(&without).unwrap().opaque_ports.contains(&25), "the default list");
+    let mut none = complete();
+    none.insert("RASP_PORT_PROTOCOLS", String::new());
+    assert_eq!(read(&none).unwrap().protocols.to_text(), "", "no port is opaque unless injection says so");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn tells_every_error_at_once() {
         ("RASP_SEQUENCE_FLOOR", "-1", "invalid digit"),
         ("RASP_FAILURE_MODE", "Maybe", "expected Open or Closed"),
         ("RASP_PROBES", "{}", "JSON array of probes"),
-        ("RASP_OPAQUE_PORTS", "70000", "number too large"),
+        ("RASP_PORT_PROTOCOLS", "70000=http", "expected PORT=PROTOCOL"),
     ];
     for (name, value, expected) in table {
         let mut variables = complete();
