@@ -31,7 +31,7 @@ fn address() -> SocketAddr {
             let arguments =
                 ["rasp-proxy", "gateway", "--listen", &listen.to_string(), "--upstream", &upstream];
             let Command::Gateway(flags) = Cli::parse_from(arguments).command else { return };
-            gateway::run(flags.into()).unwrap();
+            gateway::run((*flags).try_into().unwrap()).unwrap();
         });
         while TcpStream::connect(listen).is_err() {
             thread::sleep(Duration::from_millis(5));

@@ -22,6 +22,7 @@ mod port;
 mod present;
 mod probe;
 mod reason;
+mod tls;
 mod workload;
 
 pub use annotation::Invalid;

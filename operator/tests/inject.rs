@@ -139,6 +139,7 @@ fn our_containers_come_first_and_nobody_else_mounts_our_volumes() {
         for container in others {
             assert!(!container.to_string().contains("rasp-config"), "{}", case.name);
             assert!(!container.to_string().contains("rasp-run"), "{}", case.name);
+            assert!(!container.to_string().contains("rasp-tls"), "{}", case.name);
         }
     }
 }

@@ -6,7 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 mod protocol;
+mod tls;
+
 pub use protocol::{PortProtocol, PortProtocols};
+pub use tls::{ClientAuth, TlsPort, ToApplication, UnknownWord, Verify};
 
 /// Namespace label `enabled | enforced | disabled`, pod label `"true" | "false"`.
 pub const INJECT_LABEL: &str = "rasp.dev/inject";
@@ -18,6 +21,8 @@ pub const SKIP_INBOUND_PORTS: &str = "config.rasp.dev/skip-inbound-ports";
 pub const OPAQUE_PORTS: &str = "config.rasp.dev/opaque-ports";
 /// Annotation: comma-separated `PORT=PROTOCOL`, what TCP ports speak; words of [`PortProtocol`].
 pub const PORT_PROTOCOLS: &str = "config.rasp.dev/port-protocols";
+/// Annotation: `PORT=SECRET[+SECRET][,OPTION=VALUE]`, separated by `;`: ports whose TLS ends in the sidecar.
+pub const TLS: &str = "config.rasp.dev/tls";
 /// Annotation written on injected pods, for people only; never read as input.
 pub const STATUS_ANNOTATION: &str = "rasp.dev/status";
 /// Name of the sidecar container.
@@ -46,6 +51,10 @@ pub const TOKEN_FILE: &str = "token";
 pub const RUN_VOLUME: &str = "rasp-run";
 /// Mount path of [`RUN_VOLUME`].
 pub const RUN_DIR: &str = "/var/run/rasp/run";
+/// Prefix of the volumes of Secrets with certificates; a number follows.
+pub const TLS_VOLUME_PREFIX: &str = "rasp-tls-";
+/// A directory for each Secret with certificates, called as the Secret is.
+pub const TLS_DIR: &str = "/var/run/rasp/tls";
 /// Name of the ConfigMap with the Bundle, in every namespace that asks for injection.
 pub const BUNDLE_CONFIG_MAP: &str = "rasp-policy";
 /// Key in the ConfigMap and file name in [`CONFIG_DIR`]; one per schema version still in use.
@@ -88,6 +97,8 @@ pub mod env {
     pub const SKIP_INBOUND_PORTS: &str = "RASP_SKIP_INBOUND_PORTS";
     /// Number of threads that serve connections; absent is one.
     pub const WORKERS: &str = "RASP_WORKERS";
+    /// JSON array of [`super::TlsPort`]; absent where no TLS ends in the sidecar.
+    pub const TLS: &str = "RASP_TLS";
     /// Log filter of the `tracing` env-filter form, e.g. `info`.
     pub const LOG: &str = "RASP_LOG";
 }

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::metrics::{self, Metrics};
 use crate::policy::Handle;
+use crate::tls;
 
 /// Connections at once; more wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -33,16 +34,19 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The policy in force.
     pub policy: Arc<Handle>,
+    /// Ports with TLS.
+    pub tls: Arc<tls::Ports>,
     /// Whether the listener is open.
     pub listening: AtomicBool,
 }
 
 impl Admin {
-    /// Ready to take traffic: the listener is open and a Ruleset is loaded. Without one, only where requests pass.
+    /// Ready to take traffic: the listener is open, every port with TLS has a certificate, and a Ruleset is loaded.
+    /// Without a Ruleset, only where requests pass.
     pub fn is_ready(&self) -> bool {
         let in_force = self.policy.load();
         let open = in_force.ruleset.effective().failure_mode == FailureMode::Open;
-        self.listening.load(Ordering::Acquire) && (in_force.loaded || open)
+        self.listening.load(Ordering::Acquire) && self.tls.are_loaded() && (in_force.loaded || open)
     }
 
     fn answer(&self, request: &Request<Incoming>) -> (StatusCode, &'static str, Vec<u8>) {
@@ -54,6 +58,9 @@ impl Admin {
             "/metrics" => (StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.render()),
             "/livez" => (StatusCode::OK, TEXT, b"ok\n".to_vec()),
             "/readyz" if self.is_ready() => (StatusCode::OK, TEXT, b"ok\n".to_vec()),
+            "/readyz" if !self.tls.are_loaded() => {
+                (StatusCode::SERVICE_UNAVAILABLE, TEXT, b"a port with TLS has no certificate yet\n".to_vec())
+            }
             "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, TEXT, b"no policy was loaded yet\n".to_vec()),
             _ => (StatusCode::NOT_FOUND, TEXT, b"there are /metrics, /livez and /readyz\n".to_vec()),
         }

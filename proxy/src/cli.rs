@@ -12,6 +12,8 @@ use crate::control;
 use crate::gateway::{self, Upstream};
 use crate::process::Running;
 
+mod tls;
+
 /// Protects one application: inspects every request before the application port.
 #[derive(Debug, Parser)]
 #[command(name = "rasp-proxy", version = crate::VERSION)]
@@ -30,7 +32,7 @@ pub enum Command {
     /// Run as the sidecar of a pod; configured by the environment that injection sets.
     Sidecar,
     /// Run stand-alone in front of one upstream.
-    Gateway(Gateway),
+    Gateway(Box<Gateway>),
     /// Set and prove the packet rules of a pod, then exit. Needs NET_ADMIN.
     Init,
     /// Ask the running sidecar to end its connections in good order, and wait until it did.
@@ -50,6 +52,9 @@ pub struct Gateway {
     /// by the first bytes of each connection.
     #[arg(long, env = "RASP_PROTOCOL", value_name = "PROTOCOL", default_value = "detect")]
     pub protocol: PortProtocol,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: tls::Flags,
     /// File of RaspPolicy documents, read again when it changes. Without one the built-in policy blocks.
     #[arg(long, env = "RASP_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -78,10 +83,14 @@ pub struct Drain {
     pub within: Duration,
 }
 
-impl From<Gateway> for gateway::Config {
-    fn from(flags: Gateway) -> Self {
-        let Gateway { listen, upstream, protocol, policy, admin, control_socket, workers, grace } = flags;
+impl TryFrom<Gateway> for gateway::Config {
+    type Error = String;
+
+    fn try_from(flags: Gateway) -> Result<Self, String> {
+        let Gateway { listen, upstream, protocol, tls, policy, admin, control_socket, workers, grace } =
+            flags;
+        let tls = tls.declared(&upstream)?;
         let running = Running { workers, grace };
-        Self { listen, upstream, protocol, policy, admin, control_socket, running }
+        Ok(Self { listen, upstream, protocol, tls, policy, admin, control_socket, running })
     }
 }

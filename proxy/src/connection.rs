@@ -24,12 +24,14 @@ mod off;
 pub mod pace;
 pub mod protocol;
 pub mod relay;
+pub mod secure;
 pub mod stream;
 
 pub(crate) use answers::fault;
 pub(crate) use http::{Fresh, UpstreamConnection, redial};
 use protocol::{Course, Greeting};
 use relay::{Activity, Noted};
+use secure::Secured;
 use stream::Stream;
 
 /// Where the application is.
@@ -39,6 +41,8 @@ pub enum Target {
     Pod(SocketAddr),
     /// The upstream of a gateway, `host:port`. A refused connection is answered 502.
     Gateway(Arc<str>, u16),
+    /// One of these, spoken to in TLS. Without a connection or a handshake requests are answered 502.
+    Tls(Arc<Secured>),
 }
 
 impl Target {
@@ -47,6 +51,7 @@ impl Target {
         match self {
             Self::Pod(address) => address.port(),
             Self::Gateway(_, port) => *port,
+            Self::Tls(secured) => secured.target.port(),
         }
     }
 }
@@ -63,10 +68,18 @@ pub struct Client {
 
 /// Dials the application.
 pub(crate) async fn dial(target: &Target, shared: &Shared) -> io::Result<Stream> {
+    match target {
+        Target::Tls(secured) => secured.dial(shared).await,
+        target => connect(target, shared).await.map(Stream::Plain),
+    }
+}
+
+async fn connect(target: &Target, shared: &Shared) -> io::Result<TcpStream> {
     let connecting = async {
         match target {
             Target::Pod(address) => TcpStream::connect(address).await,
             Target::Gateway(upstream, _) => TcpStream::connect(&**upstream).await,
+            Target::Tls(_) => Err(io::ErrorKind::InvalidInput.into()), // TLS is not nested
         }
     };
     let dialled = match timeout(shared.timers.connect, connecting).await {
@@ -76,7 +89,7 @@ pub(crate) async fn dial(target: &Target, shared: &Shared) -> io::Result<Stream>
     match dialled {
         Ok(socket) => {
             tune(&socket);
-            Ok(Stream::Plain(socket))
+            Ok(socket)
         }
         Err(error) => {
             shared.metrics.error(&Kind::UpstreamConnect);
@@ -88,6 +101,7 @@ pub(crate) async fn dial(target: &Target, shared: &Shared) -> io::Result<Stream>
 
 /// Serves one connection to its end.
 pub async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
+    let Some((client, target)) = secure::enter(&shared, client, target).await else { return };
     if shared.policy.load().ruleset.is_off() {
         return off::serve(shared, client, target).await;
     }
@@ -191,7 +205,7 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, decl
             dialled = &mut dialling, if upstream.is_none() => match (dialled, target) {
                 (Ok(stream), _) => upstream = Some(Upstream::Open(stream)),
                 (Err(_), Target::Pod(_)) => return First::Reset,
-                (Err(_), Target::Gateway(..)) => upstream = Some(Upstream::Refused),
+                (Err(_), Target::Gateway(..) | Target::Tls(_)) => upstream = Some(Upstream::Refused),
             },
             peeked = peek(upstream.as_ref(), &mut greeting), if !greeted => match peeked {
                 Err(_) => return First::Reset,
@@ -224,7 +238,9 @@ fn decide(course: Course, upstream: Option<Upstream>, target: &Target, ahead: By
             (Some(Upstream::Open(stream)), _) => {
                 First::Http { ahead: ahead.freeze(), upstream: Some(stream) }
             }
-            (_, Target::Gateway(..)) => First::Http { ahead: ahead.freeze(), upstream: None },
+            (_, Target::Gateway(..) | Target::Tls(_)) => {
+                First::Http { ahead: ahead.freeze(), upstream: None }
+            }
             (_, Target::Pod(_)) => First::Reset,
         },
         Course::Http2 => opaque(upstream, Some(Bypass::Http2), ahead),

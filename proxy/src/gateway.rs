@@ -14,6 +14,7 @@ use crate::listener::{memory, raise_file_limit};
 use crate::policy::{Handle, InForce, file};
 use crate::process::{self, Error, Running, Sockets};
 use crate::state::{Identity, Memory, Shared, Timers};
+use crate::tls::declared;
 
 /// How a gateway is started.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// What the application speaks.
     pub protocol: PortProtocol,
+    /// TLS with clients and with the application.
+    pub tls: declared::Gateway,
     /// RaspPolicy documents.
     pub policy: Option<PathBuf>,
     /// `/metrics`, `/livez`, `/readyz`.
@@ -39,6 +42,14 @@ pub struct Config {
 pub struct Upstream {
     address: Arc<str>,
     port: u16,
+}
+
+impl Upstream {
+    /// The host, an address of version 6 without its brackets.
+    pub fn host(&self) -> &str {
+        let host = self.address.rsplit_once(':').map_or(&*self.address, |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
 }
 
 impl std::str::FromStr for Upstream {
@@ -64,6 +75,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         Some((file, in_force)) => (Some(file), in_force),
         None => (None, InForce::builtin(Ruleset::build(&Effective::builtin_blocking())?)),
     };
+    let tls = Arc::new(declared::in_gateway(config.tls, config.upstream.port, &metrics)?);
     let sockets = Sockets {
         traffic: process::listen(config.listen)?,
         admin: config.admin.map(process::listen).transpose()?,
@@ -87,7 +99,12 @@ pub fn run(config: Config) -> Result<(), Error> {
             .spawn(move || file.watch(&policy, &metrics))?;
     }
     let mut protocols = PortProtocols::default();
-    protocols.declare(config.upstream.port, config.protocol);
+    let protocol = match config.protocol {
+        // What comes out of TLS that ends here is inspected, unless somebody says that it is no HTTP.
+        PortProtocol::Detect | PortProtocol::Tls if tls.ends(config.upstream.port) => PortProtocol::Http,
+        protocol => protocol,
+    };
+    protocols.declare(config.upstream.port, protocol);
     let shared = Arc::new(Shared {
         policy,
         metrics,
@@ -97,6 +114,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         identity: Identity::default(),
         probes: Vec::new(),
         protocols,
+        tls,
         body_memory: Memory::new(memory::here().bodies),
         unjudged: process::unjudged()?,
     });

@@ -28,6 +28,7 @@ pub mod reason;
 pub mod report;
 pub mod sidecar;
 pub mod state;
+pub mod tls;
 pub mod websocket;
 pub mod worker;
 

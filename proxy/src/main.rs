@@ -55,7 +55,9 @@ fn run(command: Command) -> anyhow::Result<()> {
     }
     match command {
         Command::Sidecar => Ok(sidecar::run(sidecar::config::Config::from_env()?)?),
-        Command::Gateway(flags) => Ok(gateway::run(flags.into())?),
+        Command::Gateway(flags) => {
+            Ok(gateway::run(gateway::Config::try_from(*flags).map_err(anyhow::Error::msg)?)?)
+        }
         Command::Init => set_packet_rules(),
         Command::Drain(flags) => {
             let drained = control::drain(&flags.control_socket, flags.within).context("drain")?;

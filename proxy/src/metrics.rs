@@ -16,7 +16,7 @@ use rasp_policy::api::Mode;
 use rasp_policy::report::PolicyState;
 
 use crate::event::{self, Action};
-use crate::reason::{Bypass, Kind};
+use crate::reason::{Bypass, Kind, Tls};
 
 /// Ports that get a label of their own; an address scan must not grow the registry.
 const MAX_PORT_LABELS: usize = 32;
@@ -39,6 +39,7 @@ pub struct Metrics {
     policy_state: IntGaugeVec,
     events_dropped: IntCounterVec,
     errors: IntCounterVec,
+    tls_expiry: IntGaugeVec,
     ports: Mutex<HashSet<u16>>,
     policy_loaded: Mutex<Instant>,
 }
@@ -123,6 +124,11 @@ impl Metrics {
                 &["sink", "reason"],
             )?,
             errors: new.counter("rasp_errors_total", "What went wrong, by kind.", &["kind"])?,
+            tls_expiry: new.gauge(
+                "rasp_tls_cert_expiry_seconds",
+                "Seconds until the first certificate of a port ends.",
+                &["port"],
+            )?,
             ports: Mutex::new(HashSet::new()),
             policy_loaded: Mutex::new(Instant::now()),
             registry: new.0,
@@ -141,6 +147,9 @@ impl Metrics {
         }
         for kind in Kind::PLAIN {
             self.errors.with_label_values(&[kind.id()]);
+        }
+        for reason in Tls::ALL {
+            self.errors.with_label_values(&[reason.id()]);
         }
         for reason in event::DROP_REASONS {
             self.events_dropped.with_label_values(&[event::STDOUT, reason]);
@@ -199,6 +208,12 @@ impl Metrics {
     /// Counts what went wrong.
     pub fn error(&self, kind: &Kind) {
         self.errors.with_label_values(&[kind.id()]).inc();
+    }
+
+    /// Time until the first certificate of a port ends; negative when one has ended. Ports with TLS are declared, so
+    /// there are few.
+    pub fn tls_expiry(&self, port: u16, seconds: i64) {
+        self.tls_expiry.with_label_values(&[&port.to_string()]).set(seconds);
     }
 
     /// A policy came into force.

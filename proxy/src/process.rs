@@ -27,7 +27,7 @@ use crate::connection::Target;
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::state::Shared;
-use crate::{control, event, policy, worker};
+use crate::{control, event, policy, tls, worker};
 
 /// In-flight work may take so long after SIGTERM; a little less than the default of `terminationGracePeriodSeconds`.
 pub const GRACE: Duration = Duration::from_secs(25);
@@ -55,6 +55,9 @@ pub enum Error {
     /// A worker ended, and connections would no longer be taken.
     #[error("a worker ended: {0}")]
     Worker(io::Error),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] tls::declared::Error),
     /// The system refuses a thread, a runtime or a signal handler.
     #[error("start: {0}")]
     Start(#[from] io::Error),
@@ -120,6 +123,7 @@ pub fn run(
     let admin = Arc::new(Admin {
         metrics: Arc::clone(&shared.metrics),
         policy: Arc::clone(&shared.policy),
+        tls: Arc::clone(&shared.tls),
         listening: AtomicBool::new(false),
     });
     if let Some(socket) = sockets.admin {

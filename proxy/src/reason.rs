@@ -4,6 +4,10 @@
 use rasp_engine::Reason;
 use rasp_policy::bundle;
 
+mod tls;
+
+pub use tls::Tls;
+
 /// Why bytes or a request passed without being inspected by decision of the proxy. The engine has reasons of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bypass {
@@ -283,6 +287,8 @@ pub enum Kind {
     PolicyPersist,
     /// The operator could not be told what is in force.
     Report,
+    /// TLS failed.
+    Tls(Tls),
 }
 
 impl Kind {
@@ -325,6 +331,7 @@ impl Kind {
             Self::PolicyFile => "policy_file",
             Self::PolicyPersist => "policy_persist",
             Self::Report => "report",
+            Self::Tls(tls) => tls.id(),
         }
     }
 }

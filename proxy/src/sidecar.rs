@@ -14,6 +14,7 @@ use crate::policy::{Handle, InForce};
 use crate::process::{self, Error, Sockets};
 use crate::report::Reporter;
 use crate::state::{Memory, Shared, Timers};
+use crate::tls::declared;
 
 pub mod config;
 use config::Config;
@@ -23,6 +24,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     raise_file_limit();
     let (metrics, events, writer) = process::telemetry()?;
     let policy = watch_policy(&config, &metrics)?;
+    let tls = Arc::new(declared::in_pod(&config.tls, &metrics)?);
     let sockets = Sockets {
         traffic: process::listen(config.listen)?,
         admin: Some(process::listen(config.admin)?),
@@ -43,6 +45,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         identity: config.identity.clone(),
         probes: config.probes,
         protocols: config.protocols,
+        tls,
         body_memory: Memory::new(memory::here().bodies),
         unjudged: process::unjudged()?,
     });

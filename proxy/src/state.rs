@@ -11,6 +11,7 @@ use crate::drain::Drain;
 use crate::event;
 use crate::metrics::Metrics;
 use crate::policy::Handle;
+use crate::tls;
 
 /// Every timer of the data path.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,8 @@ pub struct Timers {
     pub keep_alive_idle: Duration,
     /// Until the application takes a connection.
     pub connect: Duration,
+    /// For the whole TLS handshake, with a client or with the application.
+    pub tls_handshake: Duration,
     /// Without a byte in either direction of an opaque or upgraded connection.
     pub opaque_idle: Duration,
 }
@@ -40,6 +43,7 @@ impl Default for Timers {
             response_head: Duration::from_secs(60),
             keep_alive_idle: Duration::from_secs(75),
             connect: Duration::from_secs(5),
+            tls_handshake: Duration::from_secs(5),
             opaque_idle: Duration::from_secs(3600),
         }
     }
@@ -84,6 +88,8 @@ pub struct Shared {
     pub probes: Vec<Probe>,
     /// What the ports of the application are declared to speak.
     pub protocols: PortProtocols,
+    /// Ports with TLS.
+    pub tls: Arc<tls::Ports>,
     /// Memory for held bodies.
     pub body_memory: Memory,
     /// Everything Off: lets pass what is not to be judged.

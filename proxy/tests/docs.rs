@@ -7,7 +7,7 @@ use rasp_proxy::event::{
     Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Severity, Unmapped, Url,
 };
 use rasp_proxy::metrics::Metrics;
-use rasp_proxy::reason::{BadFrame, BadResponse, Bypass, Kind, Malformed};
+use rasp_proxy::reason::{BadFrame, BadResponse, Bypass, Kind, Malformed, Tls};
 
 const METRICS: &str = include_str!("../../docs/metrics.md");
 const EVENTS: &str = include_str!("../../docs/events.md");
@@ -52,6 +52,7 @@ fn published(page: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
 fn the_table_of_metrics_is_what_is_published() {
     let metrics = Metrics::new().unwrap();
     metrics.requests(8080).count(rasp_engine::Verdict::Allow);
+    metrics.tls_expiry(8443, 86400);
     metrics.policy_loaded("sha256:00", 1);
     metrics.policy_state(rasp_policy::report::PolicyState::Current);
     let page = String::from_utf8(metrics.render()).unwrap();
@@ -108,8 +109,9 @@ fn the_table_of_errors_has_every_kind() {
     let responses = BadResponse::ALL.iter().map(|bad| bad.id().to_owned());
     let frames = BadFrame::ALL.iter().map(|bad| bad.id().to_owned());
     let bundles = Refusal::IDS.iter().map(|id| format!("bundle_{id}"));
+    let tls = Tls::ALL.iter().map(|tls| tls.id().to_owned());
     let known: BTreeSet<String> =
-        plain.chain(requests).chain(responses).chain(frames).chain(bundles).collect();
+        plain.chain(requests).chain(responses).chain(frames).chain(bundles).chain(tls).collect();
     assert_eq!(first_column(METRICS, "### Kinds of errors"), known);
 }
 

@@ -16,6 +16,8 @@ mod framing;
 mod gateway;
 #[path = "proxy/judging.rs"]
 mod judging;
+#[path = "proxy/pki.rs"]
+mod pki;
 #[path = "proxy/process.rs"]
 mod process;
 #[path = "proxy/protocol.rs"]
@@ -26,6 +28,8 @@ mod responses;
 mod streams;
 #[path = "proxy/timers.rs"]
 mod timers;
+#[path = "proxy/tls.rs"]
+mod tls;
 #[path = "proxy/upgrades.rs"]
 mod upgrades;
 #[path = "proxy/upstream.rs"]

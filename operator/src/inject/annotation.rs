@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rasp_policy::pod::{
     ADMIN_PORT, CONFIG_PREFIX, INBOUND_PORT, OPAQUE_PORTS, OUTBOUND_PORT, PORT_PROTOCOLS, PortProtocol,
-    SKIP_INBOUND_PORTS,
+    SKIP_INBOUND_PORTS, TLS, TlsPort,
 };
 
 use super::pod::Pod;
 use super::reason::Reason;
+use super::tls;
 
 /// What a pod's annotations ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(super) struct Tuning {
     pub(super) opaque_ports: Option<BTreeSet<u16>>,
     /// What ports speak.
     pub(super) protocols: BTreeMap<u16, PortProtocol>,
+    /// Ports whose TLS ends in the sidecar.
+    pub(super) tls: Vec<TlsPort>,
 }
 
 impl Tuning {
@@ -36,6 +39,10 @@ impl Tuning {
         match key {
             SKIP_INBOUND_PORTS => self.skip_inbound_ports = ports(value).map_err(invalid)?,
             OPAQUE_PORTS => self.opaque_ports = Some(ports(value).map_err(invalid)?),
+            TLS => {
+                self.tls =
+                    tls::parse(value).map_err(|problem| Invalid::Tls { value: shortened(value), problem })?;
+            }
             PORT_PROTOCOLS => self.protocols = protocols(value).map_err(invalid)?,
             _ => return Err(Invalid::Unknown { key: key.to_owned() }),
         }
@@ -43,6 +50,14 @@ impl Tuning {
     }
 
     fn contradiction(&self) -> Option<Invalid> {
+        let uninspected = |port: &u16| {
+            self.skip_inbound_ports.contains(port)
+                || self.opaque_ports.iter().flatten().any(|opaque| opaque == port)
+                || self.protocols.get(port).is_some_and(|protocol| !protocol.is_http())
+        };
+        if let Some(port) = self.tls.iter().map(|tls| tls.port).find(uninspected) {
+            return Some(Invalid::TlsUninspected { port });
+        }
         let mut opaque = self.opaque_ports.iter().flatten();
         opaque
             .find(|port| self.protocols.get(port).is_some_and(|protocol| *protocol != PortProtocol::Opaque))
@@ -55,12 +70,29 @@ impl Tuning {
 pub enum Invalid {
     /// No such annotation.
     #[error(
-        "annotation {} is unknown: {CONFIG_PREFIX} goes with skip-inbound-ports, opaque-ports and port-protocols",
+        "annotation {} is unknown: {CONFIG_PREFIX} goes with skip-inbound-ports, opaque-ports, port-protocols and \
+         tls",
         shortened(.key)
     )]
     Unknown {
         /// The annotation.
         key: String,
+    },
+    /// A port whose TLS is to end in the sidecar is not to be inspected.
+    #[error(
+        "{TLS} has port {port}, which another annotation keeps from inspection: leave it out of one of them"
+    )]
+    TlsUninspected {
+        /// The port.
+        port: u16,
+    },
+    /// No declaration of ports with TLS.
+    #[error("annotation {TLS} is {value:?}, {problem}")]
+    Tls {
+        /// Its value, shortened.
+        value: String,
+        /// What is wrong with it, and what to do.
+        problem: tls::Problem,
     },
     /// Two annotations say different things of one port.
     #[error("{OPAQUE_PORTS} and {PORT_PROTOCOLS} disagree about port {port}: leave it out of one of them")]

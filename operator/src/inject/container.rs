@@ -1,4 +1,4 @@
-//! Renders the two containers and the two volumes that injection adds. Every security setting is written on the
+//! Renders the two containers and the volumes that injection adds. Every security setting is written on the
 //! container, so that none of the pod's own settings (`runAsNonRoot`, `runAsUser`, a seccomp profile) reaches ours.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::annotation::Tuning;
 use super::pod::Pod;
-use super::{NamespaceFacts, Settings, failure_mode, port, probe, workload};
+use super::{NamespaceFacts, Settings, failure_mode, port, probe, tls, workload};
 
 /// What is added to a pod.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub(super) struct Rendered {
     /// The native sidecar.
     pub(super) proxy: Value,
     /// Mounted by the sidecar only.
-    pub(super) volumes: [Value; 2],
+    pub(super) volumes: Vec<Value>,
 }
 
 pub(super) fn render(
@@ -34,8 +34,8 @@ pub(super) fn render(
 ) -> Rendered {
     Rendered {
         init: init(tuning, settings),
-        proxy: proxy(&proxy_env(pod, tuning, namespace, settings), settings),
-        volumes: [config_volume(), run_volume()],
+        proxy: proxy(&proxy_env(pod, tuning, namespace, settings), &proxy_mounts(tuning), settings),
+        volumes: [config_volume(), run_volume()].into_iter().chain(tls::volumes(&tuning.tls)).collect(),
     }
 }
 
@@ -63,7 +63,7 @@ fn init(tuning: &Tuning, settings: &Settings) -> Value {
     })
 }
 
-fn proxy(env: &[Value], settings: &Settings) -> Value {
+fn proxy(env: &[Value], mounts: &[Value], settings: &Settings) -> Value {
     let get = |path: &str| json!({"path": path, "port": ADMIN_PORT});
     json!({
         "name": PROXY_CONTAINER,
@@ -80,11 +80,7 @@ fn proxy(env: &[Value], settings: &Settings) -> Value {
             "runAsNonRoot": true,
             "capabilities": {"drop": ["ALL"]},
         })),
-        "volumeMounts": [
-            {"name": CONFIG_VOLUME, "mountPath": CONFIG_DIR, "readOnly": true},
-            {"name": RUN_VOLUME, "mountPath": RUN_DIR},
-            instead_of_the_api_token(),
-        ],
+        "volumeMounts": mounts,
         // The containers of the application start once this succeeds: 120 times every second.
         "startupProbe": {
             "httpGet": get("/readyz"), "periodSeconds": 1, "failureThreshold": 120, "timeoutSeconds": 1,
@@ -100,6 +96,16 @@ fn proxy(env: &[Value], settings: &Settings) -> Value {
     })
 }
 
+fn proxy_mounts(tuning: &Tuning) -> Vec<Value> {
+    let mut mounts = vec![
+        json!({"name": CONFIG_VOLUME, "mountPath": CONFIG_DIR, "readOnly": true}),
+        json!({"name": RUN_VOLUME, "mountPath": RUN_DIR}),
+        instead_of_the_api_token(),
+    ];
+    mounts.extend(tls::mounts(&tuning.tls));
+    mounts
+}
+
 /// The API server mounts the application's token into every container that mounts nothing at this place. Ours have no
 /// business with the Kubernetes API, so they mount a folder of their own there.
 fn instead_of_the_api_token() -> Value {
@@ -107,7 +113,7 @@ fn instead_of_the_api_token() -> Value {
 }
 
 fn proxy_env(pod: &Pod<'_>, tuning: &Tuning, namespace: &NamespaceFacts, settings: &Settings) -> Vec<Value> {
-    let probes = serde_json::to_string(&probe::collect(pod)).unwrap_or_default(); // plain structs always serialise
+    let probes = serde_json::to_string(&probe::collect(pod, &tuning.tls)).unwrap_or_default(); // plain structs always serialise
     let floor = namespace.bundle.as_ref().map_or(0, |bundle| bundle.sequence);
     let failure_mode = match failure_mode(pod, namespace) {
         FailureMode::Open => "Open",
@@ -127,6 +133,7 @@ fn proxy_env(pod: &Pod<'_>, tuning: &Tuning, namespace: &NamespaceFacts, setting
         literal(env::PROBES, &probes),
         literal(env::PORT_PROTOCOLS, &port::protocols(pod, tuning).to_text()),
     ];
+    variables.extend(tls::variable(&tuning.tls).map(|(name, value)| literal(name, &value)));
     variables.extend(namespace.uid.as_ref().map(|uid| literal(env::NAMESPACE_UID, uid)));
     variables
 }

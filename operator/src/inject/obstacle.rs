@@ -1,13 +1,15 @@
 //! What stands against injecting a pod, in the order in which it is told: not wanted, not possible, in conflict with
 //! what the pod asks for. And what weakens the protection of a pod that is injected.
 
-use rasp_policy::pod::{ADMIN_PORT, INBOUND_PORT, INJECT_LABEL, OUTBOUND_PORT, PORT_PROTOCOLS, PROXY_UID};
+use rasp_policy::pod::{
+    ADMIN_PORT, INBOUND_PORT, INJECT_LABEL, OUTBOUND_PORT, PORT_PROTOCOLS, PROXY_UID, TLS,
+};
 use serde_json::Value;
 
 use super::annotation::Tuning;
 use super::pod::{Container, Pod};
 use super::reason::{Mesh, Reason};
-use super::{Level, NamespaceFacts, port};
+use super::{Level, NamespaceFacts, port, probe};
 
 /// The pod or its namespace does not ask for injection.
 pub(super) fn unwanted(pod: &Pod<'_>, level: Level) -> Result<(), Reason> {
@@ -129,6 +131,15 @@ pub(super) fn weakening(pod: &Pod<'_>, level: Level, tuning: &Tuning) -> Vec<Str
         warnings.push(format!(
             "port {port} is not inspected: its name is that of another protocol than HTTP; {PORT_PROTOCOLS} can say more"
         ));
+    }
+    for tls in &tuning.tls {
+        let mut running = pod.foreign_containers().filter(|container| container.keeps_running());
+        if running.any(|container| probe::plain_ports(container).any(|port| port == tls.port)) {
+            warnings.push(format!(
+                "a probe of port {} will fail: it is in plain text, and {TLS} expects TLS: set its scheme to HTTPS",
+                tls.port
+            ));
+        }
     }
     for container in pod.foreign_containers() {
         if let Some(member) = rules_power(container.value()) {

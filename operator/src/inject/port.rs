@@ -12,7 +12,7 @@ use super::annotation::Tuning;
 use super::pod::Pod;
 use super::probe;
 
-/// From the weakest statement to the strongest: the default list, names, `opaque-ports`, `port-protocols`.
+/// From the weakest statement to the strongest: the default list, names, `opaque-ports`, `tls`, `port-protocols`.
 pub(super) fn protocols(pod: &Pod<'_>, tuning: &Tuning) -> PortProtocols {
     let mut ports = PortProtocols::default();
     if tuning.opaque_ports.is_none() {
@@ -28,6 +28,9 @@ pub(super) fn protocols(pod: &Pod<'_>, tuning: &Tuning) -> PortProtocols {
     for port in tuning.opaque_ports.iter().flatten() {
         ports.declare(*port, PortProtocol::Opaque);
     }
+    for tls in &tuning.tls {
+        ports.declare(tls.port, PortProtocol::Http); // what comes out of the TLS
+    }
     for (port, protocol) in &tuning.protocols {
         ports.declare(*port, *protocol);
     }
@@ -40,7 +43,9 @@ pub(super) fn opaque_by_name(pod: &Pod<'_>, tuning: &Tuning) -> Vec<u16> {
         return Vec::new();
     }
     let opaque = named(pod).into_iter().filter(|(_, protocol)| *protocol == PortProtocol::Opaque);
-    opaque.map(|(port, _)| port).filter(|port| !tuning.protocols.contains_key(port)).collect()
+    let says_more =
+        |port: &u16| tuning.protocols.contains_key(port) || tuning.tls.iter().any(|tls| tls.port == *port);
+    opaque.map(|(port, _)| port).filter(|port| !says_more(port)).collect()
 }
 
 /// What the names of the container ports say.

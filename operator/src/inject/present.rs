@@ -3,7 +3,7 @@
 //! protection. What other webhooks may add (an environment variable, a mount) is accepted.
 
 use rasp_policy::pod::{
-    CONFIG_VOLUME, INIT_CONTAINER, PROXY_CONTAINER, PortProtocols, Probe, RUN_VOLUME, env,
+    CONFIG_VOLUME, INIT_CONTAINER, PROXY_CONTAINER, PortProtocols, Probe, RUN_VOLUME, TLS_VOLUME_PREFIX, env,
 };
 use serde_json::Value;
 
@@ -13,10 +13,16 @@ use super::reason::Reason;
 
 const VOLUMES: [&str; 2] = [CONFIG_VOLUME, RUN_VOLUME];
 
+/// What of our volumes a name stands for.
+fn our_volume(name: &str) -> Option<&'static str> {
+    let tls = || name.starts_with(TLS_VOLUME_PREFIX).then_some(TLS_VOLUME_PREFIX);
+    VOLUMES.into_iter().find(|known| *known == name).or_else(tls)
+}
+
 /// Whether a container, a volume or the mount of one has a name of ours.
 pub(super) fn uses_our_names(pod: &Pod<'_>) -> bool {
     pod.containers().any(Container::has_our_name)
-        || pod.list("volumes").any(|volume| VOLUMES.iter().any(|name| is_named(volume, name)))
+        || pod.list("volumes").any(|volume| our_volume(name(volume)).is_some())
         || foreign_mount(pod).is_some()
 }
 
@@ -35,10 +41,11 @@ pub(super) fn judge(pod: &Pod<'_>, rendered: &Rendered) -> Result<(), Reason> {
             return Err(differs(name, &difference));
         }
     }
-    for (name, wanted) in VOLUMES.into_iter().zip(&rendered.volumes) {
-        let found = named(pod, "volumes", name).ok_or_else(|| differs(name, "it is missing"))?;
+    for wanted in &rendered.volumes {
+        let ours = our_volume(name(wanted)).unwrap_or_default();
+        let found = named(pod, "volumes", name(wanted)).ok_or_else(|| differs(ours, "it is missing"))?;
         if !contains(found, wanted) {
-            return Err(differs(name, "another volume"));
+            return Err(differs(ours, "another volume"));
         }
     }
     Ok(())
@@ -48,14 +55,17 @@ pub(super) fn judge(pod: &Pod<'_>, rendered: &Rendered) -> Result<(), Reason> {
 /// exists, because the API server checks that only after injection.
 fn foreign_mount<'a>(pod: &Pod<'a>) -> Option<(&'static str, Container<'a>)> {
     pod.foreign_containers().find_map(|container| {
-        let mounted =
-            |name: &&str| elements(container.value(), "volumeMounts").any(|mount| is_named(mount, name));
-        VOLUMES.into_iter().find(mounted).map(|name| (name, container))
+        let mut mounts = elements(container.value(), "volumeMounts");
+        mounts.find_map(|mount| our_volume(name(mount))).map(|name| (name, container))
     })
 }
 
-fn is_named(value: &Value, name: &str) -> bool {
-    value.get("name").and_then(Value::as_str) == Some(name)
+fn is_named(value: &Value, expected: &str) -> bool {
+    value.get("name").and_then(Value::as_str) == Some(expected)
+}
+
+fn name(value: &Value) -> &str {
+    value.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
 fn named<'a>(pod: &Pod<'a>, list: &str, name: &str) -> Option<&'a Value> {

@@ -1,16 +1,16 @@
 //! The HTTP probes of a pod, as kubelet will send them. The sidecar lets exactly these through whatever the policy
 //! says, so a probe that is not understood is left out and takes the normal path.
 
-use rasp_policy::pod::Probe;
+use rasp_policy::pod::{Probe, TlsPort};
 use serde_json::Value;
 
 use super::pod::{Container, Pod};
 
-/// Probes over plain HTTP to the pod itself, each once, in the order of the containers.
-pub(super) fn collect(pod: &Pod<'_>) -> Vec<Probe> {
+/// Probes over HTTP to the pod itself that the sidecar can read, each once, in the order of the containers.
+pub(super) fn collect(pod: &Pod<'_>, tls: &[TlsPort]) -> Vec<Probe> {
     let mut probes = Vec::new();
     for container in pod.foreign_containers().filter(|container| container.keeps_running()) {
-        for probe in actions(container).filter_map(|action| build(container, action)) {
+        for probe in actions(container).filter_map(|action| build(container, action, tls)) {
             if !probes.contains(&probe) {
                 probes.push(probe);
             }
@@ -26,22 +26,27 @@ pub(super) fn tls_ports(container: Container<'_>) -> impl Iterator<Item = u16> {
         .filter_map(move |action| port(container, action.get("port")?))
 }
 
+/// Ports of probes in plain text.
+pub(super) fn plain_ports(container: Container<'_>) -> impl Iterator<Item = u16> {
+    actions(container)
+        .filter(|action| action.get("scheme").and_then(Value::as_str) != Some("HTTPS"))
+        .filter_map(move |action| port(container, action.get("port")?))
+}
+
 fn actions(container: Container<'_>) -> impl Iterator<Item = &Value> {
     let kinds = ["startupProbe", "livenessProbe", "readinessProbe"];
     kinds.into_iter().filter_map(move |kind| container.value().get(kind)?.get("httpGet"))
 }
 
-fn build(container: Container<'_>, action: &Value) -> Option<Probe> {
+fn build(container: Container<'_>, action: &Value, tls: &[TlsPort]) -> Option<Probe> {
     let text = |key| action.get(key).and_then(Value::as_str).unwrap_or_default();
-    // TLS is opaque to the sidecar, and a probe with a host of its own does not go to the pod.
-    if !matches!(text("scheme"), "" | "HTTP") || !text("host").is_empty() {
+    let port = port(container, action.get("port")?)?;
+    // TLS is opaque to the sidecar where it does not end in it, and a probe with a host of its own does not go to the pod.
+    let ends_here = tls.iter().any(|tls| tls.port == port);
+    if (text("scheme") == "HTTPS") != ends_here || !text("host").is_empty() {
         return None;
     }
-    Some(Probe {
-        port: port(container, action.get("port")?)?,
-        path: target(text("path"))?,
-        headers: headers(action),
-    })
+    Some(Probe { port, path: target(text("path"))?, headers: headers(action) })
 }
 
 /// A number, the name of a port of the same container, or, as kubelet accepts it too, a number in a text.

@@ -4,12 +4,14 @@ use serde_json::Value;
 
 const STATUS: &str = "rasp.dev/status";
 
-/// The pod without the first two init containers, the last two volumes and the status.
+/// The pod without the first two init containers, the last volumes that are called like ours, and the status.
 pub(super) fn injection(mut pod: Value) -> Value {
     let spec = pod.get_mut("spec").and_then(Value::as_object_mut).unwrap();
     spec.get_mut("initContainers").and_then(Value::as_array_mut).unwrap().drain(..2);
     let volumes = spec.get_mut("volumes").and_then(Value::as_array_mut).unwrap();
-    volumes.truncate(volumes.len() - 2);
+    while volumes.last().is_some_and(|volume| volume.to_string().contains("\"name\":\"rasp-")) {
+        volumes.pop();
+    }
     without_status(pod)
 }
 

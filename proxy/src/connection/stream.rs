@@ -1,7 +1,8 @@
 //! One side of a connection: a socket, or TLS over one. Everything above reads and writes without asking which.
 //!
-//! A plain socket costs one branch more than none. The end of the bytes without `close_notify` is an error in TLS
-//! (RFC 8446 section 6.1), so a body that was cut short is never taken for a whole one.
+//! A plain socket costs one branch more than none. The end of a client's bytes without `close_notify` is an error (RFC
+//! 8446 section 6.1), so a body that was cut short is never taken for a whole one. An application that ends so is taken
+//! as it would be without TLS: many do, and nobody stands between it and us.
 
 use std::io;
 use std::pin::Pin;
@@ -32,9 +33,14 @@ impl Stream {
         }
     }
 
-    /// Whether the bytes are encrypted on the wire.
-    pub fn is_tls(&self) -> bool {
-        !matches!(self, Self::Plain(_))
+    /// Whether the handshake chose HTTP/2 (RFC 9113 section 3.2).
+    pub fn is_http2(&self) -> bool {
+        let chosen = match self {
+            Self::Plain(_) => None,
+            Self::Client(tls) => tls.get_ref().1.alpn_protocol(),
+            Self::Application(tls) => tls.get_ref().1.alpn_protocol(),
+        };
+        chosen == Some(b"h2")
     }
 }
 
@@ -60,7 +66,14 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        each!(&mut *self, poll_read(context, buffer))
+        match each!(&mut *self, poll_read(context, buffer)) {
+            Poll::Ready(Err(error))
+                if error.kind() == io::ErrorKind::UnexpectedEof && matches!(*self, Self::Application(_)) =>
+            {
+                Poll::Ready(Ok(()))
+            }
+            polled => polled,
+        }
     }
 }
 

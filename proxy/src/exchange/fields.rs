@@ -11,6 +11,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What the fields of this hop said before they were removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +134,11 @@ pub fn forwarded_for(headers: &mut HeaderMap, peer: SocketAddr) {
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
         headers.insert(X_FORWARDED_FOR, value);
     }
+}
+
+/// Says that the client used TLS to an application that cannot see it. What an earlier hop said stays.
+pub fn forwarded_proto(headers: &mut HeaderMap) {
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("https"));
 }
 
 #[cfg(test)]

@@ -78,6 +78,9 @@ fn outbound(exchange: &Exchange, request: &mut Request<RequestBody>) -> Asked {
     if !exchange.is_off() {
         exchange.trace.add_to(headers);
         fields::forwarded_for(headers, exchange.connection.peer);
+        if exchange.connection.shared.tls.is_hidden(exchange.connection.target.port()) {
+            fields::forwarded_proto(headers);
+        }
     }
     asked
 }

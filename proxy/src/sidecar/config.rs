@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use rasp_policy::api::FailureMode;
-use rasp_policy::pod::{self, PortProtocols, Probe, env};
+use rasp_policy::pod::{self, PortProtocols, Probe, TlsPort, env};
 
 use crate::control;
 use crate::policy::keys::Keys;
@@ -61,6 +61,8 @@ pub struct Config {
     pub probes: Vec<Probe>,
     /// What the pod's ports are declared to speak.
     pub protocols: PortProtocols,
+    /// Ports whose TLS ends here.
+    pub tls: Vec<TlsPort>,
     /// Where redirected connections arrive.
     pub listen: SocketAddr,
     /// `/metrics`, `/livez`, `/readyz`.
@@ -101,6 +103,7 @@ impl Config {
         let probes = raw.optional(env::PROBES, probes).unwrap_or_default();
         let workers = raw.optional(env::WORKERS, parsed::<NonZeroUsize>);
         let protocols = raw.optional(env::PORT_PROTOCOLS, parsed).unwrap_or_default();
+        let tls = raw.optional(env::TLS, tls).unwrap_or_default();
         let (Some(keys), Some(url), Some(roots), Some(pod_ips), Some(failure_mode), []) =
             (keys, url, roots, pod_ips, failure_mode, &*raw.errors)
         else {
@@ -114,6 +117,7 @@ impl Config {
             operator: Operator { url, roots, token: PathBuf::from(pod::CONFIG_DIR).join(pod::TOKEN_FILE) },
             probes,
             protocols,
+            tls,
             listen: (Ipv6Addr::UNSPECIFIED, pod::INBOUND_PORT).into(),
             admin: (Ipv6Addr::UNSPECIFIED, pod::ADMIN_PORT).into(),
             config_directory: pod::CONFIG_DIR.into(),
@@ -176,6 +180,10 @@ fn failure_mode(text: &str) -> Result<FailureMode, String> {
 
 fn probes(text: &str) -> Result<Vec<Probe>, String> {
     serde_json::from_str(text).map_err(|error| format!("expected a JSON array of probes: {error}"))
+}
+
+fn tls(text: &str) -> Result<Vec<TlsPort>, String> {
+    serde_json::from_str(text).map_err(|error| format!("expected a JSON array of ports with TLS: {error}"))
 }
 
 fn operator_url(text: &str) -> Result<Url, String> {

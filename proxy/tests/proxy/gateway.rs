@@ -31,18 +31,24 @@ pub fn document(spec: &str) -> String {
 impl Gateway {
     /// With the built-in policy, which blocks.
     pub fn start(upstream: SocketAddr) -> Self {
-        Self::launch(upstream, None)
+        Self::launch(upstream, None, &[])
     }
 
     /// With a policy file.
     pub fn with(upstream: SocketAddr, spec: &str) -> Self {
-        Self::launch(upstream, Some(spec))
+        Self::launch(upstream, Some(spec), &[])
     }
 
-    fn launch(upstream: SocketAddr, spec: Option<&str>) -> Self {
+    /// With a policy file and more flags.
+    pub fn with_both(upstream: SocketAddr, spec: &str, flags: &[&str]) -> Self {
+        Self::launch(upstream, Some(spec), flags)
+    }
+
+    fn launch(upstream: SocketAddr, spec: Option<&str>, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut command = Command::new(BINARY);
         command.args(["gateway", "--listen", "127.0.0.1:0", "--upstream", &upstream.to_string()]);
+        command.args(flags);
         command.args(["--grace", "5s", "--control-socket"]).arg(directory.path().join("control.sock"));
         if let Some(spec) = spec {
             std::fs::write(directory.path().join("policy.yaml"), document(spec)).unwrap();
@@ -53,9 +59,7 @@ impl Gateway {
 
     /// With these flags more, and the built-in policy.
     pub fn with_flags(upstream: SocketAddr, flags: &[&str]) -> Self {
-        let mut command = Command::new(BINARY);
-        command.args(["gateway", "--listen", "127.0.0.1:0", "--upstream", &upstream.to_string()]).args(flags);
-        Self::from_command(command)
+        Self::launch(upstream, None, flags)
     }
 
     /// Any command that becomes a gateway on a free port.

@@ -15,6 +15,7 @@ use rasp_proxy::drain::Drain;
 use rasp_proxy::metrics::Metrics;
 use rasp_proxy::policy::{Handle, InForce};
 use rasp_proxy::state::{Identity, Memory, Shared, Timers};
+use rasp_proxy::tls::Ports;
 use rasp_proxy::{event, listener, process};
 
 use super::client::{Client, ask, get};
@@ -23,18 +24,19 @@ use super::upstream::{OK, Upstream};
 const SHORT: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_secs(60);
 
-const ALL_LONG: Timers = Timers {
+pub const ALL_LONG: Timers = Timers {
     first_byte: LONG,
     head: LONG,
     body_idle: LONG,
     response_head: LONG,
     keep_alive_idle: LONG,
     connect: LONG,
+    tls_handshake: LONG,
     opaque_idle: LONG,
 };
 
-struct Inside {
-    address: SocketAddr,
+pub struct Inside {
+    pub address: SocketAddr,
     policy: Arc<Handle>,
     metrics: Arc<Metrics>,
 }
@@ -42,6 +44,16 @@ struct Inside {
 /// The data path in this process.
 fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
     let metrics = Arc::new(Metrics::new().unwrap());
+    serve_with(target, timers, body_memory, Ports::default(), metrics)
+}
+
+pub fn serve_with(
+    target: Target,
+    timers: Timers,
+    body_memory: usize,
+    tls: Ports,
+    metrics: Arc<Metrics>,
+) -> Inside {
     let (events, _writer) = event::Sink::start(std::io::sink(), Arc::clone(&metrics)).unwrap();
     let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
     let policy = Arc::new(Handle::new(InForce::builtin(ruleset), Arc::clone(&metrics)));
@@ -56,6 +68,7 @@ fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
         identity: Identity::default(),
         probes: vec![Probe { port: target.port(), path: "/ready".into(), headers: vec![] }],
         protocols,
+        tls: Arc::new(tls),
         body_memory: Memory::new(body_memory),
         unjudged: process::unjudged().unwrap(),
     });
@@ -85,7 +98,7 @@ fn gateway(upstream: SocketAddr, timers: Timers) -> Inside {
 }
 
 impl Inside {
-    fn counted(&self, kind: &str) {
+    pub fn counted(&self, kind: &str) {
         let deadline = Instant::now() + Duration::from_secs(5);
         let zero = format!("rasp_errors_total{{kind=\"{kind}\"}} 0\n");
         while String::from_utf8(self.metrics.render()).unwrap().contains(&zero) {
