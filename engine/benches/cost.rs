@@ -1,7 +1,7 @@
 //! What inspecting costs: work units, allocations and time for requests as browsers and services send them.
 //! Work and allocations do not depend on the machine; time does, so nothing is asserted on it.
 //!
-//! `cargo bench -p rasp-engine`
+//! `cargo bench -p rasp-engine [-- WORDS]`
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -22,7 +22,8 @@ struct Case {
 fn main() -> Result<()> {
     let ruleset = Ruleset::build(&Effective::builtin_blocking())?;
     println!("{:<22} {:>7} {:>8} {:>7} {:>9} {:>9}", "case", "bytes", "work", "allocs", "ns", "ns/KB");
-    for case in cases() {
+    let only = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
+    for case in cases().into_iter().filter(|case| case.name.contains(&only)) {
         let bytes = case.target.len() + case.body.len();
         let mut work = 0;
         let allocations = allocation_counter::measure(|| work = inspect(&ruleset, &case));
@@ -77,6 +78,7 @@ fn cases() -> Vec<Case> {
         case("form 1 KB", "/f", form, "field=some+words+here&".repeat(47)),
         case("json 6 KB", "/j", json, json_document(60)),
         case("json 100 KB", "/j", json, json_document(1_000)),
+        case("json 100 KB, prose", "/j", json, json_prose(750)),
         case("text 100 KB", "/t", b"text/plain", prose.repeat(1_040)),
         case("attack", "/?id=1%27%20OR%20%271%27=%271", form, String::new()),
         case("hostile comments", "/t", form, format!("a=1{}", "/**/or/**/1".repeat(10_000))),
@@ -91,6 +93,24 @@ fn json_document(members: usize) -> String {
         let _ = write!(
             text,
             r#"{{"id":{index},"name":"Item number {index}","description":"A plain thing, {index} of many","tags":["a","b"]}},"#
+        );
+    }
+    text.push_str("null]");
+    text
+}
+
+fn json_prose(members: usize) -> String {
+    let notes = [
+        "Ships within three days, 2 of 5 are left",
+        "It's blue; select another colour if you like",
+        "Keep dry and away from light (below 25 C)",
+        "A plain thing for the kitchen and the garden",
+    ];
+    let mut text = String::from("[");
+    for (index, note) in notes.iter().cycle().take(members).enumerate() {
+        let _ = write!(
+            text,
+            r#"{{"id":{index},"name":"Item number {index}","note":"{note}","price":{index}.95,"tags":["kitchen","blue"],"stock":true}},"#
         );
     }
     text.push_str("null]");

@@ -11,7 +11,7 @@ pub(super) struct Prefilter {
 }
 
 /// Bytes without one of which no value can change a statement: quotes, blanks, operators, comments, parentheses.
-fn is_active(byte: u8) -> bool {
+const fn is_active(byte: u8) -> bool {
     matches!(
         byte,
         0..=b' '
@@ -34,6 +34,18 @@ fn is_active(byte: u8) -> bool {
             | 0xA0
     )
 }
+
+/// Looked up, not computed: every byte of a message is.
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+static ACTIVE: [bool; 256] = {
+    let mut active = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        active[byte] = is_active(byte.to_le_bytes()[0]);
+        byte += 1;
+    }
+    active
+};
 
 /// Every rule needs one of these. Parts of words are enough: `exec` is in `execute`, `user` in `current_user`.
 const NEEDLES: &[&str] = &[
@@ -124,6 +136,7 @@ impl Prefilter {
     }
 
     pub(super) fn may_match(&self, value: &[u8]) -> bool {
-        value.iter().any(|byte| is_active(*byte)) && self.words.is_match(value)
+        let active = |byte: &u8| ACTIVE.get(usize::from(*byte)).copied().unwrap_or(true);
+        value.iter().any(active) && self.words.is_match(value)
     }
 }
