@@ -19,7 +19,6 @@ use crate::connection::{Target, UpstreamConnection, fault};
 use crate::listener::Place;
 use crate::metrics::Requests;
 use crate::policy::InForce;
-use crate::reason::BadResponse;
 use crate::state::Shared;
 
 mod act;
@@ -105,7 +104,7 @@ impl Connection {
     }
 
     /// Resolves when a connection to the application was dialled late.
-    pub(crate) async fn fresh(&self) -> Box<UpstreamConnection> {
+    pub(crate) async fn fresh(&self) -> UpstreamConnection {
         match &self.link {
             Link::Http1(link) => link.fresh.take().await,
             Link::Http2(_) => std::future::pending().await,
@@ -173,15 +172,6 @@ impl Exchange {
             content_type: None,
             content_encoding: None,
             worked_nanos: AtomicU64::new(0),
-        }
-    }
-
-    /// The response is over; what came behind it goes nowhere.
-    fn ended(&self) {
-        if let Link::Http1(link) = &self.connection.link
-            && link.awaited.was_followed()
-        {
-            record::response(self, BadResponse::Unasked);
         }
     }
 

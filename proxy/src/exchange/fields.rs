@@ -1,5 +1,6 @@
 //! Fields that end at this hop (RFC 9110 section 7.6.1), and those an intermediary adds.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 
 use http::Version;
@@ -125,12 +126,12 @@ pub fn connect(headers: &mut HeaderMap, hop: Hop, version: Version) {
 
 /// Appends the peer to `X-Forwarded-For`.
 pub fn forwarded_for(headers: &mut HeaderMap, peer: SocketAddr) {
-    let mut list = Vec::new();
+    let mut list = Vec::with_capacity(64);
     for value in headers.get_all(&X_FORWARDED_FOR) {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(peer.ip().to_canonical().to_string().as_bytes());
+    let _ = write!(list, "{}", peer.ip().to_canonical());
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
         headers.insert(X_FORWARDED_FOR, value);
     }

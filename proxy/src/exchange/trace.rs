@@ -3,6 +3,7 @@
 //! Kept where the client sent them, made where not. An id that we did not make goes into events and responses only
 //! when it is made of characters that cannot forge a log line or a URN.
 
+use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// `x-request-id`.
@@ -28,12 +29,14 @@ impl Trace {
         let sent = headers.get(&REQUEST_ID);
         let kept = sent.filter(|value| is_plain(value.as_bytes())).cloned();
         let parent = headers.get(&TRACEPARENT);
-        Self {
-            request_id: kept.unwrap_or_else(|| text(format!("{:032x}", fastrand::u128(..)))),
-            traceparent: parent.cloned().unwrap_or_else(traceparent),
-            made_request_id: sent.is_none(),
-            made_traceparent: parent.is_none(),
-        }
+        let (request_id, traceparent) = match (kept, parent) {
+            (Some(kept), Some(parent)) => (kept, parent.clone()),
+            (kept, parent) => {
+                let (request_id, traceparent) = made();
+                (kept.unwrap_or(request_id), parent.cloned().unwrap_or(traceparent))
+            }
+        };
+        Self { request_id, traceparent, made_request_id: sent.is_none(), made_traceparent: parent.is_none() }
     }
 
     /// The request id as text.
@@ -63,10 +66,31 @@ fn is_plain(id: &[u8]) -> bool {
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:=+/".contains(byte))
 }
 
-/// A new trace. Sampled, so that an application that decides by its parent behaves as it did without one.
-fn traceparent() -> HeaderValue {
-    let (trace, span) = (fastrand::u128(1..), fastrand::u64(1..));
-    text(format!("00-{trace:032x}-{span:016x}-01"))
+/// A new id and a new trace, in one piece of memory. Sampled, so that an application that decides by its parent behaves
+/// as it did without one.
+fn made() -> (HeaderValue, HeaderValue) {
+    let mut text = Vec::with_capacity(ID + PARENT);
+    hex(&mut text, &fastrand::u128(..).to_be_bytes());
+    text.extend_from_slice(b"00-");
+    hex(&mut text, &fastrand::u128(1..).to_be_bytes());
+    text.push(b'-');
+    hex(&mut text, &fastrand::u64(1..).to_be_bytes());
+    text.extend_from_slice(b"-01");
+    let mut id = Bytes::from(text);
+    let parent = id.split_off(ID);
+    (value(id), value(parent))
+}
+
+/// Bytes of an id, and of a `traceparent`.
+const ID: usize = 32;
+const PARENT: usize = 55;
+
+/// In lower case: nothing of the standard library writes a number without a formatter.
+fn hex(text: &mut Vec<u8>, bytes: &[u8]) {
+    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+    for byte in bytes {
+        text.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
 }
 
 /// `version "-" trace-id "-" parent-id "-" flags`, lower case hex, ids not all zero.
@@ -89,8 +113,8 @@ fn trace_id(value: &[u8]) -> Option<&str> {
 }
 
 /// A value of our own making.
-fn text(text: String) -> HeaderValue {
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("0"))
+fn value(text: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("0"))
 }
 
 #[cfg(test)]
