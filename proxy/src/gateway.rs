@@ -75,7 +75,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         Some((file, in_force)) => (Some(file), in_force),
         None => (None, InForce::builtin(Ruleset::build(&Effective::builtin_blocking())?)),
     };
-    let tls = Arc::new(declared::in_gateway(config.tls, config.upstream.port, &metrics)?);
+    let tls = Arc::new(declared::in_gateway(config.tls, config.upstream.port, config.protocol, &metrics)?);
     let sockets = Sockets {
         traffic: process::listen(config.listen)?,
         admin: config.admin.map(process::listen).transpose()?,

@@ -24,7 +24,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     raise_file_limit();
     let (metrics, events, writer) = process::telemetry()?;
     let policy = watch_policy(&config, &metrics)?;
-    let tls = Arc::new(declared::in_pod(&config.tls, &metrics)?);
+    let tls = Arc::new(declared::in_pod(&config.tls, &config.protocols, &metrics)?);
     let sockets = Sockets {
         traffic: process::listen(config.listen)?,
         admin: Some(process::listen(config.admin)?),

@@ -20,9 +20,6 @@ use crate::tls::accept::{self, Hello, Refusal};
 use crate::tls::application::Application;
 use crate::tls::{Alpn, Port};
 
-/// What is spoken inside TLS.
-const SPOKEN: Alpn = Alpn::HTTP1;
-
 /// An application that is spoken to in TLS.
 #[derive(Debug)]
 pub struct Secured {
@@ -76,7 +73,7 @@ pub(super) async fn enter(shared: &Shared, client: Client, target: Target) -> Op
     let Client { stream, peer, place } = client;
     let entered = match (stream, &tls.server) {
         (Stream::Plain(socket), Some(_)) => accept(shared, tls, socket, target).await,
-        (stream, _) => Ok((stream, in_tls(tls, target, None, SPOKEN, None))),
+        (stream, _) => Ok((stream, in_tls(tls, target, None, Alpn::HTTP1, None))),
     };
     match entered {
         Ok((stream, target)) => Some((Client { stream, peer, place }, target)),
@@ -125,9 +122,9 @@ async fn ask(
     hello: &Hello,
     target: Target,
 ) -> Option<(Alpn, Target)> {
-    let common = hello.offers.unwrap_or_default().and(SPOKEN);
+    let common = hello.offers.unwrap_or_default().and(Alpn::SPOKEN);
     if hello.offers.is_some() && common == Alpn::NONE {
-        return Some((SPOKEN, target)); // the client is told that there is nothing in common
+        return Some((Alpn::SPOKEN, target)); // the client is told that there is nothing in common
     }
     let name = server_name(application, &target, hello.name.as_deref());
     let dialled = match connect(&target, shared).await {

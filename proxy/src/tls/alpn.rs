@@ -1,5 +1,7 @@
 //! Application protocols of a handshake (RFC 7301): what a client offers, and what is offered and chosen in turn.
 
+use rasp_policy::pod::PortProtocol;
+
 const HTTP1: &[u8] = b"http/1.1";
 const HTTP2: &[u8] = b"h2";
 
@@ -21,6 +23,8 @@ impl Alpn {
     pub const BOTH: Self = Self { http1: true, http2: true };
     /// The extension is left out.
     pub const NONE: Self = Self { http1: false, http2: false };
+    /// What is spoken inside TLS. HTTP/2 follows once it is inspected there.
+    pub const SPOKEN: Self = Self::HTTP1;
     /// Every set.
     pub(super) const ALL: [Self; 4] = [Self::NONE, Self::HTTP1, Self::HTTP2, Self::BOTH];
 
@@ -30,6 +34,13 @@ impl Alpn {
             http1: known.http1 || protocol == HTTP1,
             http2: known.http2 || protocol == HTTP2,
         })
+    }
+
+    /// What is offered to clients of an application that is spoken to without TLS and cannot choose itself. HTTP/2 only
+    /// where it is declared: the application might not know it.
+    pub fn declared(protocol: PortProtocol) -> Self {
+        let declared = if protocol == PortProtocol::Http2 { Self::BOTH } else { Self::HTTP1 };
+        declared.and(Self::SPOKEN)
     }
 
     /// What is in both.

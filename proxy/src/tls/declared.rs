@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rasp_policy::pod::{ClientAuth, TLS_DIR, TlsPort, ToApplication, Verify};
+use rasp_policy::pod::{ClientAuth, PortProtocol, PortProtocols, TLS_DIR, TlsPort, ToApplication, Verify};
 use rustls::pki_types::ServerName;
 
 use super::application::{Application, InPod, Vouched, by_roots};
@@ -16,9 +16,6 @@ use super::watch::{self, Watch};
 use super::{Alpn, Port, Ports};
 use crate::metrics::Metrics;
 use crate::reason::{Kind, Tls};
-
-/// What a client of a plain application may speak.
-const PLAIN: Alpn = Alpn::HTTP1;
 
 /// TLS of a gateway.
 #[derive(Clone, Debug, Default)]
@@ -58,15 +55,24 @@ pub enum Error {
 }
 
 /// Sets up the ports of a pod and keeps their certificates current.
-pub fn in_pod(declared: &[TlsPort], metrics: &Arc<Metrics>) -> Result<Ports, Error> {
-    in_directory(Path::new(TLS_DIR), declared, metrics)
+pub fn in_pod(
+    declared: &[TlsPort],
+    protocols: &PortProtocols,
+    metrics: &Arc<Metrics>,
+) -> Result<Ports, Error> {
+    in_directory(Path::new(TLS_DIR), declared, protocols, metrics)
 }
 
 /// The same with the Secrets mounted elsewhere.
-pub fn in_directory(directory: &Path, declared: &[TlsPort], metrics: &Arc<Metrics>) -> Result<Ports, Error> {
+pub fn in_directory(
+    directory: &Path,
+    declared: &[TlsPort],
+    protocols: &PortProtocols,
+    metrics: &Arc<Metrics>,
+) -> Result<Ports, Error> {
     let (mut ports, mut watches) = (Ports::default(), Vec::new());
     for declared in declared {
-        let server = Arc::new(Server::new(declared.client_auth, PLAIN));
+        let server = Arc::new(Server::new(declared.client_auth, Alpn::declared(protocols.of(declared.port))));
         let vouched = match (declared.upstream, declared.verify) {
             (ToApplication::Tls, Verify::Secret) => Some(Arc::new(Vouched::default())),
             _ => None,
@@ -90,7 +96,12 @@ pub fn in_directory(directory: &Path, declared: &[TlsPort], metrics: &Arc<Metric
 }
 
 /// Sets up the port of a gateway and keeps its certificates current.
-pub fn in_gateway(declared: Gateway, port: u16, metrics: &Arc<Metrics>) -> Result<Ports, Error> {
+pub fn in_gateway(
+    declared: Gateway,
+    port: u16,
+    protocol: PortProtocol,
+    metrics: &Arc<Metrics>,
+) -> Result<Ports, Error> {
     let mut tls = Port::default();
     if let Some(upstream) = declared.upstream {
         let roots = match upstream.ca {
@@ -100,7 +111,7 @@ pub fn in_gateway(declared: Gateway, port: u16, metrics: &Arc<Metrics>) -> Resul
         tls.application = Some(Arc::new(Application::new(by_roots(roots)?, Some(upstream.name))?));
     }
     if !declared.places.is_empty() {
-        let server = Arc::new(Server::new(declared.client_auth, PLAIN));
+        let server = Arc::new(Server::new(declared.client_auth, Alpn::declared(protocol)));
         let mut watch = Watch::new(port, Arc::clone(&server), None, declared.places);
         watch.begin(metrics)?;
         watch::start(vec![watch], Arc::clone(metrics))?;

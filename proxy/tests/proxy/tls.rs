@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rasp_policy::pod::{ClientAuth, TlsPort, ToApplication, Verify};
+use rasp_policy::pod::{ClientAuth, PortProtocols, TlsPort, ToApplication, Verify};
 use rasp_proxy::connection::Target;
 use rasp_proxy::metrics::Metrics;
 use rasp_proxy::state::Timers;
@@ -367,7 +367,7 @@ fn in_pod(application: SocketAddr, directory: &Path, verify: Verify, timers: Tim
         verify,
     };
     let metrics = Arc::new(Metrics::new().unwrap());
-    let tls = declared::in_directory(directory, &[port], &metrics).unwrap();
+    let tls = declared::in_directory(directory, &[port], &PortProtocols::default(), &metrics).unwrap();
     serve_with(Target::Pod(application), timers, 1 << 20, tls, metrics)
 }
 
