@@ -19,6 +19,7 @@ use crate::connection::{Target, UpstreamConnection, fault};
 use crate::listener::Place;
 use crate::metrics::Requests;
 use crate::policy::InForce;
+use crate::reason::BadResponse;
 use crate::state::Shared;
 
 mod act;
@@ -104,7 +105,7 @@ impl Connection {
     }
 
     /// Resolves when a connection to the application was dialled late.
-    pub(crate) async fn fresh(&self) -> UpstreamConnection {
+    pub(crate) async fn fresh(&self) -> Box<UpstreamConnection> {
         match &self.link {
             Link::Http1(link) => link.fresh.take().await,
             Link::Http2(_) => std::future::pending().await,
@@ -172,6 +173,15 @@ impl Exchange {
             content_type: None,
             content_encoding: None,
             worked_nanos: AtomicU64::new(0),
+        }
+    }
+
+    /// The response is over; what came behind it goes nowhere.
+    fn ended(&self) {
+        if let Link::Http1(link) = &self.connection.link
+            && link.awaited.was_followed()
+        {
+            record::response(self, BadResponse::Unasked);
         }
     }
 

@@ -205,11 +205,13 @@ pub enum BadFrame {
     AfterClose,
     /// A message over the limit.
     TooLarge,
+    /// More messages in a second than the limit.
+    TooMany,
 }
 
 impl BadFrame {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Mask,
         Self::Reserved,
         Self::Opcode,
@@ -218,6 +220,7 @@ impl BadFrame {
         Self::Fragment,
         Self::AfterClose,
         Self::TooLarge,
+        Self::TooMany,
     ];
 
     /// Label of `rasp_errors_total{kind}`.
@@ -231,12 +234,17 @@ impl BadFrame {
             Self::Fragment => "websocket_fragment",
             Self::AfterClose => "websocket_after_close",
             Self::TooLarge => "websocket_too_large",
+            Self::TooMany => "websocket_too_many",
         }
     }
 
     /// The code that a connection is closed with (RFC 6455 section 7.4.1).
     pub fn code(self) -> u16 {
-        if self == Self::TooLarge { 1009 } else { 1002 }
+        match self {
+            Self::TooLarge => 1009,
+            Self::TooMany => 1008,
+            _ => 1002,
+        }
     }
 }
 

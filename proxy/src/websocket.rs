@@ -20,6 +20,8 @@ pub enum Sender {
 pub struct Limits {
     /// Bytes of a message, all fragments together.
     pub message: u64,
+    /// Messages of one second; 0 is no limit.
+    pub rate: u32,
     /// Bytes of a text message that are kept for inspection; 0 keeps nothing.
     pub window: usize,
     /// Whether an extension was negotiated: only then may a frame have reserved bits.
@@ -28,7 +30,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message: u64::MAX, window: 0, extensions: false }
+        Self { message: u64::MAX, rate: 0, window: 0, extensions: false }
     }
 }
 
@@ -280,6 +282,24 @@ impl Follower {
                 Some(if is_kept { Seen::Text } else { Seen::Opaque { packed: message.packed } })
             }
         }
+    }
+}
+
+/// Counts the messages of one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rate {
+    second: u64,
+    messages: u32,
+}
+
+impl Rate {
+    /// One more message, so many seconds after the beginning.
+    pub fn count(&mut self, second: u64, limits: &Limits) -> Result<(), BadFrame> {
+        if self.second != second {
+            *self = Self { second, messages: 0 };
+        }
+        self.messages = self.messages.saturating_add(1);
+        if limits.rate > 0 && self.messages > limits.rate { Err(BadFrame::TooMany) } else { Ok(()) }
     }
 }
 

@@ -68,6 +68,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Answers<S> {
         let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
         let this = &mut *self;
         let bytes = buffer.filled().get(before..).unwrap_or_default();
+        if (read.is_err() || bytes.is_empty()) && this.awaited.has_left() {
+            return Poll::Ready(read); // an application may break off the answer to a client that left
+        }
         if read.is_err() || bytes.is_empty() {
             return Poll::Ready(match (this.follower.end(read.is_err()), read) {
                 (Err(fault), _) => {
@@ -87,6 +90,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Answers<S> {
             if passed.bytes == 0 {
                 return Poll::Ready(Err(error(fault)));
             }
+            this.awaited.follow();
         }
         Poll::Ready(Ok(()))
     }

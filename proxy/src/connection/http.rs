@@ -43,7 +43,7 @@ pub(super) async fn serve(
     let awaited = Arc::new(Awaited::default());
     let (sender, upstream) = match upstream {
         Some(stream) => match handshake(stream, &awaited, &shared).await {
-            Ok((sender, connection)) => (Some(sender), Some(connection)),
+            Ok((sender, connection)) => (Some(sender), Some(Box::new(connection))),
             Err(_) => (None, None),
         },
         None => (None, None),
@@ -93,10 +93,10 @@ pub(super) async fn serve(
     }
 }
 
-async fn application(connection: Option<UpstreamConnection>) {
+async fn application(connection: Option<Box<UpstreamConnection>>) {
     match connection {
         // Its errors reach the exchange that waits for a response.
-        Some(connection) => drop(connection.with_upgrades().await),
+        Some(connection) => drop((*connection).with_upgrades().await),
         None => std::future::pending().await,
     }
 }
@@ -135,11 +135,11 @@ impl Fresh {
     }
 
     /// Resolves when there is one.
-    pub async fn take(&self) -> UpstreamConnection {
+    pub async fn take(&self) -> Box<UpstreamConnection> {
         loop {
             let there = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
             match there {
-                Some(connection) => return *connection,
+                Some(connection) => return connection,
                 None => self.there.notified().await,
             }
         }

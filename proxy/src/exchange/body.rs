@@ -284,6 +284,9 @@ impl ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
+        if let Source::Application(_, exchange) = &self.source {
+            exchange.ended();
+        }
         self.connection.phase.idle(self.in_flight.take());
     }
 }

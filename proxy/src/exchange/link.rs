@@ -184,7 +184,10 @@ async fn send_http1(
                     return Err(Failure::Refused(bad)); // the guard has counted it
                 }
                 tracing::debug!(error = %error.error(), "no response");
-                connection.shared.metrics.error(&Kind::UpstreamResponse);
+                // An application may give up on a client that closed first.
+                if !link.awaited.has_left() {
+                    connection.shared.metrics.error(&Kind::UpstreamResponse);
+                }
                 let closed = kept_alive && !error.error().is_parse();
                 return Err(if closed { Failure::Closed } else { Failure::Response });
             }

@@ -12,16 +12,17 @@ use std::time::Duration;
 use rasp_engine::{Outcome, Why};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Exchange, inspect, record};
 use crate::metrics::Metrics;
 use crate::reason::{BadFrame, Bypass, Kind};
 use crate::state::Lease;
-use crate::websocket::{Follower, Limits, Seen, Sender, close};
+use crate::websocket::{Follower, Limits, Rate, Seen, Sender, close};
 
-/// Bytes of one read, in each direction.
-const BUFFER: usize = 8 << 10;
+/// Bytes of one read, in each direction: few for a tunnel that is quiet, more for one that fills them.
+const LEAST: usize = 2 << 10;
+const MOST: usize = 16 << 10;
 /// A client that was told that it is over has so long to close.
 const LINGER: Duration = Duration::from_secs(1);
 /// What a longer text left behind is given back.
@@ -74,7 +75,7 @@ async fn upwards(
     mut application: impl AsyncWrite + Unpin,
     ending: &Ending,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; LEAST];
     loop {
         let read = client.read(&mut buffer).await?;
         if read == 0 {
@@ -93,6 +94,17 @@ async fn upwards(
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         application.flush().await?;
+        fit(&mut buffer, read);
+    }
+}
+
+/// Gives a direction a buffer for what it carries.
+fn fit(buffer: &mut Vec<u8>, read: usize) {
+    if read == buffer.len() && read < MOST {
+        buffer.resize(MOST, 0);
+    } else if read < LEAST && buffer.len() > LEAST {
+        buffer.truncate(LEAST);
+        buffer.shrink_to_fit();
     }
 }
 
@@ -106,7 +118,7 @@ async fn downwards(
 ) -> io::Result<()> {
     let shared = &exchange.connection.shared;
     let mut frames = Frames::new(extensions);
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; LEAST];
     let (mut leaving, mut gone) = (false, false);
     loop {
         if leaving && !gone && frames.is_between() {
@@ -144,6 +156,7 @@ async fn downwards(
                 gone = true;
             }
         }
+        fit(&mut buffer, read);
     }
 }
 
@@ -205,6 +218,9 @@ struct Judge {
     exchange: Arc<Exchange>,
     /// Lost where the client sends what is no frame and nothing is enforced.
     follower: Option<Follower>,
+    limits: Limits,
+    rate: Rate,
+    started: Instant,
     lease: Lease,
     leased: usize,
     opaque: bool,
@@ -218,6 +234,9 @@ impl Judge {
         Self {
             exchange: Arc::clone(exchange),
             follower: Some(Follower::new(Sender::Client, limits)),
+            limits,
+            rate: Rate::default(),
+            started: Instant::now(),
             lease: Lease::new(Arc::clone(&exchange.connection.shared)),
             leased: 0,
             opaque: false,
@@ -239,7 +258,14 @@ impl Judge {
                     None => break,
                 },
             };
+            let counted = match step.seen {
+                Some(Seen::Text | Seen::Opaque { .. }) => {
+                    self.rate.count(self.started.elapsed().as_secs(), &self.limits)
+                }
+                _ => Ok(()),
+            };
             let refused = match step.seen {
+                _ if counted.is_err() => counted.err().and_then(|bad| self.wrong(bad)),
                 Some(Seen::Text) => self.text(),
                 Some(Seen::Opaque { packed }) => {
                     self.unseen(packed);

@@ -30,6 +30,7 @@ pub struct Awaited {
     due: AtomicU8,
     proceed: Flag,
     sent: AtomicBool,
+    followed: AtomicBool,
     left: AtomicBool,
     hints: Mutex<Vec<u8>>,
     hinted: AtomicBool,
@@ -80,6 +81,16 @@ impl Awaited {
     /// The response is over, or nothing but the end of the connection can end it.
     pub fn answered(&self) {
         self.due.store(0, Ordering::Release);
+    }
+
+    /// Bytes that no request asked for came behind the response.
+    pub fn follow(&self) {
+        self.followed.store(true, Ordering::Release);
+    }
+
+    /// Whether they did; asked once.
+    pub fn was_followed(&self) -> bool {
+        self.followed.load(Ordering::Acquire) && self.followed.swap(false, Ordering::AcqRel)
     }
 
     /// The application said 100.

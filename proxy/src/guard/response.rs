@@ -8,6 +8,7 @@
 use memchr::memchr;
 
 use super::awaited::Awaited;
+use super::{field, line};
 use crate::reason::BadResponse;
 
 /// Bytes of a head. hyper has room for a little more, so that the reason is ours.
@@ -220,7 +221,7 @@ impl Follower {
             Place::Field if line.is_empty() => return self.head_is_whole(awaited),
             Place::Field => {
                 self.counted()?;
-                let (name, value) = field(line).ok_or(BadResponse::Field)?;
+                let (name, value) = split(line).ok_or(BadResponse::Field)?;
                 self.head.note(name, value)?;
                 if !self.hint.is_empty() && !is_of_hop(name) {
                     self.hint(line);
@@ -240,7 +241,7 @@ impl Follower {
             Place::Trailer if line.is_empty() => self.done(awaited),
             _ => {
                 self.counted()?;
-                field(line).ok_or(BadResponse::Field)?;
+                split(line).ok_or(BadResponse::Field)?;
             }
         }
         Ok(())
@@ -357,16 +358,11 @@ fn status_line(line: &[u8]) -> Option<(u16, bool)> {
 
 /// `field-name ":" OWS field-value OWS` (RFC 9112 section 5), without the white space. A folded line begins with white
 /// space, which no name does.
-fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr(b':', line)?;
     let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
-    let holds = !name.is_empty() && name.iter().all(|byte| is_token(*byte)) && is_value(value);
-    holds.then_some((name, value.trim_ascii()))
-}
-
-/// A byte of a `token` (RFC 9110 section 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    let holds = field::is_token(name) && is_value(value);
+    holds.then_some((name, field::trimmed(value)))
 }
 
 /// Fields that end at this hop (RFC 9110 section 7.6.1).
@@ -375,9 +371,9 @@ fn is_of_hop(name: &[u8]) -> bool {
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// Visible bytes, blanks, and bytes over 0x7F; no control byte (RFC 9110 section 5.5).
+/// No control byte but tabs (RFC 9110 section 5.5).
 fn is_value(value: &[u8]) -> bool {
-    value.iter().all(|byte| (*byte >= b' ' && *byte != 0x7F) || *byte == b'\t')
+    line::control(value, 0).is_none()
 }
 
 /// Digits and nothing else, below 2^63.

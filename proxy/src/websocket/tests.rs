@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
-use super::{Follower, Limits, Seen, Sender, Step, close};
+use super::{Follower, Limits, Rate, Seen, Sender, Step, close};
 use crate::reason::BadFrame;
 
-const WINDOW: Limits = Limits { message: u64::MAX, window: 64, extensions: false };
+const WINDOW: Limits = Limits { message: u64::MAX, rate: 0, window: 64, extensions: false };
 
 /// A frame of a client: first byte, payload.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -114,6 +114,16 @@ fn a_frame_that_is_none_is_named() {
     let small = Limits { message: 4, ..WINDOW };
     let fragments = [masked(0x01, b"abc"), masked(0x80, b"de")].concat();
     assert_eq!(messages(&mut Follower::new(Client, small), &fragments), Err(Bad::TooLarge));
+}
+
+#[test]
+fn messages_of_one_second_have_a_limit() {
+    let limits = Limits { rate: 2, ..WINDOW };
+    let mut rate = Rate::default();
+    let counted: Vec<bool> =
+        [0, 0, 0, 1, 1, 7].iter().map(|second| rate.count(*second, &limits).is_ok()).collect();
+    assert_eq!(counted, [true, true, false, true, true, true]);
+    assert!((0..1000).all(|_| rate.count(7, &WINDOW).is_ok()), "no limit");
 }
 
 #[test]

@@ -175,6 +175,7 @@ fn bytes_that_no_request_asked_for_reach_nobody() {
             let rest = String::from_utf8_lossy(&client.rest()).into_owned();
             assert!(!rest.contains("poison"), "{response:?} {rest}");
             gateway.wait_for_metric("rasp_errors_total", &["response_unasked"], 1.0);
+            assert_eq!(gateway.events(1)[0]["unmapped"]["rule"], "response_unasked");
         }
     }
 }

@@ -73,6 +73,13 @@ fn an_application_hears_of_a_client_that_left() {
             }
             drop(client);
             heard.recv_timeout(Duration::from_secs(10)).expect("the application was not told");
+            std::thread::sleep(Duration::from_millis(50));
+            for kind in ["upstream_response", "response_incomplete"] {
+                assert!(
+                    gateway.metric("rasp_errors_total", &[kind]) < 0.5,
+                    "it is no fault of the application"
+                );
+            }
         }
     }
 }
@@ -242,4 +249,26 @@ fn hints_before_an_answer_reach_a_client_that_knows_them() {
     old.send("GET / HTTP/1.0\r\n\r\n");
     go.send(()).unwrap();
     assert!(old.head().contains(" 200 "), "HTTP/1.0 has no interim responses");
+}
+
+#[test]
+fn a_client_that_knows_no_trailers_gets_none_and_forbidden_ones_nobody() {
+    let upstream = Upstream::answering(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Content-Length, Host\r\n\r\n2\r\nok\r\n0\r\n\
+         X-Sum: 9\r\nContent-Length: 5\r\nHost: evil\r\n\r\n",
+    );
+    let gateway = Gateway::start(upstream.address);
+    for (te, arrives) in
+        [("TE: trailers\r\nConnection: close, TE\r\n", true), ("Connection: close\r\n", false)]
+    {
+        let mut client = Client::connect(gateway.address);
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{te}\r\n"));
+        client.head();
+        let body = String::from_utf8(client.rest()).unwrap().to_lowercase();
+        assert_eq!(body.contains("x-sum: 9\r\n"), arrives, "{body}");
+        assert!(
+            body.ends_with("\r\n\r\n") && !body.contains("evil") && !body.contains("content-length"),
+            "{body}"
+        );
+    }
 }

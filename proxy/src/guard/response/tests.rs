@@ -179,6 +179,19 @@ fn one_response_after_the_other_is_followed() {
 }
 
 #[test]
+fn what_comes_in_whole_lines_is_followed_without_an_allocation() {
+    let due = Awaited::default();
+    let mut follower = Follower::default();
+    for (asked, bytes) in GOOD.iter().filter(|(asked, _)| *asked == Asked::Get).take(3) {
+        let counted = allocation_counter::measure(|| {
+            due.expect(Asking::default());
+            assert_eq!(follower.follow(bytes, &due).fault, None);
+        });
+        assert_eq!(counted.count_total, 0, "{asked:?} {}", bytes.escape_ascii());
+    }
+}
+
+#[test]
 fn ten_interim_responses_are_enough_and_a_head_has_limits() {
     let interim = b"HTTP/1.1 103 Early Hints\r\n\r\n";
     let end = b"HTTP/1.1 204 No Content\r\n\r\n";
