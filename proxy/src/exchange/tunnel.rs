@@ -12,7 +12,7 @@ use std::time::Duration;
 use rasp_engine::{Outcome, Why};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Exchange, inspect, record};
 use crate::metrics::Metrics;
@@ -25,6 +25,9 @@ const LEAST: usize = 2 << 10;
 const MOST: usize = 16 << 10;
 /// A client that was told that it is over has so long to close.
 const LINGER: Duration = Duration::from_secs(1);
+/// A WebSocket that is closed on one side has so long to be closed on the other one. No WebSocket lives on with a half
+/// (RFC 6455 section 7.1.1), and an application that does not notice would keep both connections.
+const HALF_CLOSED: Duration = Duration::from_secs(10);
 /// What a longer text left behind is given back.
 const KEPT: usize = 4 << 10;
 
@@ -39,12 +42,19 @@ const TRY_AGAIN: u16 = 1013;
 struct Ending {
     code: AtomicU16,
     told: Notify,
+    half: Notify,
 }
 
 impl Ending {
     fn tell(&self, code: u16) {
         self.code.store(code, Ordering::Release);
         self.told.notify_one();
+    }
+
+    /// Resolves when one side was closed for long enough.
+    async fn half_closed(&self) {
+        self.half.notified().await;
+        sleep(HALF_CLOSED).await;
     }
 
     async fn told(&self) -> u16 {
@@ -65,7 +75,11 @@ where
     let upwards = upwards(Judge::new(exchange, extensions), from_client, to_application, &ending);
     let downwards = downwards(exchange, extensions, from_application, to_client, &ending);
     // One that breaks off ends the other; one that ends in order does not.
-    let _ = tokio::try_join!(upwards, downwards);
+    let both = async { tokio::try_join!(upwards, downwards) };
+    tokio::select! {
+        _ = both => {}
+        () = ending.half_closed() => {}
+    }
 }
 
 /// From the client to the application.
@@ -79,6 +93,7 @@ async fn upwards(
     loop {
         let read = client.read(&mut buffer).await?;
         if read == 0 {
+            ending.half.notify_one();
             return application.shutdown().await;
         }
         let looked = judge.look(buffer.get(..read).unwrap_or_default());
@@ -141,6 +156,7 @@ async fn downwards(
             read = application.read(&mut buffer) => read?,
         };
         if read == 0 {
+            ending.half.notify_one();
             client.shutdown().await?;
             // A client that was sent away has nothing more to say.
             return if gone { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) };
