@@ -17,7 +17,7 @@ BINARIES  = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/debug
 TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-operator"
 
 .NOTPARALLEL: # two builds at once take longer than one after the other
-.PHONY: help demo demo-down test fmt clippy doc unit arrows generate generated-up-to-date charts soak fuzz deny bench e2e images \
+.PHONY: help demo demo-down test fmt clippy doc unit h2spec arrows generate generated-up-to-date charts soak fuzz deny bench e2e images \
   binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
 
 help: ## list the targets
@@ -29,7 +29,7 @@ demo: images cluster-build ## protect an unchanged web server on a real cluster,
 demo-down: cluster-down ## remove every trace of the demo
 
 test: prerequisites-test ## every check and test; what continuous integration runs
-	@e2e/stages.sh fmt arrows clippy doc unit cluster-build generated-up-to-date charts images e2e
+	@e2e/stages.sh fmt arrows clippy doc unit h2spec cluster-build generated-up-to-date charts images e2e
 
 fmt: ## formatting, checked
 	cargo fmt --all --check
@@ -45,6 +45,10 @@ doc: ## documentation builds without warnings
 
 unit: ## unit and integration tests; nothing but this machine's loopback and network namespaces
 	cargo test --locked --workspace -- $(TEST)
+
+h2spec: ## the conformance suite of HTTP/2, all of its cases, against the gateway
+	cargo build --locked -p rasp-proxy
+	e2e/h2spec/h2spec.sh "$(BINARIES)/rasp-proxy"
 
 generate: binaries cluster-build ## write the CRD and the install manifests from the sources
 	$(TOOLS) sh charts/generate.sh

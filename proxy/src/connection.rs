@@ -19,6 +19,7 @@ use crate::state::Shared;
 
 mod answers;
 mod http;
+pub mod http2;
 mod mismatch;
 mod off;
 pub mod pace;
@@ -26,6 +27,8 @@ pub mod protocol;
 pub mod relay;
 pub mod secure;
 pub mod stream;
+mod streams;
+mod watched;
 
 pub(crate) use answers::fault;
 pub(crate) use http::{Fresh, UpstreamConnection, redial};
@@ -112,6 +115,7 @@ pub async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
     let mut client = client;
     match first_bytes(&shared, &mut client.stream, &target, declared).await {
         First::Http { ahead, upstream } => http::serve(shared, client, target, ahead, upstream).await,
+        First::Http2 { ahead, upstream } => http2::serve(shared, client, target, ahead, upstream).await,
         First::Opaque { bypass, ahead, upstream } => {
             if let Some(bypass) = bypass {
                 shared.metrics.bypass(bypass);
@@ -155,6 +159,8 @@ async fn relay_all(shared: &Arc<Shared>, client: Stream, upstream: Stream, ahead
 enum First {
     /// HTTP/1. A gateway may have no upstream yet.
     Http { ahead: Bytes, upstream: Option<Stream> },
+    /// HTTP/2. A gateway may have no upstream.
+    Http2 { ahead: Bytes, upstream: Option<Stream> },
     /// Not inspected; no reason is needed where there is nothing to inspect.
     Opaque { bypass: Option<Bypass>, ahead: Bytes, upstream: Stream },
     /// The application spoke HTTP before the client did.
@@ -243,7 +249,15 @@ fn decide(course: Course, upstream: Option<Upstream>, target: &Target, ahead: By
             }
             (_, Target::Pod(_)) => First::Reset,
         },
-        Course::Http2 => opaque(upstream, Some(Bypass::Http2), ahead),
+        Course::Http2 => match (upstream, target) {
+            (Some(Upstream::Open(stream)), _) => {
+                First::Http2 { ahead: ahead.freeze(), upstream: Some(stream) }
+            }
+            (_, Target::Gateway(..) | Target::Tls(_)) => {
+                First::Http2 { ahead: ahead.freeze(), upstream: None }
+            }
+            (_, Target::Pod(_)) => First::Reset,
+        },
         Course::Relay(bypass) => opaque(upstream, bypass, ahead),
         Course::Refuse => First::Mismatch,
     }

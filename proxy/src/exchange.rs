@@ -16,10 +16,11 @@ use rasp_engine::{Head, Outcome};
 
 use crate::connection::pace::Phase;
 use crate::connection::{Target, UpstreamConnection, fault};
+use crate::guard::Limits;
 use crate::listener::Place;
 use crate::metrics::Requests;
 use crate::policy::InForce;
-use crate::reason::BadResponse;
+use crate::reason::{BadResponse, Malformed};
 use crate::state::Shared;
 
 mod act;
@@ -54,7 +55,7 @@ pub async fn serve(
     let trace = Trace::of(&parts.headers);
 
     if !policy.ruleset.is_off()
-        && let Err(malformed) = read::check(&mut parts).and_then(|()| upgrade::check(&parts))
+        && let Err(malformed) = connection.check(&mut parts)
     {
         return Ok(act::malformed(connection, &trace, malformed, in_flight));
     }
@@ -117,6 +118,14 @@ impl Connection {
         if let Link::Http1(link) = &self.link {
             link.fresh.clear();
         }
+    }
+
+    fn check(&self, parts: &mut Parts) -> Result<(), Malformed> {
+        if self.is_multiplexed() {
+            return read::http2::check(parts, &Limits::default());
+        }
+        read::check(parts)?;
+        upgrade::check(parts)
     }
 
     /// Whether requests are streams of HTTP/2, of which no one may speak for the connection.

@@ -2,11 +2,13 @@
 //!
 //! It follows framing itself and refuses whatever two servers could read in two ways (RFC 9112 section 11). It never
 //! lets a head go on before it is complete and valid, and never repairs what it does not understand. [`field`],
-//! [`host`], [`target`], [`line`] and [`chunk`] are shared with the guards of responses and of HTTP/2.
+//! [`host`], [`target`], [`line`] and [`chunk`] are shared with the guards of responses and of HTTP/2, whose frames
+//! [`frames`] follows.
 
 pub mod awaited;
 pub mod chunk;
 pub mod field;
+pub mod frames;
 pub mod host;
 pub mod line;
 pub mod response;

@@ -4,6 +4,8 @@
 use rasp_engine::Reason;
 use rasp_policy::bundle;
 
+use crate::guard::frames::Flood;
+
 mod tls;
 
 pub use tls::Tls;
@@ -11,8 +13,6 @@ pub use tls::Tls;
 /// Why bytes or a request passed without being inspected by decision of the proxy. The engine has reasons of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bypass {
-    /// HTTP/2 with prior knowledge.
-    Http2,
     /// TLS that ends in the application.
     Tls,
     /// The port is declared opaque.
@@ -33,8 +33,7 @@ pub enum Bypass {
 
 impl Bypass {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
-        Self::Http2,
+    pub const ALL: [Self; 8] = [
         Self::Tls,
         Self::OpaquePort,
         Self::Opaque,
@@ -48,7 +47,6 @@ impl Bypass {
     /// Label of `rasp_uninspected_total{reason}`.
     pub fn id(self) -> &'static str {
         match self {
-            Self::Http2 => "http2",
             Self::Tls => "tls",
             Self::OpaquePort => "opaque_port",
             Self::Opaque => "opaque",
@@ -84,11 +82,23 @@ pub enum Malformed {
     Nomination,
     /// A WebSocket handshake with a body.
     UpgradeBody,
+    /// An HTTP/2 request whose `:scheme` is neither `http` nor `https`.
+    Scheme,
+    /// An HTTP/2 field whose value begins or ends with white space.
+    Value,
+    /// More fields than the limit.
+    FieldCount,
+    /// A head, or the name or value of a field, over its limit.
+    HeadSize,
+    /// A target over its limit.
+    TargetSize,
+    /// A name that an application which takes `_` for `-` would take for a field that guides a message.
+    Alias,
 }
 
 impl Malformed {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::HostMissing,
         Self::HostRepeated,
         Self::HostInvalid,
@@ -99,6 +109,12 @@ impl Malformed {
         Self::Lengths,
         Self::Nomination,
         Self::UpgradeBody,
+        Self::Scheme,
+        Self::Value,
+        Self::FieldCount,
+        Self::HeadSize,
+        Self::TargetSize,
+        Self::Alias,
     ];
 
     /// Label of `rasp_errors_total{kind}`.
@@ -114,13 +130,21 @@ impl Malformed {
             Self::Lengths => "request_lengths",
             Self::Nomination => "request_nomination",
             Self::UpgradeBody => "request_upgrade_body",
+            Self::Scheme => "request_scheme",
+            Self::Value => "request_value",
+            Self::FieldCount => "request_field_count",
+            Self::HeadSize => "request_head_size",
+            Self::TargetSize => "request_target_size",
+            Self::Alias => "request_field_alias",
         }
     }
 
     /// Status of the answer.
     pub fn status(self) -> http::StatusCode {
         match self {
-            Self::Method => http::StatusCode::NOT_IMPLEMENTED,
+            Self::Method => http::StatusCode::METHOD_NOT_ALLOWED,
+            Self::FieldCount | Self::HeadSize => http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetSize => http::StatusCode::URI_TOO_LONG,
             _ => http::StatusCode::BAD_REQUEST,
         }
     }
@@ -275,6 +299,8 @@ pub enum Kind {
     Response(BadResponse),
     /// A frame that is none.
     Frame(BadFrame),
+    /// A client of HTTP/2 sent too many frames that lead nowhere.
+    Flood(Flood),
     /// The engine panicked; the request counts as not judged.
     Panic,
     /// The memory for held bodies is used up.
@@ -325,6 +351,7 @@ impl Kind {
             Self::Request(malformed) => malformed.id(),
             Self::Response(bad) => bad.id(),
             Self::Frame(bad) => bad.id(),
+            Self::Flood(flood) => flood.id(),
             Self::Panic => "panic",
             Self::BodyMemory => "body_memory",
             Self::Bundle(refusal) => bundle_id(refusal),

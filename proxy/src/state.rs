@@ -26,6 +26,10 @@ pub struct Timers {
     pub response_head: Duration,
     /// Between two requests.
     pub keep_alive_idle: Duration,
+    /// Of silence until an HTTP/2 client is asked for a sign of life, and again until it ends for want of one.
+    pub ping: Duration,
+    /// Between two pieces of a response that an HTTP/2 client takes.
+    pub stream_idle: Duration,
     /// Until the application takes a connection.
     pub connect: Duration,
     /// For the whole TLS handshake, with a client or with the application.
@@ -42,6 +46,8 @@ impl Default for Timers {
             body_idle: Duration::from_secs(30),
             response_head: Duration::from_secs(60),
             keep_alive_idle: Duration::from_secs(75),
+            ping: Duration::from_secs(10),
+            stream_idle: Duration::from_secs(300),
             connect: Duration::from_secs(5),
             tls_handshake: Duration::from_secs(5),
             opaque_idle: Duration::from_secs(3600),

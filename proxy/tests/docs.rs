@@ -6,6 +6,7 @@ use rasp_policy::bundle::Refusal;
 use rasp_proxy::event::{
     Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Severity, Unmapped, Url,
 };
+use rasp_proxy::guard::frames::Flood;
 use rasp_proxy::metrics::Metrics;
 use rasp_proxy::reason::{BadFrame, BadResponse, Bypass, Kind, Malformed, Tls};
 
@@ -108,10 +109,17 @@ fn the_table_of_errors_has_every_kind() {
     let requests = Malformed::ALL.iter().map(|malformed| malformed.id().to_owned());
     let responses = BadResponse::ALL.iter().map(|bad| bad.id().to_owned());
     let frames = BadFrame::ALL.iter().map(|bad| bad.id().to_owned());
+    let floods = Flood::ALL.iter().map(|flood| flood.id().to_owned());
     let bundles = Refusal::IDS.iter().map(|id| format!("bundle_{id}"));
     let tls = Tls::ALL.iter().map(|tls| tls.id().to_owned());
-    let known: BTreeSet<String> =
-        plain.chain(requests).chain(responses).chain(frames).chain(bundles).chain(tls).collect();
+    let known: BTreeSet<String> = plain
+        .chain(requests)
+        .chain(responses)
+        .chain(frames)
+        .chain(floods)
+        .chain(bundles)
+        .chain(tls)
+        .collect();
     assert_eq!(first_column(METRICS, "### Kinds of errors"), known);
 }
 

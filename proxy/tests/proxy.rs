@@ -14,6 +14,8 @@ mod forwarding;
 mod framing;
 #[path = "proxy/gateway.rs"]
 mod gateway;
+#[path = "proxy/http2/mod.rs"]
+mod http2;
 #[path = "proxy/judging.rs"]
 mod judging;
 #[path = "proxy/pki.rs"]

@@ -124,7 +124,7 @@ impl Phase {
     }
 
     /// hyper has nothing left to write.
-    fn flushed(&self) {
+    pub(super) fn flushed(&self) {
         self.unflushed.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use rasp_engine::{Refusal, Why};
 use serde::Serialize;
@@ -18,6 +18,7 @@ use super::{Connection, Exchange};
 use crate::drain::InFlight;
 use crate::reason::{Kind, Malformed};
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// RFC 9457.
@@ -39,7 +40,7 @@ pub fn refuse(
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
     let configured = exchange.policy.ruleset.effective().response_body.as_ref();
     let (connection, trace) = (Arc::clone(&exchange.connection), &exchange.trace);
-    match configured.filter(|_| refusal.why == Why::Detected) {
+    let response = match configured.filter(|_| refusal.why == Why::Detected) {
         Some(body) => {
             let content_type = HeaderValue::from_str(&body.content_type)
                 .unwrap_or(HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -47,7 +48,8 @@ pub fn refuse(
             respond(connection, trace, (status, content_type, bytes), unread, in_flight)
         }
         None => problem(connection, trace, status, unread, in_flight),
-    }
+    };
+    readable(exchange, response)
 }
 
 /// Answers a request that is refused whatever the policy says.
@@ -65,14 +67,43 @@ pub fn malformed(
 /// Answers for an application that does not.
 pub fn failed(exchange: &Exchange, failure: Failure, in_flight: InFlight) -> Response<ResponseBody> {
     tracing::debug!(%failure, request_id = exchange.trace.request_id(), "no response from the application");
-    problem(Arc::clone(&exchange.connection), &exchange.trace, failure.status(), true, in_flight)
+    let connection = Arc::clone(&exchange.connection);
+    readable(exchange, problem(connection, &exchange.trace, failure.status(), true, in_flight))
 }
 
 /// Answers a client that stopped sending its body.
 pub fn body_timed_out(exchange: &Exchange, in_flight: InFlight) -> Response<ResponseBody> {
     let connection = Arc::clone(&exchange.connection);
     connection.shared.metrics.error(&Kind::ClientTimeout);
-    problem(connection, &exchange.trace, StatusCode::REQUEST_TIMEOUT, true, in_flight)
+    readable(exchange, problem(connection, &exchange.trace, StatusCode::REQUEST_TIMEOUT, true, in_flight))
+}
+
+/// Puts an answer into the form that a client of gRPC reads: 200, and the status in a field.
+fn readable(exchange: &Exchange, response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let called = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+    if !exchange.connection.is_multiplexed() || !exchange.content_type.as_ref().is_some_and(called) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    parts.headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(parts.status)));
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    parts.status = StatusCode::OK;
+    Response::from_parts(parts, body.emptied())
+}
+
+/// The gRPC project's own table "HTTP to gRPC Status Code Mapping".
+fn grpc_status(status: StatusCode) -> u16 {
+    match status {
+        StatusCode::BAD_REQUEST => 13,
+        StatusCode::UNAUTHORIZED => 16,
+        StatusCode::FORBIDDEN => 7,
+        StatusCode::NOT_FOUND => 12,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => 14,
+        _ => 2,
+    }
 }
 
 fn problem(

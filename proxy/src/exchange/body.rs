@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::fields;
 use super::tee::Tee;
 use super::{Connection, Exchange};
 use crate::drain::InFlight;
@@ -101,7 +102,7 @@ impl Timed {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(frame) => {
                 self.waiting = false;
-                Poll::Ready(frame.map(|frame| frame.map_err(|_| Broken::Client)))
+                Poll::Ready(frame.map(|frame| frame.map(trimmed).map_err(|_| Broken::Client)))
             }
             Poll::Pending => {
                 let idle = self.idle;
@@ -114,6 +115,13 @@ impl Timed {
             }
         }
     }
+}
+
+fn trimmed(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        fields::trim_trailers(trailers);
+    }
+    frame
 }
 
 /// What is sent to the application.
@@ -267,6 +275,13 @@ impl ResponseBody {
     pub fn own(bytes: Bytes, connection: Arc<Connection>, in_flight: InFlight) -> Self {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
         Self { source: Source::Own(bytes), length_stated: false, connection, in_flight: Some(in_flight) }
+    }
+
+    /// The same answer without a body.
+    #[must_use]
+    pub fn emptied(mut self) -> Self {
+        self.source = Source::Own(None);
+        self
     }
 
     /// The application's answer.

@@ -8,6 +8,8 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
+use crate::guard::field::is_forbidden_in_trailer;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -122,6 +124,15 @@ pub fn connect(headers: &mut HeaderMap, hop: Hop, version: Version) {
         _ => return,
     };
     headers.insert(CONNECTION, HeaderValue::from_static(option));
+}
+
+/// Removes from trailers what must not be there: an application that merges them would take it for the head's.
+pub fn trim_trailers(trailers: &mut HeaderMap) {
+    let forbidden: Vec<HeaderName> =
+        trailers.keys().filter(|name| is_forbidden_in_trailer(name.as_str().as_bytes())).cloned().collect();
+    for name in forbidden {
+        trailers.remove(name);
+    }
 }
 
 /// Appends the peer to `X-Forwarded-For`.

@@ -14,7 +14,7 @@ use super::fields;
 use super::link::{self, Failure};
 use super::trace::REQUEST_ID;
 use super::upgrade::{self, Asked};
-use super::{Exchange, act, record};
+use super::{Exchange, act, read, record};
 use crate::drain::InFlight;
 use crate::reason::{BadResponse, Kind};
 
@@ -71,6 +71,11 @@ fn spend(pass: Pass) {
 /// Fields of a request that end here, and those that are added.
 fn outbound(exchange: &Exchange, request: &mut Request<RequestBody>) -> Asked {
     let version = request.version();
+    if version == Version::HTTP_2
+        && let Some(uri) = read::http2::complete(request.uri(), request.headers())
+    {
+        *request.uri_mut() = uri;
+    }
     let mut hop = fields::strip(request.headers_mut(), version);
     let asked = upgrade::asked(exchange, request, &mut hop);
     let headers = request.headers_mut();

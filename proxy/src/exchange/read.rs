@@ -13,6 +13,8 @@ use super::fields::tokens;
 use crate::guard::host::is_host;
 use crate::reason::Malformed;
 
+pub mod http2;
+
 /// Fields that a client must not have removed on the way (by `Connection: field`).
 const PROTECTED: [&str; 9] = [
     "host",

@@ -7,8 +7,8 @@ use super::upstream::Upstream;
 #[test]
 fn what_two_servers_could_understand_in_two_ways_never_arrives() {
     let table = [
-        ("CONNECT app:80 HTTP/1.1\r\nHost: app:80\r\n\r\n", 501),
-        ("TRACE / HTTP/1.1\r\nHost: app\r\n\r\n", 501),
+        ("CONNECT app:80 HTTP/1.1\r\nHost: app:80\r\n\r\n", 405),
+        ("TRACE / HTTP/1.1\r\nHost: app\r\n\r\n", 405),
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),

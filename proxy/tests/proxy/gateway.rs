@@ -148,6 +148,15 @@ impl Gateway {
         }
     }
 
+    /// Waits until an error of this kind was counted.
+    pub fn counted(&self, kind: &str) {
+        let (deadline, label) = (Instant::now() + Duration::from_secs(10), format!("\"{kind}\""));
+        while self.metric("rasp_errors_total", &[&label]) < 0.5 {
+            assert!(Instant::now() < deadline, "{kind} was not counted");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn process_id(&self) -> Pid {
         i32::try_from(self.pid()).ok().and_then(Pid::from_raw).unwrap()
     }

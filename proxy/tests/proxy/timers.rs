@@ -19,6 +19,9 @@ use rasp_proxy::tls::Ports;
 use rasp_proxy::{event, listener, process};
 
 use super::client::{Client, ask, get};
+use super::http2;
+use super::http2::application::Application;
+use super::http2::frame::{HEADERS, PREFACE, RST_STREAM, SETTINGS, frame};
 use super::upstream::{OK, Upstream};
 
 const SHORT: Duration = Duration::from_millis(500);
@@ -30,6 +33,8 @@ pub const ALL_LONG: Timers = Timers {
     body_idle: LONG,
     response_head: LONG,
     keep_alive_idle: LONG,
+    ping: LONG,
+    stream_idle: LONG,
     connect: LONG,
     tls_handshake: LONG,
     opaque_idle: LONG,
@@ -121,6 +126,42 @@ fn a_client_that_says_nothing_or_half_a_head_is_let_go() {
         assert!(started.elapsed() >= SHORT && started.elapsed() < LONG / 6, "{beginning:?}");
         inside.counted("client_timeout");
     }
+}
+
+#[test]
+fn a_silent_http2_client_is_let_go() {
+    let application = Application::start();
+    let inside = gateway(application.address, Timers { ping: SHORT, head: SHORT, ..ALL_LONG });
+    let begun = [PREFACE, &frame(SETTINGS, 0, 0, [])].concat();
+    let beginnings: [(&str, Vec<u8>); 4] = [
+        ("half a preface", PREFACE[..8].to_vec()),
+        ("a preface", PREFACE.to_vec()),
+        ("a preface and SETTINGS", begun.clone()),
+        ("half a head", [begun, frame(HEADERS, 1, 1, [0])].concat()),
+    ];
+    for (what, bytes) in beginnings {
+        let started = Instant::now();
+        let mut client = Client::connect(inside.address);
+        client.send(bytes);
+        client.rest();
+        assert!(started.elapsed() >= SHORT && started.elapsed() < LONG / 6, "{what}");
+    }
+    inside.counted("client_timeout");
+}
+
+#[test]
+fn a_stream_whose_client_takes_nothing_is_reset() {
+    let application = Application::start();
+    let inside = gateway(application.address, Timers { stream_idle: SHORT, ..ALL_LONG });
+    let mut client = http2::frame::Client::connect(inside.address);
+    client.send(http2::frame::settings(4, 0));
+    client.send(http2::frame::get(1, "/large"));
+    client.send(http2::frame::get(3, "/hold"));
+    assert_eq!(client.until(|frame| frame.kind == RST_STREAM).stream, 1);
+    std::thread::sleep(SHORT * 2);
+    application.go();
+    client.send(http2::frame::window(3, 100));
+    assert_eq!(client.answer(3), 200, "a silent application has time");
 }
 
 #[test]

@@ -1,0 +1,8 @@
+//! HTTP/2 from the client to the application: its rules, its floods, and what streams owe each other.
+
+pub mod application;
+mod fields;
+mod floods;
+pub mod frame;
+mod rules;
+mod streams;
