@@ -13,6 +13,7 @@ use crate::observe::{Pod, Policy};
 use crate::plan::Verdict;
 use crate::signing::Opened;
 
+mod inspected;
 mod overridden;
 mod tally;
 
@@ -78,7 +79,12 @@ pub fn status(input: &Input<'_>) -> RaspPolicyStatus {
         let mut sources = written.bundle.entries.iter().map(|entry| &entry.source);
         sources.any(|source| source.uid == input.policy.uid && source.generation == input.policy.generation)
     });
-    let judged = [accepted(input), programmed(input, &tally), degraded(input, &tally)];
+    let judged = [
+        accepted(input),
+        programmed(input, &tally),
+        inspected::judge(input, &tally),
+        degraded(input, &tally),
+    ];
     RaspPolicyStatus {
         observed_generation: Some(input.policy.generation),
         effective_mode: Some(effective_mode(input, &tally)),

@@ -140,6 +140,7 @@ pub fn mk_report(pod: &Pod, mode: EffectiveMode, sources: &[(&str, i64)]) -> Rep
             .map(|(name, generation)| Acknowledged { uid: format!("{name}-uid"), generation: *generation })
             .collect(),
         mode,
+        uninspected: vec![],
         rejected: None,
     }
 }

@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod network;
 mod protocol;
 mod tls;
-
+pub use network::{IpNet, NotANetwork, network, networks_text};
 pub use protocol::{PortProtocol, PortProtocols};
 pub use tls::{ClientAuth, TlsPort, ToApplication, UnknownWord, Verify};
 
@@ -23,6 +24,10 @@ pub const OPAQUE_PORTS: &str = "config.rasp.dev/opaque-ports";
 pub const PORT_PROTOCOLS: &str = "config.rasp.dev/port-protocols";
 /// Annotation: `PORT=SECRET[+SECRET][,OPTION=VALUE]`, separated by `;`: ports whose TLS ends in the sidecar.
 pub const TLS: &str = "config.rasp.dev/tls";
+/// Annotation: comma-separated networks of proxies whose `X-Forwarded-For` or `Forwarded` is believed.
+pub const TRUSTED_PROXIES: &str = "config.rasp.dev/trusted-proxies";
+/// Annotation: comma-separated networks of load balancers that begin each connection with the PROXY protocol.
+pub const PROXY_PROTOCOL_FROM: &str = "config.rasp.dev/proxy-protocol-from";
 /// Annotation written on injected pods, for people only; never read as input.
 pub const STATUS_ANNOTATION: &str = "rasp.dev/status";
 /// Name of the sidecar container.
@@ -93,6 +98,10 @@ pub mod env {
     pub const PROBES: &str = "RASP_PROBES";
     /// Comma-separated `PORT=PROTOCOL`: everything that is known of the ports at admission. Any other port is detected.
     pub const PORT_PROTOCOLS: &str = "RASP_PORT_PROTOCOLS";
+    /// Comma-separated networks: value of the annotation of the same name, absent where that is.
+    pub const TRUSTED_PROXIES: &str = "RASP_TRUSTED_PROXIES";
+    /// Comma-separated networks: value of the annotation of the same name, absent where that is.
+    pub const PROXY_PROTOCOL_FROM: &str = "RASP_PROXY_PROTOCOL_FROM";
     /// Comma-separated ports that the init container leaves out of interception.
     pub const SKIP_INBOUND_PORTS: &str = "RASP_SKIP_INBOUND_PORTS";
     /// Number of threads that serve connections; absent is one.

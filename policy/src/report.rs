@@ -37,9 +37,54 @@ pub struct Report {
     pub sources: Vec<Acknowledged>,
     /// Mode in force.
     pub mode: EffectiveMode,
+    /// Ports of which connections passed uninspected since the sidecar started, and why: at most [`MAX_UNINSPECTED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uninspected: Vec<Uninspected>,
     /// The newest Bundle that was refused since the one in force was loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejected>,
+}
+
+/// Pairs of port and reason in one report. A scan over the ports of a pod must not make it longer.
+pub const MAX_UNINSPECTED: usize = 32;
+
+/// Connections to one port of the pod that passed uninspected for one reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Uninspected {
+    /// The port.
+    pub port: u16,
+    /// Why.
+    pub reason: UninspectedReason,
+}
+
+/// Why connections passed uninspected: the values of `rasp_uninspected_connections_total{reason}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UninspectedReason {
+    /// TLS that ends in the application.
+    Tls,
+    /// The port is declared opaque.
+    OpaquePort,
+    /// First bytes that are no HTTP.
+    Opaque,
+    /// Left HTTP by `Upgrade`.
+    Upgrade,
+    /// A reason of a newer sidecar.
+    #[serde(other)]
+    Other,
+}
+
+impl UninspectedReason {
+    /// Label value, and the word in a status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::OpaquePort => "opaque_port",
+            Self::Opaque => "opaque",
+            Self::Upgrade => "upgrade",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// Names a pod beyond doubt.

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use rasp_policy::pod::{PortProtocol, env};
+use rasp_policy::pod::{IpNet, PortProtocol, env, network};
 
 use crate::control;
 use crate::gateway::{self, Upstream};
 use crate::process::Running;
+use crate::state::Hops;
 
 mod tls;
 
@@ -55,6 +56,13 @@ pub struct Gateway {
     /// TLS.
     #[command(flatten)]
     pub tls: tls::Flags,
+    /// Networks of proxies whose X-Forwarded-For or Forwarded is believed, for example 10.0.0.0/8,fd00::/8.
+    #[arg(long, env = "RASP_TRUSTED_PROXIES", value_name = "CIDR,...", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Networks of load balancers that begin each connection with the PROXY protocol, version 1 or 2. A connection of
+    /// theirs that does not is closed.
+    #[arg(long, env = "RASP_PROXY_PROTOCOL_FROM", value_name = "CIDR,...", value_delimiter = ',', value_parser = network)]
+    pub proxy_protocol_from: Vec<IpNet>,
     /// File of RaspPolicy documents, read again when it changes. Without one the built-in policy blocks.
     #[arg(long, env = "RASP_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -87,10 +95,12 @@ impl TryFrom<Gateway> for gateway::Config {
     type Error = String;
 
     fn try_from(flags: Gateway) -> Result<Self, String> {
-        let Gateway { listen, upstream, protocol, tls, policy, admin, control_socket, workers, grace } =
-            flags;
+        let Gateway {
+            listen, upstream, protocol, tls, policy, admin, control_socket, workers, grace, ..
+        } = flags;
         let tls = tls.declared(&upstream)?;
+        let hops = Hops { proxy_protocol: flags.proxy_protocol_from, trusted: flags.trusted_proxies };
         let running = Running { workers, grace };
-        Ok(Self { listen, upstream, protocol, tls, policy, admin, control_socket, running })
+        Ok(Self { listen, upstream, protocol, tls, hops, policy, admin, control_socket, running })
     }
 }

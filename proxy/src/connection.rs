@@ -24,6 +24,7 @@ mod mismatch;
 mod off;
 pub mod pace;
 pub mod protocol;
+pub mod proxy_protocol;
 pub mod relay;
 pub mod secure;
 pub mod stream;
@@ -63,7 +64,7 @@ impl Target {
 pub struct Client {
     /// Its socket, or TLS over it.
     pub stream: Stream,
-    /// The client's address.
+    /// The client's address, as the socket or a header of the PROXY protocol has it.
     pub peer: SocketAddr,
     /// Its place among the connections that are served at once.
     pub place: Place,
@@ -103,8 +104,11 @@ async fn connect(target: &Target, shared: &Shared) -> io::Result<TcpStream> {
 }
 
 /// Serves one connection to its end.
-pub async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
-    let Some((client, target)) = secure::enter(&shared, client, target).await else { return };
+pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
+    if !introduced(&shared, &mut client).await {
+        return drop(client);
+    }
+    let Some((mut client, target)) = secure::enter(&shared, client, target).await else { return };
     if shared.policy.load().ruleset.is_off() {
         return off::serve(shared, client, target).await;
     }
@@ -112,13 +116,12 @@ pub async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
     if declared == PortProtocol::Opaque {
         return opaque_port(&shared, client, &target).await;
     }
-    let mut client = client;
     match first_bytes(&shared, &mut client.stream, &target, declared).await {
         First::Http { ahead, upstream } => http::serve(shared, client, target, ahead, upstream).await,
         First::Http2 { ahead, upstream } => http2::serve(shared, client, target, ahead, upstream).await,
         First::Opaque { bypass, ahead, upstream } => {
             if let Some(bypass) = bypass {
-                shared.metrics.bypass(bypass);
+                shared.metrics.relayed(bypass, target.port());
             }
             relay_all(&shared, client.stream, upstream, ahead).await;
         }
@@ -136,10 +139,29 @@ pub async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
     }
 }
 
+/// Lets a declared load balancer say whose connection this is, whatever the mode: the application never sees its header.
+/// `false` where it does not say it.
+async fn introduced(shared: &Shared, client: &mut Client) -> bool {
+    if !shared.hops.is_introduced(client.peer.ip()) {
+        return true;
+    }
+    match proxy_protocol::read(&mut client.stream, shared.timers.first_byte).await {
+        Ok(address) => {
+            client.peer = address.unwrap_or(client.peer);
+            true
+        }
+        Err(error) => {
+            shared.metrics.error(&Kind::ProxyProtocol);
+            tracing::debug!(%error, "the connection does not begin with the PROXY protocol");
+            false
+        }
+    }
+}
+
 async fn opaque_port(shared: &Arc<Shared>, client: Client, target: &Target) {
     match dial(target, shared).await {
         Ok(upstream) => {
-            shared.metrics.bypass(Bypass::OpaquePort);
+            shared.metrics.relayed(Bypass::OpaquePort, target.port());
             relay_all(shared, client.stream, upstream, Bytes::new()).await;
         }
         Err(_) => reset(client.stream),

@@ -60,7 +60,7 @@ pub struct Event {
     pub finding_info: FindingInfo,
     /// The request.
     pub http_request: HttpRequest,
-    /// The client as the proxy saw it.
+    /// The client: the peer, or whom declared hops name.
     pub src_endpoint: Endpoint,
     /// The application.
     pub dst_endpoint: Endpoint,
@@ -122,8 +122,14 @@ pub struct Endpoint {
     /// Address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
-    /// Port.
+    /// Port; absent (0) where a hop names an address alone.
+    #[serde(skip_serializing_if = "is_zero")]
     pub port: u16,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(port: &u16) -> bool {
+    *port == 0
 }
 
 impl From<SocketAddr> for Endpoint {

@@ -25,6 +25,7 @@ use crate::state::Shared;
 
 mod act;
 pub mod body;
+mod client;
 mod content;
 mod fields;
 mod forward;
@@ -89,7 +90,7 @@ pub struct Connection {
     pub shared: Arc<Shared>,
     /// What the client's side is doing.
     pub phase: Arc<Phase>,
-    /// The client.
+    /// Who connected, or whom a header of the PROXY protocol names.
     pub peer: SocketAddr,
     /// The application.
     pub target: Target,
@@ -140,6 +141,8 @@ pub struct Exchange {
     connection: Arc<Connection>,
     policy: Arc<InForce>,
     trace: Trace,
+    /// The client, as far as declared hops are believed; port 0 where only its address is known.
+    client: SocketAddr,
     method: Method,
     uri: Uri,
     content_type: Option<HeaderValue>,
@@ -149,10 +152,12 @@ pub struct Exchange {
 
 impl Exchange {
     fn new(connection: Arc<Connection>, policy: Arc<InForce>, trace: Trace, parts: &Parts) -> Self {
+        let client = client::of(&parts.headers, connection.peer, &connection.shared.hops);
         Self {
             connection,
             policy,
             trace,
+            client,
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             content_type: content::media_type(&parts.headers),
@@ -177,6 +182,7 @@ impl Exchange {
             connection: Arc::clone(&self.connection),
             policy,
             trace: self.trace.clone(),
+            client: self.client,
             method: self.method.clone(),
             uri: self.uri.clone(),
             content_type: None,

@@ -13,7 +13,7 @@ use crate::drain::Drain;
 use crate::listener::{memory, raise_file_limit};
 use crate::policy::{Handle, InForce, file};
 use crate::process::{self, Error, Running, Sockets};
-use crate::state::{Identity, Memory, Shared, Timers};
+use crate::state::{Hops, Identity, Memory, Shared, Timers};
 use crate::tls::declared;
 
 /// How a gateway is started.
@@ -27,6 +27,8 @@ pub struct Config {
     pub protocol: PortProtocol,
     /// TLS with clients and with the application.
     pub tls: declared::Gateway,
+    /// Whose word about the client is believed.
+    pub hops: Hops,
     /// RaspPolicy documents.
     pub policy: Option<PathBuf>,
     /// `/metrics`, `/livez`, `/readyz`.
@@ -115,6 +117,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         probes: Vec::new(),
         protocols,
         tls,
+        hops: config.hops,
         body_memory: Memory::new(memory::here().bodies),
         unjudged: process::unjudged()?,
     });

@@ -3,7 +3,7 @@
 //! Never a path, a user or an address in a label; every label value comes from a closed list or is capped with
 //! `other`. Called by every stage; read by [`crate::admin`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use prometheus::{
 };
 use rasp_engine::{Class, Verdict};
 use rasp_policy::api::Mode;
-use rasp_policy::report::PolicyState;
+use rasp_policy::report::{MAX_UNINSPECTED, PolicyState, Uninspected};
 
 use crate::event::{self, Action};
 use crate::reason::{Bypass, Kind, Tls};
@@ -34,6 +34,8 @@ pub struct Metrics {
     inspection: Histogram,
     added_latency: Histogram,
     uninspected: IntCounterVec,
+    uninspected_connections: IntCounterVec,
+    uninspected_ports: Mutex<BTreeSet<Uninspected>>,
     policy_info: IntGaugeVec,
     policy_age: Gauge,
     policy_state: IntGaugeVec,
@@ -111,6 +113,12 @@ impl Metrics {
                 "Requests and connections that were not, or not wholly, inspected.",
                 &["reason"],
             )?,
+            uninspected_connections: new.counter(
+                "rasp_uninspected_connections_total",
+                "Connections that were not inspected although a policy asks for it, by port.",
+                &["port", "reason"],
+            )?,
+            uninspected_ports: Mutex::new(BTreeSet::new()),
             policy_info: new.gauge(
                 "rasp_policy_info",
                 "The policy in force; generation is the sequence of its Bundle.",
@@ -161,15 +169,19 @@ impl Metrics {
         }
     }
 
-    /// The counters of one port.
-    pub fn requests(&self, port: u16) -> Requests {
+    fn port_label(&self, port: u16) -> String {
         let mut known = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let label = if known.contains(&port) || known.len() < MAX_PORT_LABELS {
+        if known.contains(&port) || known.len() < MAX_PORT_LABELS {
             known.insert(port);
             port.to_string()
         } else {
             "other".to_owned()
-        };
+        }
+    }
+
+    /// The counters of one port.
+    pub fn requests(&self, port: u16) -> Requests {
+        let label = self.port_label(port);
         Requests(
             Verdict::ALL.map(|verdict| self.requests.with_label_values(&[label.as_str(), verdict.as_str()])),
         )
@@ -198,6 +210,23 @@ impl Metrics {
     /// Counts a connection or request that was not inspected.
     pub fn bypass(&self, bypass: Bypass) {
         self.uninspected.with_label_values(&[bypass.id()]).inc();
+    }
+
+    /// Counts a connection that was not inspected, and remembers its port for the report.
+    pub fn relayed(&self, bypass: Bypass, port: u16) {
+        self.bypass(bypass);
+        let Some(reason) = bypass.reported() else { return };
+        self.uninspected_connections.with_label_values(&[&*self.port_label(port), reason.as_str()]).inc();
+        let mut known = self.uninspected_ports.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MAX_UNINSPECTED {
+            known.insert(Uninspected { port, reason });
+        }
+    }
+
+    /// Ports of which connections were not inspected, and why.
+    pub fn uninspected_ports(&self) -> Vec<Uninspected> {
+        let known = self.uninspected_ports.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().copied().collect()
     }
 
     /// Counts an event that was not written.

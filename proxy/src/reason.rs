@@ -3,6 +3,7 @@
 
 use rasp_engine::Reason;
 use rasp_policy::bundle;
+use rasp_policy::report::UninspectedReason;
 
 use crate::guard::frames::Flood;
 
@@ -43,6 +44,17 @@ impl Bypass {
         Self::Probe,
         Self::Off,
     ];
+
+    /// The reason in a report, where the whole connection passed although a policy asks for inspection.
+    pub fn reported(self) -> Option<UninspectedReason> {
+        match self {
+            Self::Tls => Some(UninspectedReason::Tls),
+            Self::OpaquePort => Some(UninspectedReason::OpaquePort),
+            Self::Opaque => Some(UninspectedReason::Opaque),
+            Self::Upgrade => Some(UninspectedReason::Upgrade),
+            Self::WebSocketBinary | Self::WebSocketPacked | Self::Probe | Self::Off => None,
+        }
+    }
 
     /// Label of `rasp_uninspected_total{reason}`.
     pub fn id(self) -> &'static str {
@@ -295,6 +307,8 @@ pub enum Kind {
     PortProtocol,
     /// A request that is refused whatever the policy says.
     Request(Malformed),
+    /// A peer that is declared to begin with the PROXY protocol did not.
+    ProxyProtocol,
     /// A response that is not passed on whatever the policy says.
     Response(BadResponse),
     /// A frame that is none.
@@ -319,7 +333,7 @@ pub enum Kind {
 
 impl Kind {
     /// The kinds that carry nothing.
-    pub const PLAIN: [Self; 14] = [
+    pub const PLAIN: [Self; 15] = [
         Self::Accept,
         Self::OriginalDestination,
         Self::Destination,
@@ -329,6 +343,7 @@ impl Kind {
         Self::ClientTimeout,
         Self::RequestSyntax,
         Self::PortProtocol,
+        Self::ProxyProtocol,
         Self::Panic,
         Self::BodyMemory,
         Self::PolicyFile,
@@ -348,6 +363,7 @@ impl Kind {
             Self::ClientTimeout => "client_timeout",
             Self::RequestSyntax => "request_syntax",
             Self::PortProtocol => "port_protocol",
+            Self::ProxyProtocol => "proxy_protocol",
             Self::Request(malformed) => malformed.id(),
             Self::Response(bad) => bad.id(),
             Self::Frame(bad) => bad.id(),

@@ -196,6 +196,7 @@ impl Reporter {
             sequence: in_force.sequence,
             sources: in_force.sources.clone(),
             mode: in_force.ruleset.effective().effective_mode(),
+            uninspected: self.metrics.uninspected_ports(),
             rejected: status.rejected.clone(),
         }
     }

@@ -46,6 +46,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         probes: config.probes,
         protocols: config.protocols,
         tls,
+        hops: config.hops,
         body_memory: Memory::new(memory::here().bodies),
         unjudged: process::unjudged()?,
     });

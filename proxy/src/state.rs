@@ -1,11 +1,12 @@
 //! What all connections of one process share: the policy in force, metrics, events, drain, limits. No logic.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rasp_engine::Ruleset;
-use rasp_policy::pod::{PortProtocols, Probe};
+use rasp_policy::pod::{IpNet, PortProtocols, Probe};
 
 use crate::drain::Drain;
 use crate::event;
@@ -76,6 +77,32 @@ pub struct Identity {
     pub workload: String,
 }
 
+/// Whose word about the client is believed. Nobody's, unless declared.
+#[derive(Clone, Debug, Default)]
+pub struct Hops {
+    /// They begin each connection with a header of the PROXY protocol.
+    pub proxy_protocol: Vec<IpNet>,
+    /// They write `X-Forwarded-For` or `Forwarded`.
+    pub trusted: Vec<IpNet>,
+}
+
+impl Hops {
+    /// Whether a connection of this peer begins with a header of the PROXY protocol.
+    pub fn is_introduced(&self, peer: IpAddr) -> bool {
+        is_in(&self.proxy_protocol, peer)
+    }
+
+    /// Whether this hop is believed.
+    pub fn is_trusted(&self, hop: IpAddr) -> bool {
+        is_in(&self.trusted, hop)
+    }
+}
+
+fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
 /// What all connections of one process share.
 pub struct Shared {
     /// The policy in force.
@@ -96,6 +123,8 @@ pub struct Shared {
     pub protocols: PortProtocols,
     /// Ports with TLS.
     pub tls: Arc<tls::Ports>,
+    /// Whose word about the client is believed.
+    pub hops: Hops,
     /// Memory for held bodies.
     pub body_memory: Memory,
     /// Everything Off: lets pass what is not to be judged.

@@ -16,6 +16,8 @@ mod framing;
 mod gateway;
 #[path = "proxy/http2/mod.rs"]
 mod http2;
+#[path = "proxy/introduced.rs"]
+mod introduced;
 #[path = "proxy/judging.rs"]
 mod judging;
 #[path = "proxy/pki.rs"]

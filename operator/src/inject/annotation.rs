@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rasp_policy::pod::{
-    ADMIN_PORT, CONFIG_PREFIX, INBOUND_PORT, OPAQUE_PORTS, OUTBOUND_PORT, PORT_PROTOCOLS, PortProtocol,
-    SKIP_INBOUND_PORTS, TLS, TlsPort,
+    ADMIN_PORT, CONFIG_PREFIX, INBOUND_PORT, IpNet, OPAQUE_PORTS, OUTBOUND_PORT, PORT_PROTOCOLS,
+    PROXY_PROTOCOL_FROM, PortProtocol, SKIP_INBOUND_PORTS, TLS, TRUSTED_PROXIES, TlsPort, network,
 };
 
 use super::pod::Pod;
@@ -23,6 +23,10 @@ pub(super) struct Tuning {
     pub(super) protocols: BTreeMap<u16, PortProtocol>,
     /// Ports whose TLS ends in the sidecar.
     pub(super) tls: Vec<TlsPort>,
+    /// Believed about the client in a field of the request.
+    pub(super) trusted_proxies: Vec<IpNet>,
+    /// Believed about the client in a header of the PROXY protocol.
+    pub(super) proxy_protocol_from: Vec<IpNet>,
 }
 
 impl Tuning {
@@ -44,6 +48,8 @@ impl Tuning {
                     tls::parse(value).map_err(|problem| Invalid::Tls { value: shortened(value), problem })?;
             }
             PORT_PROTOCOLS => self.protocols = protocols(value).map_err(invalid)?,
+            TRUSTED_PROXIES => self.trusted_proxies = networks(value).map_err(invalid)?,
+            PROXY_PROTOCOL_FROM => self.proxy_protocol_from = networks(value).map_err(invalid)?,
             _ => return Err(Invalid::Unknown { key: key.to_owned() }),
         }
         Ok(())
@@ -70,8 +76,8 @@ impl Tuning {
 pub enum Invalid {
     /// No such annotation.
     #[error(
-        "annotation {} is unknown: {CONFIG_PREFIX} goes with skip-inbound-ports, opaque-ports, port-protocols and \
-         tls",
+        "annotation {} is unknown: {CONFIG_PREFIX} goes with skip-inbound-ports, opaque-ports, port-protocols, tls, \
+         trusted-proxies, proxy-protocol-from",
         shortened(.key)
     )]
     Unknown {
@@ -125,19 +131,24 @@ pub enum Problem {
         "element {0} is no PORT=PROTOCOL; protocols: detect, http, http1, http2, grpc, tls, https, opaque, tcp"
     )]
     NotADeclaration(usize),
+    /// An element is no network that could be believed.
+    #[error(
+        "element {0} is no network: write for example \"10.0.0.0/8,fd00::/8\", and nothing that ends in /0"
+    )]
+    NotANetwork(usize),
     /// A port is declared twice.
     #[error("which declares port {0} twice: leave one out")]
     Twice(u16),
     /// A port of the proxy.
     #[error("which contains {0}, a port of the proxy: leave it out")]
     Own(u16),
-    /// The list is longer than [`MAX_PORTS`].
-    #[error("a list of more than {MAX_PORTS} elements: shorten it")]
+    /// The list is longer than [`MAX_ELEMENTS`].
+    #[error("a list of more than {MAX_ELEMENTS} elements: shorten it")]
     TooMany,
 }
 
-/// Every port becomes an element of a packet rule and of an environment variable.
-const MAX_PORTS: usize = 64;
+/// Every element becomes one of a packet rule or of an environment variable.
+const MAX_ELEMENTS: usize = 64;
 
 fn ports(value: &str) -> Result<BTreeSet<u16>, Problem> {
     elements(value)?.map(|(number, element)| port(element, Problem::NotAPort(number))).collect()
@@ -156,10 +167,15 @@ fn protocols(value: &str) -> Result<BTreeMap<u16, PortProtocol>, Problem> {
     Ok(declared)
 }
 
+fn networks(value: &str) -> Result<Vec<IpNet>, Problem> {
+    let parsed = |(number, element)| network(element).map_err(|_| Problem::NotANetwork(number));
+    elements(value)?.map(parsed).collect()
+}
+
 /// The elements of a list, counted from 1. An empty list is written as an empty value.
 fn elements(value: &str) -> Result<impl Iterator<Item = (usize, &str)>, Problem> {
     let length = if value.trim().is_empty() { 0 } else { value.split(',').count() };
-    if length > MAX_PORTS {
+    if length > MAX_ELEMENTS {
         return Err(Problem::TooMany);
     }
     Ok((1..).zip(value.split(',').map(str::trim)).take(length))

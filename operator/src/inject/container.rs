@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use rasp_policy::api::FailureMode;
 use rasp_policy::pod::{
     ADMIN_PORT, ADMIN_PORT_NAME, BUNDLE_CONFIG_MAP, BUNDLE_KEY, CONFIG_DIR, CONFIG_VOLUME, INIT_CONTAINER,
-    LABELS_FILE, PROXY_CONTAINER, PROXY_UID, RUN_DIR, RUN_VOLUME, TOKEN_FILE, env,
+    LABELS_FILE, PROXY_CONTAINER, PROXY_UID, RUN_DIR, RUN_VOLUME, TOKEN_FILE, env, networks_text,
 };
 use rasp_policy::report;
 use serde_json::{Value, json};
@@ -134,6 +134,12 @@ fn proxy_env(pod: &Pod<'_>, tuning: &Tuning, namespace: &NamespaceFacts, setting
         literal(env::PORT_PROTOCOLS, &port::protocols(pod, tuning).to_text()),
     ];
     variables.extend(tls::variable(&tuning.tls).map(|(name, value)| literal(name, &value)));
+    let networks = [
+        (env::TRUSTED_PROXIES, &tuning.trusted_proxies),
+        (env::PROXY_PROTOCOL_FROM, &tuning.proxy_protocol_from),
+    ];
+    let declared = networks.into_iter().filter(|(_, networks)| !networks.is_empty());
+    variables.extend(declared.map(|(name, networks)| literal(name, &networks_text(networks))));
     variables.extend(namespace.uid.as_ref().map(|uid| literal(env::NAMESPACE_UID, uid)));
     variables
 }

@@ -1,9 +1,10 @@
 //! Sorts the pods that a policy selects by what is known of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rasp_policy::report::EffectiveMode;
+use rasp_policy::report::{EffectiveMode, Uninspected};
 use rasp_policy::selector::Labels;
 
 use super::{GRACE, Input, STALE, Target};
@@ -27,6 +28,8 @@ pub(super) struct Tally<'a> {
     pub rejected: Vec<(&'a Pod, &'a str)>,
     /// Sidecars that were not heard of for too long.
     pub stale: Vec<&'a Pod>,
+    /// Ports of which sidecars relayed connections uninspected, and how many of them did.
+    pub uninspected: BTreeMap<Uninspected, usize>,
     /// Modes that sidecars report.
     pub modes: Vec<EffectiveMode>,
 }
@@ -63,6 +66,9 @@ impl<'a> Tally<'a> {
         };
         let report = &received.report;
         self.modes.push(report.mode);
+        for relayed in &report.uninspected {
+            *self.uninspected.entry(*relayed).or_default() += 1;
+        }
         if let Some(rejected) = &report.rejected {
             self.rejected.push((target.pod, &rejected.reason));
         }

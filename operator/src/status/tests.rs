@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rasp_policy::api::{Condition, RaspPolicyStatus, TargetCounts};
 use rasp_policy::bundle::{Bundle, Entry, Namespace, SCHEMA_VERSION, Source};
 use rasp_policy::report::EffectiveMode::{self, Block, Mixed, Monitor, Unknown};
-use rasp_policy::report::Rejected;
+use rasp_policy::report::{Rejected, Uninspected, UninspectedReason};
 use serde_json::json;
 
 use super::{GRACE, Input, Received, STALE, Target, status};
@@ -185,6 +185,50 @@ fn programmed_stands_on_what_sidecars_acknowledged() {
         assert_eq!(status.observed_generation, Some(4));
         assert_eq!(status.policy_hash.as_deref(), Some("sha256:f00d"));
         assert_eq!(told(&status, "Accepted"), ("True", "Accepted", "the policy takes part"));
+    }
+}
+
+#[test]
+fn what_sidecars_relay_uninspected_is_told_by_port_and_reason() {
+    let relaying = |name: &str, mode, ports: &[(u16, UninspectedReason)]| {
+        let mut world = block().sidecar(name, 4);
+        let report = &mut world.pods[0].1.as_mut().unwrap().report;
+        report.mode = mode;
+        report.uninspected =
+            ports.iter().map(|(port, reason)| Uninspected { port: *port, reason: *reason }).collect();
+        world.pods.remove(0)
+    };
+    let world = |pods: Vec<_>| World { pods, ..block() };
+    let (postgres, tls) = ((5432, UninspectedReason::OpaquePort), (9000, UninspectedReason::Tls));
+    // world, Inspected
+    let table: [(World, Told<'_>); 6] = [
+        (block(), ("Unknown", "NoTargets", "no selected pod has a sidecar")),
+        (block().bare("a", "host_network"), ("Unknown", "NoTargets", "no selected pod has a sidecar")),
+        (block().silent("a"), ("Unknown", "Pending", "no sidecar has reported yet")),
+        (
+            block().sidecar("a", 4),
+            ("True", "AllConnections", "no connection was relayed uninspected since the sidecars started"),
+        ),
+        (
+            world(vec![
+                relaying("a", Block, &[postgres]),
+                relaying("b", Block, &[tls, postgres]),
+                relaying("c", Block, &[]),
+            ]),
+            (
+                "False",
+                "Uninspected",
+                "relayed uninspected since the sidecars started: port 5432 (opaque_port) on 2 of 3, \
+                 port 9000 (tls) on 1 of 3 sidecars",
+            ),
+        ),
+        (
+            world(vec![relaying("a", EffectiveMode::Off, &[]), relaying("b", Block, &[postgres])]),
+            ("False", "DetectionOff", "everything is Off on 1 of 2 sidecars"),
+        ),
+    ];
+    for (world, inspected) in table {
+        assert_eq!(told(&world.status(), "Inspected"), inspected);
     }
 }
 

@@ -81,6 +81,8 @@ pub mod conditions {
     pub const ACCEPTED: &str = "Accepted";
     /// Every selected pod that has a sidecar has this generation in force.
     pub const PROGRAMMED: &str = "Programmed";
+    /// Connections to the selected pods are inspected, not relayed as they are.
+    pub const INSPECTED: &str = "Inspected";
     /// Something that is in force is not as it should be.
     pub const DEGRADED: &str = "Degraded";
 }
@@ -101,6 +103,12 @@ pub mod reasons {
     pub const OVERRIDDEN: &str = "Overridden";
     /// Programmed=Unknown: no pod is selected.
     pub const NO_TARGETS: &str = "NoTargets";
+    /// Inspected=True.
+    pub const ALL_CONNECTIONS: &str = "AllConnections";
+    /// Inspected=False: a sidecar relayed connections without inspection, by declaration or for want of HTTP.
+    pub const UNINSPECTED: &str = "Uninspected";
+    /// Inspected=False: the mode of a sidecar is Off.
+    pub const DETECTION_OFF: &str = "DetectionOff";
     /// Degraded=False.
     pub const ALL_SIDECARS_HEALTHY: &str = "AllSidecarsHealthy";
     /// Degraded=True: a sidecar refused a Bundle and keeps the previous one.

@@ -5,6 +5,7 @@
 
 use rasp_policy::pod::PortProtocol;
 
+use super::proxy_protocol::SIGNATURE;
 use crate::reason::Bypass;
 
 /// HTTP/2 with prior knowledge begins with exactly these bytes; with anything less an HTTP/1 server would read on.
@@ -12,6 +13,8 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A first line longer than this is left to the HTTP parser, which refuses it. More bytes than this that say nothing
 /// are blanks: nobody should keep them.
 pub const MAX_LINE: usize = 16 << 10;
+/// The signature of the PROXY protocol begins with as many bytes as could begin a request as well.
+const BLANKS_OF_SIGNATURE: usize = 4;
 /// Enough of a line to know a TLS record of a handshake: type and major version.
 const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
 
@@ -82,6 +85,11 @@ const METHODS: [&[u8]; 6] = [b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELET
 
 /// Looks at the first bytes; `None` asks for more.
 pub fn tell(bytes: &[u8]) -> Option<Protocol> {
+    // From a peer that is not declared to send one it is no header, and what follows it is often HTTP: the parser
+    // refuses it.
+    if bytes.len() > BLANKS_OF_SIGNATURE && is_prefix(bytes, SIGNATURE) {
+        return (bytes.len() >= SIGNATURE.len()).then_some(Protocol::Http1);
+    }
     let start = bytes.iter().position(|byte| *byte != b'\n' && !is_blank(*byte))?;
     let leading_blanks = start > 0;
     let bytes = bytes.get(start..)?;
@@ -140,6 +148,9 @@ fn tell_line(bytes: &[u8]) -> Option<Protocol> {
     let method = line.get(..word_end.unwrap_or(line.len())).unwrap_or_default();
     if method.iter().any(|byte| !byte.is_ascii_graphic()) {
         return Some(if names_http(line) { Protocol::Http1 } else { Protocol::Opaque });
+    }
+    if word_end.is_some() && method == b"PROXY" {
+        return Some(Protocol::Http1);
     }
     let target =
         word_end.and_then(|at| line.get(at..)).and_then(|rest| rest.iter().find(|byte| !is_blank(**byte)));
@@ -246,6 +257,12 @@ mod tests {
             (b"\x05\x01\0", Some(Protocol::Opaque)),
             (b"CONNECT\naccept-version:1.2\n", Some(Protocol::Opaque)),
             (b"OPTIONS sip:a SIP/2.0\r\n", Some(Protocol::Opaque)),
+            // The PROXY protocol, from a peer that is not declared to speak it.
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"PROXY UNKNOWN\r\n", Some(Protocol::Http1)),
+            (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", Some(Protocol::Http1)),
+            (b"\r\n\r\n\0\r\n", None),
+            (b"PROXY", None),
             (b"", None),
             (b"\r\n", None),
             (b"GE", None),

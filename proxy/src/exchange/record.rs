@@ -154,5 +154,5 @@ fn event(exchange: &Exchange, judgement: &Judgement, action: Action, severity: S
     };
     let request = HttpRequest { http_method: masked::method(&exchange.method).to_owned(), url: Url { path } };
     let application = Endpoint { ip: None, port: connection.target.port() };
-    Event::now(action, severity, request, (connection.peer.into(), application), unmapped)
+    Event::now(action, severity, request, (exchange.client.into(), application), unmapped)
 }

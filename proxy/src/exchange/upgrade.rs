@@ -153,7 +153,7 @@ pub fn switch(
     let extensions = response.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS);
     let follows = (is_websocket && !exchange.is_off()).then_some(extensions);
     if follows.is_none() {
-        connection.shared.metrics.bypass(Bypass::Upgrade);
+        connection.shared.metrics.relayed(Bypass::Upgrade, connection.target.port());
     }
     let (held, relaying) = (Arc::clone(exchange), connection.shared.drain.begin());
     tokio::spawn(async move {

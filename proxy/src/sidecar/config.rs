@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use rasp_policy::api::FailureMode;
-use rasp_policy::pod::{self, PortProtocols, Probe, TlsPort, env};
+use rasp_policy::pod::{self, IpNet, PortProtocols, Probe, TlsPort, env, network};
 
 use crate::control;
 use crate::policy::keys::Keys;
 use crate::policy::load::Checks;
 use crate::process::{self, Running};
 use crate::report::{self, Operator, Url};
-use crate::state::Identity;
+use crate::state::{Hops, Identity};
 
 /// One wrong variable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +63,8 @@ pub struct Config {
     pub protocols: PortProtocols,
     /// Ports whose TLS ends here.
     pub tls: Vec<TlsPort>,
+    /// Whose word about the client is believed.
+    pub hops: Hops,
     /// Where redirected connections arrive.
     pub listen: SocketAddr,
     /// `/metrics`, `/livez`, `/readyz`.
@@ -104,6 +106,10 @@ impl Config {
         let workers = raw.optional(env::WORKERS, parsed::<NonZeroUsize>);
         let protocols = raw.optional(env::PORT_PROTOCOLS, parsed).unwrap_or_default();
         let tls = raw.optional(env::TLS, tls).unwrap_or_default();
+        let hops = Hops {
+            proxy_protocol: raw.optional(env::PROXY_PROTOCOL_FROM, networks).unwrap_or_default(),
+            trusted: raw.optional(env::TRUSTED_PROXIES, networks).unwrap_or_default(),
+        };
         let (Some(keys), Some(url), Some(roots), Some(pod_ips), Some(failure_mode), []) =
             (keys, url, roots, pod_ips, failure_mode, &*raw.errors)
         else {
@@ -118,6 +124,7 @@ impl Config {
             probes,
             protocols,
             tls,
+            hops,
             listen: (Ipv6Addr::UNSPECIFIED, pod::INBOUND_PORT).into(),
             admin: (Ipv6Addr::UNSPECIFIED, pod::ADMIN_PORT).into(),
             config_directory: pod::CONFIG_DIR.into(),
@@ -168,6 +175,11 @@ where
     T::Err: std::fmt::Display,
 {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(parsed).collect()
+}
+
+fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let read = |item: &str| network(item).map_err(|error| format!("{item:?}: {error}"));
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect()
 }
 
 fn failure_mode(text: &str) -> Result<FailureMode, String> {

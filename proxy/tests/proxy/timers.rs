@@ -14,7 +14,7 @@ use rasp_proxy::connection::{self, Target};
 use rasp_proxy::drain::Drain;
 use rasp_proxy::metrics::Metrics;
 use rasp_proxy::policy::{Handle, InForce};
-use rasp_proxy::state::{Identity, Memory, Shared, Timers};
+use rasp_proxy::state::{Hops, Identity, Memory, Shared, Timers};
 use rasp_proxy::tls::Ports;
 use rasp_proxy::{event, listener, process};
 
@@ -74,6 +74,7 @@ pub fn serve_with(
         probes: vec![Probe { port: target.port(), path: "/ready".into(), headers: vec![] }],
         protocols,
         tls: Arc::new(tls),
+        hops: Hops::default(),
         body_memory: Memory::new(body_memory),
         unjudged: process::unjudged().unwrap(),
     });

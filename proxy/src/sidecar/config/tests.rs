@@ -20,6 +20,7 @@ fn complete() -> BTreeMap<&'static str, String> {
         ("RASP_FAILURE_MODE", "Closed"),
         ("RASP_PROBES", r#"[{"port":8080,"path":"/ready"}]"#),
         ("RASP_PORT_PROTOCOLS", "8080=http,5432=opaque"),
+        ("RASP_TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8"),
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .into()
@@ -39,6 +40,9 @@ fn reads_what_injection_sets() {
     assert_eq!(config.probes[0].path, "/ready");
     assert_eq!(config.protocols.to_text(), "5432=opaque,8080=http");
     assert_eq!((config.listen.port(), config.admin.port()), (16143, 16191));
+    assert!(
+        config.hops.is_trusted("::ffff:10.1.2.3".parse().unwrap()) && config.hops.proxy_protocol.is_empty()
+    );
     let mut none = complete();
     none.insert("RASP_PORT_PROTOCOLS", String::new());
     assert_eq!(read(&none).unwrap().protocols.to_text(), "", "no port is opaque unless injection says so");
@@ -69,6 +73,8 @@ fn tells_every_error_at_once() {
         ("RASP_FAILURE_MODE", "Maybe", "expected Open or Closed"),
         ("RASP_PROBES", "{}", "JSON array of probes"),
         ("RASP_PORT_PROTOCOLS", "70000=http", "expected PORT=PROTOCOL"),
+        ("RASP_TRUSTED_PROXIES", "10.0.0.0/8,::/0", "would believe everybody"),
+        ("RASP_PROXY_PROTOCOL_FROM", "lb.example", "expected a network"),
     ];
     for (name, value, expected) in table {
         let mut variables = complete();
@@ -82,5 +88,5 @@ fn tells_every_error_at_once() {
     for (name, value, _) in table {
         all.insert(name, value.to_owned());
     }
-    assert_eq!(read(&all).unwrap_err().0.len(), 8);
+    assert_eq!(read(&all).unwrap_err().0.len(), 10);
 }

@@ -1,0 +1,57 @@
+//! Whether connections to the selected pods pass the sidecars uninspected, as these report it: by port and reason, since
+//! each of them started.
+
+use rasp_policy::api::{conditions, reasons};
+use rasp_policy::report::EffectiveMode;
+
+use super::tally::Tally;
+use super::{Input, Judged, judged, list};
+
+pub(super) fn judge(input: &Input<'_>, tally: &Tally<'_>) -> Judged {
+    told(tally).or_else(|| established(input, tally)).unwrap_or_else(|| untold(tally))
+}
+
+/// What reports say against it.
+fn told(tally: &Tally<'_>) -> Option<Judged> {
+    let condition = |reason, message: String| judged(conditions::INSPECTED, "False", reason, message);
+    let all = tally.modes.len();
+    let off = tally.modes.iter().filter(|mode| **mode == EffectiveMode::Off).count();
+    if off > 0 {
+        let message = format!("everything is Off on {off} of {all} sidecars");
+        return Some(condition(reasons::DETECTION_OFF, message));
+    }
+    let ports = tally.uninspected.iter().map(|(relayed, sidecars)| {
+        format!("port {} ({}) on {sidecars} of {all}", relayed.port, relayed.reason.as_str())
+    });
+    let message = format!("relayed uninspected since the sidecars started: {} sidecars", list(ports));
+    (!tally.uninspected.is_empty()).then(|| condition(reasons::UNINSPECTED, message))
+}
+
+/// What an earlier leader had established, while sidecars have not yet reported to this one.
+fn established(input: &Input<'_>, tally: &Tally<'_>) -> Option<Judged> {
+    if tally.presumed == 0 {
+        return None;
+    }
+    let mut before = input.policy.status.conditions.iter();
+    let before = before.find(|condition| condition.r#type == conditions::INSPECTED)?;
+    let known = [
+        ("True", reasons::ALL_CONNECTIONS),
+        ("False", reasons::UNINSPECTED),
+        ("False", reasons::DETECTION_OFF),
+    ];
+    let (status, reason) = known.into_iter().find(|(_, reason)| *reason == before.reason)?;
+    Some(judged(conditions::INSPECTED, status, reason, before.message.clone()))
+}
+
+fn untold(tally: &Tally<'_>) -> Judged {
+    let (status, reason, message) = match (tally.modes.len(), tally.sidecars()) {
+        (0, 0) => ("Unknown", reasons::NO_TARGETS, "no selected pod has a sidecar"),
+        (0, _) => ("Unknown", reasons::PENDING, "no sidecar has reported yet"),
+        _ => (
+            "True",
+            reasons::ALL_CONNECTIONS,
+            "no connection was relayed uninspected since the sidecars started",
+        ),
+    };
+    judged(conditions::INSPECTED, status, reason, message)
+}
