@@ -5,6 +5,7 @@
 //! | finding >= minConfidence, its class in Block | block | refuse, configured status |
 //! | over a limit, mode Block | block | refuse 413 |
 //! | failure, mode Block, Closed | error | refuse 503 |
+//! | a body nobody can read, mode Block, Closed | block | refuse 415 or 400 |
 //! | finding >= minConfidence, its class in Monitor; or over a limit, mode Monitor | would_block | forward |
 //! | failure, mode Block (Open) or Monitor | error | forward |
 //! | anything else | allow | forward |
@@ -136,6 +137,9 @@ fn judge(effective: &Effective, findings: &[Finding], coverage: Coverage) -> (Ve
     match (effect, effective.mode, effective.failure_mode) {
         (Effect::OverLimit, Mode::Block, _) => (Verdict::Block, refuse(413, Why::BodyTooLarge)),
         (Effect::Failure, Mode::Block, FailureMode::Closed) => (Verdict::Error, refuse(503, Why::NotJudged)),
+        (Effect::Unread(status), Mode::Block, FailureMode::Closed) => {
+            (Verdict::Block, refuse(status, Why::NotJudged))
+        }
         _ if detected(Mode::Monitor) => (Verdict::WouldBlock, None),
         (Effect::OverLimit, Mode::Monitor, _) => (Verdict::WouldBlock, None),
         (Effect::Failure, Mode::Block | Mode::Monitor, _) => (Verdict::Error, None),

@@ -26,6 +26,8 @@ pub enum Reason {
     DecodedTooLarge,
     /// The detectors used up their work units.
     WorkLimit,
+    /// The detector keeps failing and is left out for a while.
+    Suspended,
     /// Inspecting failed.
     InternalError,
     /// No policy was ever loaded.
@@ -35,8 +37,11 @@ pub enum Reason {
 /// What a [`Reason`] means for the judgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Known and documented not to be inspected: passes in every mode, counted.
+    /// There is nothing to inspect: passes in every mode, counted.
     Passes,
+    /// A body that no detector can read. In Block, Open lets it pass and Closed refuses it with this status; it is no
+    /// failure, so that the verdict is no error.
+    Unread(u16),
     /// Over a limit: refused in Block.
     OverLimit,
     /// Could not be judged: the failure mode decides in Block.
@@ -45,7 +50,7 @@ pub enum Effect {
 
 impl Reason {
     /// Every reason, from the least to the most serious; of several, the most serious one is kept.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::DetectionOff,
         Self::OpaqueProtocol,
         Self::OpaqueBody,
@@ -57,6 +62,7 @@ impl Reason {
         Self::DecodedTooLarge,
         Self::WorkLimit,
         Self::BodyTooLarge,
+        Self::Suspended,
         Self::InternalError,
         Self::NoPolicy,
     ];
@@ -75,6 +81,7 @@ impl Reason {
             Self::TooDeep => "too_deep",
             Self::DecodedTooLarge => "decoded_too_large",
             Self::WorkLimit => "work_limit",
+            Self::Suspended => "suspended",
             Self::InternalError => "internal_error",
             Self::NoPolicy => "no_policy",
         }
@@ -83,17 +90,16 @@ impl Reason {
     /// What it means for the judgement.
     pub fn effect(self) -> Effect {
         match self {
-            Self::DetectionOff
-            | Self::OpaqueProtocol
-            | Self::OpaqueBody
-            | Self::UnsupportedBody
-            | Self::EncodedBody
-            | Self::MalformedBody => Effect::Passes,
+            Self::DetectionOff | Self::OpaqueProtocol => Effect::Passes,
+            // Unsupported Media Type (RFC 9110 section 15.5.16) is about codings as well.
+            Self::OpaqueBody | Self::UnsupportedBody | Self::EncodedBody => Effect::Unread(415),
+            Self::MalformedBody => Effect::Unread(400),
             Self::BodyTooLarge => Effect::OverLimit,
             Self::TooManyParts
             | Self::TooDeep
             | Self::DecodedTooLarge
             | Self::WorkLimit
+            | Self::Suspended
             | Self::InternalError
             | Self::NoPolicy => Effect::Failure,
         }

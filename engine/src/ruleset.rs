@@ -146,6 +146,11 @@ impl Ruleset {
         self.effective.mode == Mode::Block || self.effective.sql_injection.mode == Mode::Block
     }
 
+    /// Whether no detector would run: everything is Off, or nothing was ever loaded.
+    pub fn is_idle(&self) -> bool {
+        self.detector.is_none()
+    }
+
     /// What the proxy should hand over of the body that follows this head.
     pub fn body_plan(&self, head: &Head<'_>) -> BodyPlan {
         match (&self.detector, decode::kind(head)) {

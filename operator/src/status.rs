@@ -171,6 +171,13 @@ fn degraded(input: &Input<'_>, tally: &Tally<'_>) -> Judged {
             format!("{some} of {all} selected pods without a sidecar: {}", list(pods)),
         ));
     }
+    if !tally.suspended.is_empty() {
+        let pods = tally.suspended.iter().map(|(pod, classes)| format!("{} ({classes})", full_name(pod)));
+        faults.push((
+            reasons::INSPECTION_SUSPENDED,
+            format!("a detector keeps failing and is left out for now: {}", list(pods)),
+        ));
+    }
     if !tally.stale.is_empty() {
         let pods = tally.stale.iter().map(|pod| full_name(pod));
         let minutes = STALE.as_secs() / 60;

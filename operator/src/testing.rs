@@ -142,5 +142,6 @@ pub fn mk_report(pod: &Pod, mode: EffectiveMode, sources: &[(&str, i64)]) -> Rep
         mode,
         uninspected: vec![],
         rejected: None,
+        suspended: Vec::new(),
     }
 }

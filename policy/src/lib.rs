@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`api`] (RaspPolicy as written), [`document`] (strict reading of YAML files), [`selector`]
 //! (which pods), [`precedence`] (which value wins), [`bundle`] (the wire form), [`report`] (what a sidecar tells
-//! back), [`pod`] (names, ports and paths both binaries agree on).
+//! back), [`limits`] (of the data path), [`pod`] (names, ports and paths both binaries agree on).
 //!
 //! Architecture invariant: no IO, no clock, no signing key, and no Kubernetes client types without feature `crd`.
 
@@ -11,6 +11,7 @@ pub mod bundle;
 #[cfg(feature = "crd")]
 pub mod crd;
 pub mod document;
+pub mod limits;
 pub mod pod;
 pub mod precedence;
 pub mod report;

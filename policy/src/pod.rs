@@ -28,6 +28,8 @@ pub const TLS: &str = "config.rasp.dev/tls";
 pub const TRUSTED_PROXIES: &str = "config.rasp.dev/trusted-proxies";
 /// Annotation: comma-separated networks of load balancers that begin each connection with the PROXY protocol.
 pub const PROXY_PROTOCOL_FROM: &str = "config.rasp.dev/proxy-protocol-from";
+/// Annotation: comma-separated `KEY=VALUE`, the limits of [`crate::limits`] that differ from their defaults.
+pub const LIMITS: &str = "config.rasp.dev/limits";
 /// Annotation written on injected pods, for people only; never read as input.
 pub const STATUS_ANNOTATION: &str = "rasp.dev/status";
 /// Name of the sidecar container.
@@ -104,10 +106,10 @@ pub mod env {
     pub const PROXY_PROTOCOL_FROM: &str = "RASP_PROXY_PROTOCOL_FROM";
     /// Comma-separated ports that the init container leaves out of interception.
     pub const SKIP_INBOUND_PORTS: &str = "RASP_SKIP_INBOUND_PORTS";
-    /// Number of threads that serve connections; absent is one.
-    pub const WORKERS: &str = "RASP_WORKERS";
     /// JSON array of [`super::TlsPort`]; absent where no TLS ends in the sidecar.
     pub const TLS: &str = "RASP_TLS";
+    /// Limits that differ from their defaults, in the form of [`crate::limits`].
+    pub const LIMITS: &str = "RASP_LIMITS";
     /// Log filter of the `tracing` env-filter form, e.g. `info`.
     pub const LOG: &str = "RASP_LOG";
 }

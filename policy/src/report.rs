@@ -43,6 +43,9 @@ pub struct Report {
     /// The newest Bundle that was refused since the one in force was loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejected>,
+    /// Classes whose detector keeps failing and is not run, or not on large bodies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspended: Vec<String>,
 }
 
 /// Pairs of port and reason in one report. A scan over the ports of a pod must not make it longer.

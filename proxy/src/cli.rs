@@ -1,16 +1,15 @@
 //! The command line. Every flag has an environment variable.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use rasp_policy::limits::{Assignment, Assignments};
 use rasp_policy::pod::{IpNet, PortProtocol, env, network};
 
 use crate::control;
 use crate::gateway::{self, Upstream};
-use crate::process::Running;
 use crate::state::Hops;
 
 mod tls;
@@ -72,9 +71,13 @@ pub struct Gateway {
     /// Unix socket for `rasp-proxy drain`.
     #[arg(long, env = "RASP_CONTROL_SOCKET", value_name = "PATH")]
     pub control_socket: Option<PathBuf>,
-    /// Threads that serve connections. One is enough for what most applications can answer.
-    #[arg(long, env = env::WORKERS, value_name = "NUMBER", default_value = "1")]
-    pub workers: NonZeroUsize,
+    /// Limits and timers that differ from their defaults, for example timeout-head=5s,in-flight=500. Their names and
+    /// defaults are in docs/limits.md.
+    #[arg(long, env = env::LIMITS, value_name = "KEY=VALUE,...", default_value = "")]
+    pub limits: Assignments,
+    /// Threads that serve connections, as the limit of this name.
+    #[arg(long, env = "RASP_WORKERS", value_name = "NUMBER", value_parser = workers)]
+    pub workers: Option<Assignment>,
     /// How long in-flight requests may take after SIGTERM.
     #[arg(long, env = "RASP_GRACE", value_name = "TIME", default_value = "25s", value_parser = humantime::parse_duration)]
     pub grace: Duration,
@@ -91,16 +94,31 @@ pub struct Drain {
     pub within: Duration,
 }
 
+fn workers(number: &str) -> Result<Assignment, String> {
+    let line = format!("workers={number}").parse::<Assignments>().map_err(|error| error.to_string())?;
+    line.0.first().copied().filter(|_| line.0.len() == 1).ok_or_else(|| "write a number".to_owned())
+}
+
 impl TryFrom<Gateway> for gateway::Config {
     type Error = String;
 
     fn try_from(flags: Gateway) -> Result<Self, String> {
-        let Gateway {
-            listen, upstream, protocol, tls, policy, admin, control_socket, workers, grace, ..
-        } = flags;
+        let Gateway { listen, upstream, protocol, tls, policy, admin, control_socket, .. } = flags;
         let tls = tls.declared(&upstream)?;
         let hops = Hops { proxy_protocol: flags.proxy_protocol_from, trusted: flags.trusted_proxies };
-        let running = Running { workers, grace };
-        Ok(Self { listen, upstream, protocol, tls, hops, policy, admin, control_socket, running })
+        let mut limits = flags.limits;
+        limits.0.extend(flags.workers);
+        Ok(Self {
+            listen,
+            upstream,
+            protocol,
+            tls,
+            hops,
+            policy,
+            admin,
+            control_socket,
+            limits,
+            grace: flags.grace,
+        })
     }
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::listener::{Place, reset, tune};
-use crate::reason::{Bypass, Kind};
+use crate::reason::{Bypass, Kind, Timeout};
 use crate::state::Shared;
 
 mod answers;
@@ -79,6 +79,12 @@ pub(crate) async fn dial(target: &Target, shared: &Shared) -> io::Result<Stream>
 }
 
 async fn connect(target: &Target, shared: &Shared) -> io::Result<TcpStream> {
+    let port = target.port();
+    if !shared.load.reach.may_dial(port) {
+        shared.metrics.error(&Kind::UpstreamFailFast);
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    let began = std::time::Instant::now();
     let connecting = async {
         match target {
             Target::Pod(address) => TcpStream::connect(address).await,
@@ -92,12 +98,19 @@ async fn connect(target: &Target, shared: &Shared) -> io::Result<TcpStream> {
     };
     match dialled {
         Ok(socket) => {
+            shared.load.reach.answered(port);
             tune(&socket);
             Ok(socket)
         }
         Err(error) => {
-            shared.metrics.error(&Kind::UpstreamConnect);
-            tracing::debug!(%error, port = target.port(), "the application takes no connection");
+            if error.kind() == io::ErrorKind::TimedOut {
+                shared.load.reach.timed_out(port, began);
+                shared.metrics.error(&Kind::Timeout(Timeout::Connect));
+            } else {
+                shared.load.reach.answered(port);
+                shared.metrics.error(&Kind::UpstreamConnect);
+            }
+            tracing::debug!(%error, port, "the application takes no connection");
             Err(error)
         }
     }
@@ -174,6 +187,9 @@ async fn relay_all(shared: &Arc<Shared>, client: Stream, upstream: Stream, ahead
     let mut client = Noted::client(client, ahead, &activity);
     let mut upstream = Noted::upstream(upstream, Bytes::new(), &activity);
     let end = relay::run(&mut client, &mut upstream, shared.timers.opaque_idle).await;
+    if end == relay::End::Idle {
+        shared.metrics.error(&Kind::Timeout(Timeout::OpaqueIdle));
+    }
     relay::close(end, client.into_inner(), upstream.into_inner());
 }
 
@@ -247,7 +263,8 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, decl
                 },
             },
             () = &mut overdue => {
-                shared.metrics.error(&Kind::ClientTimeout);
+                let late = if begun { Timeout::Head } else { Timeout::FirstByte };
+                shared.metrics.error(&Kind::Timeout(late));
                 return First::Close;
             }
         }

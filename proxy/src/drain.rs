@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::load::Admitted;
+
 /// In-flight work must be absent for so long: a client that just read `connection: close` dials again at once.
 const QUIET: Duration = Duration::from_millis(100);
 
@@ -27,12 +29,22 @@ struct Inner {
 
 /// Something that is in flight until it is dropped.
 #[derive(Debug)]
-pub struct InFlight(Arc<Inner>);
+pub struct InFlight {
+    drain: Arc<Inner>,
+    admitted: Option<Admitted>,
+}
+
+impl InFlight {
+    /// It takes a place among the requests that are served at once.
+    pub fn admit(&mut self, admitted: Admitted) {
+        self.admitted = Some(admitted);
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 && self.0.draining.is_cancelled() {
-            self.0.changed.notify_waiters();
+        if self.drain.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 && self.drain.draining.is_cancelled() {
+            self.drain.changed.notify_waiters();
         }
     }
 }
@@ -41,7 +53,7 @@ impl Drain {
     /// Something begins.
     pub fn begin(&self) -> InFlight {
         self.0.in_flight.fetch_add(1, Ordering::AcqRel);
-        InFlight(Arc::clone(&self.0))
+        InFlight { drain: Arc::clone(&self.0), admitted: None }
     }
 
     /// From now on connections are not kept alive.

@@ -4,8 +4,8 @@
 //! of a connection: one after the other with HTTP/1, many at once with HTTP/2.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
@@ -30,6 +30,7 @@ mod content;
 mod fields;
 mod forward;
 mod inspect;
+mod late;
 pub mod link;
 pub mod masked;
 mod read;
@@ -40,6 +41,7 @@ mod tunnel;
 mod upgrade;
 
 use body::{Broken, ResponseBody};
+use late::Timer;
 use link::Link;
 use trace::Trace;
 
@@ -50,7 +52,7 @@ pub async fn serve(
 ) -> Result<Response<ResponseBody>, Broken> {
     let arrived = Instant::now();
     connection.phase.busy();
-    let in_flight = connection.shared.drain.begin();
+    let mut in_flight = connection.shared.drain.begin();
     let policy = connection.shared.policy.load();
     let (mut parts, body) = request.into_parts();
     let trace = Trace::of(&parts.headers);
@@ -62,12 +64,18 @@ pub async fn serve(
     }
     let exchange = Arc::new(Exchange::new(connection, policy, trace, &parts));
     // A probe of the kubelet has no body; what has one is judged.
-    let judged = if body.is_end_stream() && exchange.is_probe(&parts) {
+    let probe = body.is_end_stream() && exchange.is_probe(&parts);
+    match exchange.connection.shared.load.admit() {
+        Ok(admitted) => in_flight.admit(admitted),
+        Err(_) if probe => in_flight.admit(exchange.connection.shared.load.admit_always()),
+        Err(shed) => return Ok(act::shed(&exchange, shed, !body.is_end_stream(), in_flight)),
+    }
+    let judged = if probe {
         inspect::probe(&exchange, body)
     } else {
         match inspect::judge(&exchange, &parts, body).await {
             Ok(judged) => judged,
-            Err(Broken::TimedOut) => return Ok(act::body_timed_out(&exchange, in_flight)),
+            Err(Broken::TimedOut(late)) => return Ok(act::body_timed_out(&exchange, late, in_flight)),
             Err(broken) => return Err(broken),
         }
     };
@@ -96,6 +104,7 @@ pub struct Connection {
     pub target: Target,
     requests: Requests,
     link: Link,
+    response_timer: Mutex<Timer>,
     _place: Place,
 }
 
@@ -103,7 +112,8 @@ impl Connection {
     /// A connection with the application's side open, or not yet.
     pub fn new(shared: Arc<Shared>, peer: SocketAddr, target: Target, place: Place, link: Link) -> Self {
         let requests = shared.metrics.requests(target.port());
-        Self { shared, phase: Phase::new(), peer, target, requests, link, _place: place }
+        let response_timer = Mutex::default();
+        Self { shared, phase: Phase::new(), peer, target, requests, link, response_timer, _place: place }
     }
 
     /// Resolves when a connection to the application was dialled late.
@@ -132,6 +142,15 @@ impl Connection {
     /// Whether requests are streams of HTTP/2, of which no one may speak for the connection.
     fn is_multiplexed(&self) -> bool {
         matches!(self.link, Link::Http2(_))
+    }
+
+    /// The timer that limits how long responses are quiet.
+    fn take_timer(&self) -> Timer {
+        self.response_timer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep_timer(&self, timer: Timer) {
+        *self.response_timer.lock().unwrap_or_else(PoisonError::into_inner) = timer;
     }
 }
 
@@ -211,6 +230,12 @@ impl Exchange {
     fn is_probe(&self, parts: &Parts) -> bool {
         let Connection { shared, target, .. } = &*self.connection;
         read::is_probe(parts, target.port(), &shared.probes)
+    }
+
+    /// Whether messages go both ways for as long as both sides like: a call of gRPC.
+    fn streams(&self) -> bool {
+        let grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+        self.content_type.as_ref().is_some_and(grpc)
     }
 
     fn is_off(&self) -> bool {

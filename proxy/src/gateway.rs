@@ -3,17 +3,21 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rasp_engine::Ruleset;
+use rasp_policy::limits::Assignments;
 use rasp_policy::pod::{PortProtocol, PortProtocols};
 use rasp_policy::precedence::Effective;
 
 use crate::connection::Target;
 use crate::drain::Drain;
+use crate::limits::Limits;
 use crate::listener::{memory, raise_file_limit};
+use crate::load::Load;
 use crate::policy::{Handle, InForce, file};
-use crate::process::{self, Error, Running, Sockets};
-use crate::state::{Hops, Identity, Memory, Shared, Timers};
+use crate::process::{self, Error, Sockets};
+use crate::state::{Hops, Identity, Memory, Shared};
 use crate::tls::declared;
 
 /// How a gateway is started.
@@ -35,8 +39,10 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Control socket for `rasp-proxy drain`.
     pub control_socket: Option<PathBuf>,
-    /// Threads, and how long in-flight work may take after SIGTERM.
-    pub running: Running,
+    /// What differs from the default limits.
+    pub limits: Assignments,
+    /// How long in-flight work may take after SIGTERM.
+    pub grace: Duration,
 }
 
 /// `host:port`; the name is resolved for each connection.
@@ -72,6 +78,8 @@ impl std::str::FromStr for Upstream {
 /// Runs until a signal ends the process.
 pub fn run(config: Config) -> Result<(), Error> {
     raise_file_limit();
+    let mut limits = Limits::in_gateway();
+    limits.set(&config.limits);
     let (metrics, events, writer) = process::telemetry()?;
     let (file, in_force) = match config.policy.clone().map(file::File::open).transpose()? {
         Some((file, in_force)) => (Some(file), in_force),
@@ -112,17 +120,19 @@ pub fn run(config: Config) -> Result<(), Error> {
         metrics,
         events,
         drain: Drain::default(),
-        timers: Timers::default(),
+        timers: limits.timers,
         identity: Identity::default(),
         probes: Vec::new(),
         protocols,
         tls,
         hops: config.hops,
-        body_memory: Memory::new(memory::here().bodies),
+        body_memory: Memory::new(memory::here().bodies.min(limits.held_bodies)),
         unjudged: process::unjudged()?,
+        load: Load::new(&limits),
+        inspect: Ruleset::inspect_head,
     });
     let Upstream { address, port } = config.upstream;
     let target = Target::Gateway(address, port);
     let find = move |_: &_, _| Some(target.clone());
-    process::run(&shared, sockets, config.running, &writer, std::future::ready(()), find)
+    process::run(&shared, sockets, (&limits, config.grace), &writer, std::future::ready(()), find)
 }

@@ -4,7 +4,8 @@
 //! (what they share: start, signals, drain), [`worker`] (the threads that serve), [`listener`] (sockets, original
 //! destination), [`connection`] (which protocol, hyper or relay), [`guard`] (which bytes may go on), [`exchange`] (one
 //! request from top to bottom), [`policy`] (what is in force), and what tells about it: [`event`], [`metrics`],
-//! [`admin`], [`report`]. [`drain`] and [`control`] end a process, [`state`] and [`reason`] are shared words. [`init`]
+//! [`admin`], [`report`]. [`limits`] and [`load`] say
+//! what it can take, [`drain`] and [`control`] end a process, [`state`] and [`reason`] are shared words. [`init`]
 //! is the other container: it sets the packet rules.
 //!
 //! Architecture invariant: a request reaches the application only with a `Pass` of the engine; nothing that reports
@@ -20,7 +21,9 @@ pub mod exchange;
 pub mod gateway;
 pub mod guard;
 pub mod init;
+pub mod limits;
 pub mod listener;
+pub mod load;
 pub mod metrics;
 pub mod policy;
 pub mod process;

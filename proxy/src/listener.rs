@@ -12,15 +12,17 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::connection::stream::Stream;
+use crate::load::pressure::{Level, Pressure};
 use crate::metrics::Metrics;
-use crate::reason::Kind;
+use crate::reason::{Kind, Shed};
 
 pub mod destination;
 pub mod memory;
 
-/// Connections at once, whatever the limits of file descriptors and memory.
+/// Connections at once, whatever is configured and whatever the limits of file descriptors and memory.
 const MAX_CONNECTIONS: usize = 10_000;
 const BACKLOG: i32 = 1024;
 /// Pause after `accept` failed: long enough to let connections end, short enough not to be noticed.
@@ -80,12 +82,42 @@ pub type Place = Arc<OwnedSemaphorePermit>;
 
 /// The places of all workers.
 #[derive(Clone, Debug)]
-pub struct Places(Arc<Semaphore>);
+pub struct Places {
+    free: Arc<Semaphore>,
+    pressure: Arc<Pressure>,
+}
 
 impl Places {
     /// So many.
     pub fn new(count: usize) -> Self {
-        Self(Arc::new(Semaphore::new(count)))
+        Self { free: Arc::new(Semaphore::new(count)), pressure: Arc::default() }
+    }
+
+    /// None while memory is short.
+    #[must_use]
+    pub fn under(self, pressure: &Arc<Pressure>) -> Self {
+        Self { pressure: Arc::clone(pressure), ..self }
+    }
+
+    /// Waits for a place; `None` when there will be none any more.
+    async fn next(&self, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
+        if self.pressure.level() == Level::Closed {
+            metrics.error(&Kind::Shed(Shed::Accept));
+            while self.pressure.level() == Level::Closed {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
+            return Some(place);
+        }
+        metrics.error(&Kind::Shed(Shed::Connections));
+        loop {
+            // Clients that may be idle for an hour must not keep others out.
+            self.pressure.make_room();
+            if let Ok(place) = timeout(PAUSE, Arc::clone(&self.free).acquire_owned()).await {
+                return place.ok();
+            }
+        }
     }
 }
 
@@ -100,17 +132,21 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::from_std(listener)?;
+    let mut failing = false;
     loop {
-        let Ok(place) = Arc::clone(&places.0).acquire_owned().await else { return Ok(()) };
+        let Some(place) = places.next(&metrics).await else { return Ok(()) };
         match listener.accept().await {
             Ok((stream, peer)) => {
+                failing = false;
                 tune(&stream);
                 tokio::spawn(serve(stream, peer, Arc::new(place)));
             }
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 metrics.error(&Kind::Accept);
-                tracing::warn!(%error, "accept failed, trying again shortly");
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "accept failed, trying again until it works");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }

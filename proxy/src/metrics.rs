@@ -16,7 +16,7 @@ use rasp_policy::api::Mode;
 use rasp_policy::report::{MAX_UNINSPECTED, PolicyState, Uninspected};
 
 use crate::event::{self, Action};
-use crate::reason::{Bypass, Kind, Tls};
+use crate::reason::{Bypass, Kind, Shed, Timeout, Tls};
 
 /// Ports that get a label of their own; an address scan must not grow the registry.
 const MAX_PORT_LABELS: usize = 32;
@@ -153,7 +153,8 @@ impl Metrics {
         for reason in rasp_engine::Reason::ALL {
             self.uninspected.with_label_values(&[reason.id()]);
         }
-        for kind in Kind::PLAIN {
+        let timeouts = Timeout::ALL.map(Kind::Timeout);
+        for kind in Kind::PLAIN.into_iter().chain(timeouts).chain(Shed::ALL.map(Kind::Shed)) {
             self.errors.with_label_values(&[kind.id()]);
         }
         for reason in Tls::ALL {

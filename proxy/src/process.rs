@@ -10,7 +10,6 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, Admin};
 use crate::connection::Target;
+use crate::limits::Limits;
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::state::Shared;
@@ -100,21 +100,12 @@ pub struct Sockets {
     pub control: Option<std::os::unix::net::UnixListener>,
 }
 
-/// How a process runs.
-#[derive(Clone, Copy, Debug)]
-pub struct Running {
-    /// Threads that serve connections.
-    pub workers: NonZeroUsize,
-    /// In-flight work may take so long after SIGTERM.
-    pub grace: Duration,
-}
-
 /// Serves until a signal ends the process, drains, and waits a moment for events. `find` says where a connection goes,
 /// or resets it; `beside` runs on the main thread.
 pub fn run(
     shared: &Arc<Shared>,
     sockets: Sockets,
-    running: Running,
+    (limits, grace): (&Limits, Duration),
     writer: &event::Writer,
     beside: impl Future<Output = ()> + Send + 'static,
     find: impl Fn(&TcpStream, SocketAddr) -> Option<Target> + Clone + Send + Sync + 'static,
@@ -129,14 +120,15 @@ pub fn run(
     if let Some(socket) = sockets.admin {
         admin::start(socket, Arc::clone(&admin))?;
     }
-    let workers = worker::start(running.workers, &sockets.traffic, shared, find)?;
+    let workers = worker::start((limits.workers, limits.connections), &sockets.traffic, shared, find)?;
     admin.listening.store(true, Ordering::Release);
     let done = runtime.block_on(async {
         tokio::spawn(beside);
         if let Some(socket) = sockets.control {
             tokio::spawn(control::run(socket, shared.drain.clone()));
         }
-        until_ended(shared, workers, running.grace).await
+        tokio::spawn(Arc::clone(&shared.load.pressure).watch());
+        until_ended(shared, workers, grace).await
     });
     runtime.shutdown_background();
     writer.finish(Duration::from_millis(500));

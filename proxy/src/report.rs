@@ -1,4 +1,4 @@
-//! Tells the operator what is in force: on every change, and once a minute.
+//! Tells the operator what is in force and which class is not run: on every change, and once a minute.
 //!
 //! On a task of its own; the data path neither waits for it nor knows it. A report that fails is sent again on a new
 //! connection, since another replica of the operator may have become the leader.
@@ -13,6 +13,7 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rasp_engine::Class;
 use rasp_policy::report::{self, PodRef, Report};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
@@ -21,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
+use crate::load::breaker::Breaker;
 use crate::metrics::Metrics;
 use crate::policy::Handle;
 use crate::reason::Kind;
@@ -108,6 +110,7 @@ pub struct Reporter {
     identity: Identity,
     policy: Arc<Handle>,
     metrics: Arc<Metrics>,
+    breaker: Arc<Breaker>,
 }
 
 impl Reporter {
@@ -117,6 +120,7 @@ impl Reporter {
         identity: Identity,
         policy: Arc<Handle>,
         metrics: Arc<Metrics>,
+        breaker: Arc<Breaker>,
     ) -> std::io::Result<Self> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -125,7 +129,7 @@ impl Reporter {
             .with_root_certificates(operator.roots.clone())
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), operator, identity, policy, metrics })
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), operator, identity, policy, metrics, breaker })
     }
 
     /// Reports until the process ends.
@@ -135,8 +139,12 @@ impl Reporter {
             changes.mark_unchanged();
             self.deliver().await;
             let pause = INTERVAL.mul_f64(fastrand::f64().mul_add(0.2, 0.9));
-            if let Ok(Err(_)) = timeout(pause, changes.changed()).await {
-                return;
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.breaker.changed() => {}
+                changed = changes.changed() => if changed.is_err() {
+                    return;
+                },
             }
         }
     }
@@ -182,6 +190,7 @@ impl Reporter {
     fn report(&self) -> Report {
         let status = self.policy.status();
         let in_force = &status.in_force;
+        let suspended = Class::ALL.into_iter().filter(|class| self.breaker.is_suspended(*class));
         Report {
             schema_version: report::SCHEMA_VERSION,
             pod: PodRef {
@@ -198,6 +207,7 @@ impl Reporter {
             mode: in_force.ruleset.effective().effective_mode(),
             uninspected: self.metrics.uninspected_ports(),
             rejected: status.rejected.clone(),
+            suspended: suspended.map(|class| class.as_str().to_owned()).collect(),
         }
     }
 }

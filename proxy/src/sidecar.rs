@@ -6,14 +6,16 @@ use rasp_engine::Ruleset;
 
 use crate::connection::Target;
 use crate::drain::Drain;
+use crate::limits::Limits;
 use crate::listener::{destination, memory, raise_file_limit};
+use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::policy::sequence::Store;
 use crate::policy::watch::Watch;
 use crate::policy::{Handle, InForce};
 use crate::process::{self, Error, Sockets};
 use crate::report::Reporter;
-use crate::state::{Memory, Shared, Timers};
+use crate::state::{Memory, Shared};
 use crate::tls::declared;
 
 pub mod config;
@@ -22,6 +24,8 @@ use config::Config;
 /// Runs until a signal ends the process.
 pub fn run(config: Config) -> Result<(), Error> {
     raise_file_limit();
+    let mut limits = Limits::in_pod();
+    limits.set(&config.limits);
     let (metrics, events, writer) = process::telemetry()?;
     let policy = watch_policy(&config, &metrics)?;
     let tls = Arc::new(declared::in_pod(&config.tls, &config.protocols, &metrics)?);
@@ -41,18 +45,26 @@ pub fn run(config: Config) -> Result<(), Error> {
         metrics: Arc::clone(&metrics),
         events,
         drain: Drain::default(),
-        timers: Timers::in_pod(),
+        timers: limits.timers,
         identity: config.identity.clone(),
         probes: config.probes,
         protocols: config.protocols,
         tls,
         hops: config.hops,
-        body_memory: Memory::new(memory::here().bodies),
+        body_memory: Memory::new(memory::here().bodies.min(limits.held_bodies)),
         unjudged: process::unjudged()?,
+        load: Load::new(&limits),
+        inspect: Ruleset::inspect_head,
     });
-    let reporter = Reporter::new(config.operator, config.identity, policy, Arc::clone(&metrics))?;
+    let reporter = Reporter::new(
+        config.operator,
+        config.identity,
+        policy,
+        Arc::clone(&metrics),
+        Arc::clone(&shared.load.breaker),
+    )?;
     let pod_ips = config.pod_ips;
-    process::run(&shared, sockets, config.running, &writer, reporter.run(), move |stream, peer| {
+    process::run(&shared, sockets, (&limits, config.grace), &writer, reporter.run(), move |stream, peer| {
         match destination::find(stream, peer, &pod_ips) {
             Ok(destination) => Some(Target::Pod(destination)),
             Err(refusal) => {

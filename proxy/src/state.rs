@@ -3,66 +3,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use rasp_engine::Ruleset;
+use rasp_engine::{Head, Inspection, Ruleset};
 use rasp_policy::pod::{IpNet, PortProtocols, Probe};
 
 use crate::drain::Drain;
 use crate::event;
+use crate::limits::Timers;
+use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::policy::Handle;
 use crate::tls;
-
-/// Every timer of the data path.
-#[derive(Clone, Copy, Debug)]
-pub struct Timers {
-    /// Until the first byte of a connection.
-    pub first_byte: Duration,
-    /// From the first byte of a head to its end.
-    pub head: Duration,
-    /// Between two reads of a request body.
-    pub body_idle: Duration,
-    /// From the end of a request to the head of its response.
-    pub response_head: Duration,
-    /// Between two requests.
-    pub keep_alive_idle: Duration,
-    /// Of silence until an HTTP/2 client is asked for a sign of life, and again until it ends for want of one.
-    pub ping: Duration,
-    /// Between two pieces of a response that an HTTP/2 client takes.
-    pub stream_idle: Duration,
-    /// Until the application takes a connection.
-    pub connect: Duration,
-    /// For the whole TLS handshake, with a client or with the application.
-    pub tls_handshake: Duration,
-    /// Without a byte in either direction of an opaque or upgraded connection.
-    pub opaque_idle: Duration,
-}
-
-impl Default for Timers {
-    fn default() -> Self {
-        Self {
-            first_byte: Duration::from_secs(10),
-            head: Duration::from_secs(10),
-            body_idle: Duration::from_secs(30),
-            response_head: Duration::from_secs(60),
-            keep_alive_idle: Duration::from_secs(75),
-            ping: Duration::from_secs(10),
-            stream_idle: Duration::from_secs(300),
-            connect: Duration::from_secs(5),
-            tls_handshake: Duration::from_secs(5),
-            opaque_idle: Duration::from_secs(3600),
-        }
-    }
-}
-
-impl Timers {
-    /// In a pod, where nothing but the application may decide how long its clients wait.
-    pub fn in_pod() -> Self {
-        let long = Duration::from_secs(3600);
-        Self { response_head: long, keep_alive_idle: long, ..Self::default() }
-    }
-}
 
 /// Who this process is, for events and reports. Empty in a gateway.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +80,21 @@ pub struct Shared {
     pub body_memory: Memory,
     /// Everything Off: lets pass what is not to be judged.
     pub unjudged: Ruleset,
+    /// What the process can take right now.
+    pub load: Load,
+    /// How the engine is called for a head: [`Ruleset::inspect_head`], or a test's idea of a broken detector.
+    pub inspect: fn(&Ruleset, &Head<'_>) -> Inspection,
 }
+
+impl Shared {
+    /// Whether connections end with the response: the process is on its way out, or memory is short.
+    pub fn closes(&self) -> bool {
+        self.drain.is_draining() || self.load.pressure.is_saving()
+    }
+}
+
+/// A body of so many bytes is held even while memory is short.
+const SMALL_BODY: usize = 16 << 10;
 
 /// A budget of bytes.
 #[derive(Debug)]
@@ -163,6 +128,10 @@ impl Lease {
 
     /// Takes more bytes; `false` when there are none left.
     pub fn grow(&mut self, bytes: usize) -> bool {
+        let large = self.bytes.saturating_add(bytes) > SMALL_BODY;
+        if large && self.memory.load.pressure.is_saving() {
+            return false;
+        }
         let taken = self.memory.body_memory.take(bytes);
         if taken {
             self.bytes += bytes;
@@ -180,20 +149,5 @@ impl Drop for Lease {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Shared").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::Timers;
-
-    #[test]
-    fn a_slow_application_of_a_pod_has_an_hour_and_that_of_a_gateway_a_minute() {
-        let times = |timers: Timers| (timers.response_head.as_secs(), timers.keep_alive_idle.as_secs());
-        assert_eq!(times(Timers::in_pod()), (3600, 3600));
-        assert_eq!(times(Timers::default()), (60, 75));
-        assert_eq!(Timers::in_pod().head, Duration::from_secs(10), "a client that stalls has no more time");
     }
 }

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -27,16 +26,17 @@ impl Ended {
     }
 }
 
-/// Starts the workers. `find` says where a connection goes, or resets it.
+/// Starts so many workers, for so many connections together. `find` says where a connection goes, or resets it.
 pub fn start(
-    count: NonZeroUsize,
+    (count, most_connections): (usize, usize),
     listener: &std::net::TcpListener,
     shared: &Arc<Shared>,
     find: impl Fn(&TcpStream, SocketAddr) -> Option<Target> + Clone + Send + Sync + 'static,
 ) -> io::Result<Ended> {
-    let places = Places::new(listener::connection_cap(count.get()));
+    let cap = listener::connection_cap(count).min(most_connections);
+    let places = Places::new(cap).under(&shared.load.pressure);
     let (ended, receiver) = mpsc::unbounded_channel();
-    for index in 0..count.get() {
+    for index in 0..count {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (listener, places, shared) = (listener.try_clone()?, places.clone(), Arc::clone(shared));
         let (find, ended) = (find.clone(), ended.clone());

@@ -7,10 +7,12 @@ use rasp_proxy::event::{
     Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Severity, Unmapped, Url,
 };
 use rasp_proxy::guard::frames::Flood;
+use rasp_proxy::limits::Limits;
 use rasp_proxy::metrics::Metrics;
-use rasp_proxy::reason::{BadFrame, BadResponse, Bypass, Kind, Malformed, Tls};
+use rasp_proxy::reason::{BadFrame, BadResponse, Bypass, Kind, Malformed, Shed, Timeout, Tls};
 
 const METRICS: &str = include_str!("../../docs/metrics.md");
+const LIMITS: &str = include_str!("../../docs/limits.md");
 const EVENTS: &str = include_str!("../../docs/events.md");
 
 /// The rows of the first table after a heading, as trimmed cells.
@@ -98,7 +100,9 @@ fn the_table_of_uninspected_traffic_has_every_reason_and_its_effect() {
         let effect = match reason.effect() {
             rasp_engine::reason::Effect::Passes => "passes",
             rasp_engine::reason::Effect::OverLimit => "refused with 413",
-            rasp_engine::reason::Effect::Failure => "`failureMode`",
+            rasp_engine::reason::Effect::Unread(415) => "`failureMode`: `Closed` refuses with 415",
+            rasp_engine::reason::Effect::Unread(_) => "`failureMode`: `Closed` refuses with 400",
+            rasp_engine::reason::Effect::Failure => "`failureMode`: `Closed` refuses with 503",
         };
         assert_eq!(row[2], effect, "{}", row[0]);
     }
@@ -110,18 +114,39 @@ fn the_table_of_errors_has_every_kind() {
     let requests = Malformed::ALL.iter().map(|malformed| malformed.id().to_owned());
     let responses = BadResponse::ALL.iter().map(|bad| bad.id().to_owned());
     let frames = BadFrame::ALL.iter().map(|bad| bad.id().to_owned());
-    let floods = Flood::ALL.iter().map(|flood| flood.id().to_owned());
+    let timeouts = Timeout::ALL.iter().map(|timeout| timeout.id().to_owned());
+    let sheds = Shed::ALL.iter().map(|shed| shed.id().to_owned());
     let bundles = Refusal::IDS.iter().map(|id| format!("bundle_{id}"));
     let tls = Tls::ALL.iter().map(|tls| tls.id().to_owned());
-    let known: BTreeSet<String> = plain
-        .chain(requests)
-        .chain(responses)
-        .chain(frames)
-        .chain(floods)
-        .chain(bundles)
-        .chain(tls)
-        .collect();
+    let floods = Flood::ALL.iter().map(|flood| flood.id().to_owned());
+    let requests = requests.chain(responses).chain(frames).chain(floods).chain(tls);
+    let known: BTreeSet<String> = plain.chain(timeouts).chain(sheds).chain(requests).chain(bundles).collect();
     assert_eq!(first_column(METRICS, "### Kinds of errors"), known);
+}
+
+#[test]
+fn the_table_of_limits_has_every_limit_its_defaults_and_its_range() {
+    let documented: Vec<Vec<String>> = table(LIMITS, "## All limits")
+        .into_iter()
+        .map(|row| row[..5].iter().map(|cell| cell.trim_matches('`').to_owned()).collect())
+        .collect();
+    let known: Vec<Vec<String>> = rasp_policy::limits::LIMITS
+        .iter()
+        .map(|limit| {
+            let (pod, gateway) = (Limits::in_pod().show(limit), Limits::in_gateway().show(limit));
+            let off = if limit.may_be_off { ", off" } else { "" };
+            let range = format!("{} to {}{off}", limit.show(limit.least), limit.show(limit.most));
+            vec![limit.key.to_owned(), pod.unwrap(), gateway.unwrap(), range]
+        })
+        .collect();
+    for (documented, known) in documented.iter().zip(&known) {
+        assert_eq!(documented[..4], known[..]);
+        let kinds = codes(&documented[4]).chain([documented[4].clone()]);
+        for kind in kinds.filter(|kind| kind.contains('_')) {
+            assert!(first_column(METRICS, "### Kinds of errors").contains(&kind), "{kind}");
+        }
+    }
+    assert_eq!(documented.len(), known.len());
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod client;
 mod cost;
 #[path = "proxy/declared.rs"]
 mod declared;
+#[path = "proxy/failing.rs"]
+mod failing;
 #[path = "proxy/forwarding.rs"]
 mod forwarding;
 #[path = "proxy/framing.rs"]

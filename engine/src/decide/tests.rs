@@ -52,6 +52,7 @@ type Row = (
 const DETECTED: Option<(u16, &str)> = Some((403, "detected"));
 const TOO_LARGE: Option<(u16, &str)> = Some((413, "body_too_large"));
 const NOT_JUDGED: Option<(u16, &str)> = Some((503, "not_judged"));
+const UNREAD: Option<(u16, &str)> = Some((415, "not_judged"));
 const OPAQUE: Option<Reason> = Some(Reason::OpaqueBody);
 const LARGE: Option<Reason> = Some(Reason::BodyTooLarge);
 const FAILED: Option<Reason> = Some(Reason::InternalError);
@@ -92,7 +93,8 @@ const TABLE: &[Row] = &[
     ((Block, Block), Open, Some(Certain), None, "block", DETECTED),
     ((Block, Block), Closed, Some(High), None, "block", DETECTED),
     ((Block, Block), Open, None, OPAQUE, "allow", None),
-    ((Block, Block), Closed, None, OPAQUE, "allow", None),
+    ((Block, Block), Closed, None, OPAQUE, "block", UNREAD),
+    ((Block, Block), Closed, Some(Low), OPAQUE, "block", UNREAD),
     ((Block, Block), Closed, Some(Certain), OPAQUE, "block", DETECTED),
     ((Block, Block), Open, None, LARGE, "block", TOO_LARGE),
     ((Block, Block), Closed, None, LARGE, "block", TOO_LARGE),
@@ -154,15 +156,16 @@ fn each_reason_has_one_effect_in_block_with_closed() {
     let rows: &[(Reason, &str, Option<u16>)] = &[
         (Reason::DetectionOff, "allow", None),
         (Reason::OpaqueProtocol, "allow", None),
-        (Reason::OpaqueBody, "allow", None),
-        (Reason::UnsupportedBody, "allow", None),
-        (Reason::EncodedBody, "allow", None),
-        (Reason::MalformedBody, "allow", None),
+        (Reason::OpaqueBody, "block", Some(415)),
+        (Reason::UnsupportedBody, "block", Some(415)),
+        (Reason::EncodedBody, "block", Some(415)),
+        (Reason::MalformedBody, "block", Some(400)),
         (Reason::BodyTooLarge, "block", Some(413)),
         (Reason::TooManyParts, "error", Some(503)),
         (Reason::TooDeep, "error", Some(503)),
         (Reason::DecodedTooLarge, "error", Some(503)),
         (Reason::WorkLimit, "error", Some(503)),
+        (Reason::Suspended, "error", Some(503)),
         (Reason::InternalError, "error", Some(503)),
         (Reason::NoPolicy, "error", Some(503)),
     ];

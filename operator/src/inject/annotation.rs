@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rasp_policy::limits::{self, Assignments};
 use rasp_policy::pod::{
-    ADMIN_PORT, CONFIG_PREFIX, INBOUND_PORT, IpNet, OPAQUE_PORTS, OUTBOUND_PORT, PORT_PROTOCOLS,
+    ADMIN_PORT, CONFIG_PREFIX, INBOUND_PORT, IpNet, LIMITS, OPAQUE_PORTS, OUTBOUND_PORT, PORT_PROTOCOLS,
     PROXY_PROTOCOL_FROM, PortProtocol, SKIP_INBOUND_PORTS, TLS, TRUSTED_PROXIES, TlsPort, network,
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Tuning {
     pub(super) trusted_proxies: Vec<IpNet>,
     /// Believed about the client in a header of the PROXY protocol.
     pub(super) proxy_protocol_from: Vec<IpNet>,
+    /// Limits that differ from their defaults; empty where none does.
+    pub(super) limits: Assignments,
 }
 
 impl Tuning {
@@ -50,6 +53,7 @@ impl Tuning {
             PORT_PROTOCOLS => self.protocols = protocols(value).map_err(invalid)?,
             TRUSTED_PROXIES => self.trusted_proxies = networks(value).map_err(invalid)?,
             PROXY_PROTOCOL_FROM => self.proxy_protocol_from = networks(value).map_err(invalid)?,
+            LIMITS => self.limits = value.parse().map_err(Invalid::Limits)?,
             _ => return Err(Invalid::Unknown { key: key.to_owned() }),
         }
         Ok(())
@@ -106,6 +110,9 @@ pub enum Invalid {
         /// The port.
         port: u16,
     },
+    /// Not a list of limits.
+    #[error("annotation {LIMITS}: {0}")]
+    Limits(limits::Error),
     /// Not what is expected there.
     #[error("annotation {key} is {value:?}, {problem}")]
     Value {

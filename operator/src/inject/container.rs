@@ -140,6 +140,9 @@ fn proxy_env(pod: &Pod<'_>, tuning: &Tuning, namespace: &NamespaceFacts, setting
     ];
     let declared = networks.into_iter().filter(|(_, networks)| !networks.is_empty());
     variables.extend(declared.map(|(name, networks)| literal(name, &networks_text(networks))));
+    // A pod without the annotation has no variable, so that it looks as it did before there was one.
+    let limits = Some(tuning.limits.to_text()).filter(|line| !line.is_empty());
+    variables.extend(limits.map(|line| literal(env::LIMITS, &line)));
     variables.extend(namespace.uid.as_ref().map(|uid| literal(env::NAMESPACE_UID, uid)));
     variables
 }

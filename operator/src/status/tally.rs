@@ -26,6 +26,8 @@ pub(super) struct Tally<'a> {
     pub unprotected: Vec<(&'a Pod, Option<&'a str>)>,
     /// Sidecars that refused a Bundle, and why.
     pub rejected: Vec<(&'a Pod, &'a str)>,
+    /// Sidecars that leave a detector out, and the classes.
+    pub suspended: Vec<(&'a Pod, String)>,
     /// Sidecars that were not heard of for too long.
     pub stale: Vec<&'a Pod>,
     /// Ports of which sidecars relayed connections uninspected, and how many of them did.
@@ -71,6 +73,9 @@ impl<'a> Tally<'a> {
         }
         if let Some(rejected) = &report.rejected {
             self.rejected.push((target.pod, &rejected.reason));
+        }
+        if !report.suspended.is_empty() {
+            self.suspended.push((target.pod, report.suspended.join(" ")));
         }
         let acknowledged = report
             .sources

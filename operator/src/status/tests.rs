@@ -270,6 +270,11 @@ fn each_fault_degrades_and_the_worst_gives_the_reason() {
         report.rejected = Some(Rejected { reason: "signature".into(), message: "no signature fits".into() });
         world
     };
+    let suspended = || {
+        let mut world = healthy();
+        world.pods[0].1.as_mut().unwrap().report.suspended = vec!["sql_injection".into()];
+        world
+    };
     let stale = || {
         let mut world = healthy();
         world.pods[0].1.as_mut().unwrap().at = now() - STALE;
@@ -291,6 +296,14 @@ fn each_fault_degrades_and_the_worst_gives_the_reason() {
         (
             healthy().bare("b", "host_network"),
             ("True", "Unprotected", "1 of 2 selected pods without a sidecar: shop/b (host_network)"),
+        ),
+        (
+            suspended(),
+            (
+                "True",
+                "InspectionSuspended",
+                "a detector keeps failing and is left out for now: shop/a (sql_injection)",
+            ),
         ),
         (stale(), ("True", "ReportStale", "no report for 3 minutes from shop/a")),
         (never(), ("True", "ReportStale", "no report for 3 minutes from shop/mute")),

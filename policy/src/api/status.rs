@@ -115,6 +115,8 @@ pub mod reasons {
     pub const BUNDLE_REJECTED: &str = "BundleRejected";
     /// Degraded=True: a selected pod has no sidecar.
     pub const UNPROTECTED: &str = "Unprotected";
+    /// Degraded=True: a detector of a sidecar keeps failing and is left out for a while.
+    pub const INSPECTION_SUSPENDED: &str = "InspectionSuspended";
     /// Degraded=True: a sidecar has not reported for several intervals.
     pub const REPORT_STALE: &str = "ReportStale";
     /// Degraded=True: the Bundle could not be written.

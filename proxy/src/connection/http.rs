@@ -21,7 +21,7 @@ use crate::exchange::body::RequestBody;
 use crate::exchange::link::{Http1, Link};
 use crate::exchange::{self, Connection};
 use crate::guard::awaited::Awaited;
-use crate::reason::Kind;
+use crate::reason::{Kind, Shed, Timeout};
 use crate::state::Shared;
 
 /// Bytes of one head, and of what is buffered in each direction.
@@ -56,8 +56,8 @@ pub(super) async fn serve(
     let mut server =
         std::pin::pin!(server_builder().serve_connection(TokioIo::new(io), service).with_upgrades());
     let mut application = std::pin::pin!(application(upstream));
-    let mut application_open = true;
-    let mut stays = true;
+    let mut given_up = std::pin::pin!(shared.load.pressure.idle_is_given_up());
+    let (mut application_open, mut kept, mut stays) = (true, true, true);
     let served = loop {
         tokio::select! {
             biased;
@@ -85,9 +85,18 @@ pub(super) async fn serve(
                     awaited.leave();
                 }
             },
+            // What is idle ends at once, everything else with its response.
+            () = given_up.as_mut(), if kept => {
+                kept = false;
+                shared.metrics.error(&Kind::Shed(Shed::KeepAlive));
+                server.as_mut().graceful_shutdown();
+            }
         }
     };
     connection.end();
+    if connection.phase.has_run_out() {
+        shared.metrics.error(&Kind::Timeout(Timeout::KeepAliveIdle));
+    }
     if let Err(error) = served {
         note(&shared, &error);
     }
@@ -170,7 +179,7 @@ fn note(shared: &Shared, error: &hyper::Error) {
         .and_then(|source| source.downcast_ref::<io::Error>())
         .is_some_and(|source| source.kind() == io::ErrorKind::TimedOut);
     if timed_out {
-        shared.metrics.error(&Kind::ClientTimeout);
+        shared.metrics.error(&Kind::Timeout(Timeout::Head));
     } else if error.is_parse() || error.is_parse_too_large() {
         shared.metrics.error(&Kind::RequestSyntax);
     }

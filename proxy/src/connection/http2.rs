@@ -21,7 +21,7 @@ use super::{Client, Target};
 use crate::exchange::body::RequestBody;
 use crate::exchange::link::Link;
 use crate::exchange::{self, Connection};
-use crate::reason::Kind;
+use crate::reason::{Kind, Shed, Timeout};
 use crate::state::Shared;
 
 /// Streams of one client at once; the ones above are refused, which tells the client to send them again.
@@ -57,7 +57,7 @@ pub async fn serve(
     let Client { stream, peer, place } = client;
     let connection = Arc::new(Connection::new(Arc::clone(&shared), peer, target, place, Link::Http2(sender)));
     let (io, flooded) = Watched::new(stream, ahead, Arc::clone(&connection.phase));
-    let streams = Streams::new(shared.timers.stream_idle);
+    let streams = Streams::new(shared.timers.untaken);
     let service = service_fn(|request| {
         let (connection, offer) = (Arc::clone(&connection), streams.offer());
         async move {
@@ -75,6 +75,7 @@ pub async fn serve(
             () = ended(upstream) => {}
             () = goaway.notified() => {}
             () = shared.drain.started() => {}
+            () = shared.load.pressure.idle_is_given_up() => shared.metrics.error(&Kind::Shed(Shed::KeepAlive)),
             () = streams.idle(shared.timers.keep_alive_idle) => {}
             () = streams.served(), if lost => {} // the application may be back for the next connection
         }
@@ -135,7 +136,7 @@ fn server_builder(streams: &Streams, ping: Duration) -> server_side::Builder<Str
 
 fn note(shared: &Shared, error: &hyper::Error) {
     if error.is_timeout() {
-        shared.metrics.error(&Kind::ClientTimeout);
+        shared.metrics.error(&Kind::Timeout(Timeout::Ping));
     }
     tracing::debug!(%error, "connection ended");
 }

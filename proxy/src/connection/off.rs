@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::relay::{self, Activity, Noted};
 use super::{Client, Target, dial};
 use crate::listener::reset;
-use crate::reason::Bypass;
+use crate::reason::{Bypass, Kind, Timeout};
 use crate::state::Shared;
 
 /// Quiet for so long after bytes of the application: no request is on its way.
@@ -33,6 +33,9 @@ pub(super) async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
         end = relay::run(&mut from, &mut to, shared.timers.opaque_idle) => end,
         () = no_longer(&shared, &activity) => relay::End::Closed,
     };
+    if end == relay::End::Idle {
+        shared.metrics.error(&Kind::Timeout(Timeout::OpaqueIdle));
+    }
     relay::close(end, from.into_inner(), to.into_inner());
 }
 

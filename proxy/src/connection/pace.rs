@@ -19,8 +19,8 @@ use super::relay::replay;
 use super::stream::Stream;
 use crate::drain::InFlight;
 use crate::guard::awaited::Awaited;
+use crate::limits::Timers;
 use crate::listener::reset_on_close;
-use crate::state::Timers;
 
 /// Closing a socket with unread bytes resets it, and the client may never see the refusal. So the rest is read, but
 /// not for ever.
@@ -51,6 +51,7 @@ pub enum Left {
 pub struct Phase {
     now: AtomicU8,
     linger: AtomicBool,
+    idled: AtomicBool,
     broken: AtomicBool,
     left: AtomicU8,
     told: Notify,
@@ -65,6 +66,7 @@ impl Phase {
         Arc::new(Self {
             now: AtomicU8::new(HEAD),
             linger: AtomicBool::new(false),
+            idled: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             left: AtomicU8::new(STAYS),
             told: Notify::new(),
@@ -126,6 +128,16 @@ impl Phase {
     /// hyper has nothing left to write.
     pub(super) fn flushed(&self) {
         self.unflushed.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The next request did not come in time.
+    fn ran_out(&self) {
+        self.idled.store(true, Ordering::Release);
+    }
+
+    /// Whether the connection ended because the next request did not come in time.
+    pub fn has_run_out(&self) -> bool {
+        self.idled.load(Ordering::Acquire)
     }
 
     /// The client may still be sending what nobody will use.
@@ -301,6 +313,7 @@ impl AsyncRead for Paced {
             Poll::Pending => match ready!(self.poll_overdue(context)) {
                 // The end of the stream between two requests is how keep-alive ends.
                 IDLE => {
+                    self.phase.ran_out();
                     self.closed = true;
                     Poll::Ready(Ok(()))
                 }

@@ -16,7 +16,7 @@ use hyper::rt::Executor;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::exchange::body::ResponseBody;
+use crate::exchange::body::{Cut, ResponseBody};
 
 /// The streams of one client.
 #[derive(Clone, Debug)]
@@ -139,13 +139,13 @@ pub struct Offered {
 
 impl Body for Offered {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Cut;
 
     /// hyper asks for more when it could hand on what it has.
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         self.offer.set(polled.is_ready().then(Instant::now));
         polled

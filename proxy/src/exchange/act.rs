@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use rasp_engine::{Refusal, Why};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use super::link::Failure;
 use super::trace::{REQUEST_ID, Trace};
 use super::{Connection, Exchange};
 use crate::drain::InFlight;
-use crate::reason::{Kind, Malformed};
+use crate::reason::{Kind, Malformed, Shed, Timeout};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -71,10 +71,20 @@ pub fn failed(exchange: &Exchange, failure: Failure, in_flight: InFlight) -> Res
     readable(exchange, problem(connection, &exchange.trace, failure.status(), true, in_flight))
 }
 
-/// Answers a client that stopped sending its body.
-pub fn body_timed_out(exchange: &Exchange, in_flight: InFlight) -> Response<ResponseBody> {
+/// Answers a request for which there is no room.
+pub fn shed(exchange: &Exchange, shed: Shed, unread: bool, in_flight: InFlight) -> Response<ResponseBody> {
     let connection = Arc::clone(&exchange.connection);
-    connection.shared.metrics.error(&Kind::ClientTimeout);
+    connection.shared.metrics.error(&Kind::Shed(shed));
+    let mut response =
+        problem(connection, &exchange.trace, StatusCode::SERVICE_UNAVAILABLE, unread, in_flight);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    readable(exchange, response)
+}
+
+/// Answers a client that stopped sending its body.
+pub fn body_timed_out(exchange: &Exchange, late: Timeout, in_flight: InFlight) -> Response<ResponseBody> {
+    let connection = Arc::clone(&exchange.connection);
+    connection.shared.metrics.error(&Kind::Timeout(late));
     readable(exchange, problem(connection, &exchange.trace, StatusCode::REQUEST_TIMEOUT, true, in_flight))
 }
 
@@ -130,7 +140,7 @@ fn respond(
     unread: bool,
     in_flight: InFlight,
 ) -> Response<ResponseBody> {
-    let close = (unread || connection.shared.drain.is_draining()) && !connection.is_multiplexed();
+    let close = (unread || connection.shared.closes()) && !connection.is_multiplexed();
     if unread {
         connection.phase.linger();
     }

@@ -1,37 +1,39 @@
 //! Bodies on their way through: streamed, held or copied, never more of them in memory than their window.
 //!
-//! A request body has an idle timer of its own; a response body has none, since event streams may be silent for
-//! long. Made by `inspect` and `forward`, polled by hyper.
+//! A request body may be neither quiet nor slow for long; a response body may be quiet for longer, since event streams
+//! are. Made by `inspect` and `forward`, polled by hyper.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep, sleep};
 
 use super::fields;
+use super::late::Patience;
 use super::tee::Tee;
 use super::{Connection, Exchange};
 use crate::drain::InFlight;
 use crate::guard::awaited::Awaited;
+use crate::limits::Timers;
+use crate::reason::{Kind, Timeout};
 
 /// Why an exchange ended without a response: a request body ended early, or the application left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// The client sent nothing for too long.
-    #[error("the client sent no more of its body in time")]
-    TimedOut,
+    /// Nothing came for too long.
+    #[error("no more of a body came in time: {}", .0.id())]
+    TimedOut(Timeout),
     /// The client broke off or sent something that is no body.
     #[error("the client broke off its body")]
     Client,
-    /// The application closed a connection that was kept alive while a request was on its way.
+    /// The application closed a connection that was kept alive while a request was on its way, or broke off its
+    /// response.
     #[error("the application closed the connection")]
     Application,
     /// The application reset the stream of HTTP/2, or never looked at it.
@@ -43,7 +45,7 @@ impl Broken {
     /// What the other side of HTTP/2 is told (RFC 9113 section 7).
     pub fn reason(self) -> h2::Reason {
         match self {
-            Self::TimedOut | Self::Client => h2::Reason::CANCEL,
+            Self::TimedOut(_) | Self::Client => h2::Reason::CANCEL,
             Self::Application => h2::Reason::INTERNAL_ERROR,
             Self::Reset(reason) => reason,
         }
@@ -55,8 +57,9 @@ impl Broken {
 pub struct Fate(Arc<AtomicU8>);
 
 const FINISHED: u8 = 1;
-const TIMED_OUT: u8 = 2;
-const BROKEN: u8 = 3;
+const IDLE: u8 = 2;
+const SLOW: u8 = 3;
+const BROKEN: u8 = 4;
 
 impl Fate {
     fn finished(&self) {
@@ -64,7 +67,12 @@ impl Fate {
     }
 
     fn broke(&self, broken: Broken) {
-        self.0.store(if broken == Broken::TimedOut { TIMED_OUT } else { BROKEN }, Ordering::Release);
+        let fate = match broken {
+            Broken::TimedOut(Timeout::BodyRate) => SLOW,
+            Broken::TimedOut(_) => IDLE,
+            Broken::Client | Broken::Application | Broken::Reset(_) => BROKEN,
+        };
+        self.0.store(fate, Ordering::Release);
     }
 
     /// Whether all of it was read.
@@ -75,44 +83,41 @@ impl Fate {
     /// How it broke, if it did.
     pub fn broken(&self) -> Option<Broken> {
         match self.0.load(Ordering::Acquire) {
-            TIMED_OUT => Some(Broken::TimedOut),
+            IDLE => Some(Broken::TimedOut(Timeout::BodyIdle)),
+            SLOW => Some(Broken::TimedOut(Timeout::BodyRate)),
             BROKEN => Some(Broken::Client),
             _ => None,
         }
     }
 }
 
-/// A client's body with a time limit between two reads.
+/// A client's body with a time limit between two reads, and a least rate.
 #[derive(Debug)]
 pub struct Timed {
     body: Incoming,
-    idle: Duration,
-    sleep: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    patience: Patience,
 }
 
 impl Timed {
-    /// Limits a body.
-    pub fn new(body: Incoming, idle: Duration) -> Self {
-        Self { body, idle, sleep: None, waiting: false }
+    /// Limits a body. One that streams, as those of gRPC do, may be as quiet as a response.
+    pub fn new(body: Incoming, timers: &Timers, streams: bool) -> Self {
+        let patience = if streams {
+            Patience::new(timers.stream_idle, Timeout::StreamIdle, None)
+        } else {
+            Patience::new(timers.body_idle, Timeout::BodyIdle, None).at_rate(timers.body_rate)
+        };
+        Self { body, patience }
     }
 
     /// The next frame.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(frame) => {
-                self.waiting = false;
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+                self.patience.came(data.map_or(0, Bytes::len));
                 Poll::Ready(frame.map(|frame| frame.map(trimmed).map_err(|_| Broken::Client)))
             }
-            Poll::Pending => {
-                let idle = self.idle;
-                let timer = self.sleep.get_or_insert_with(|| Box::pin(sleep(idle)));
-                if !self.waiting {
-                    self.waiting = true;
-                    timer.as_mut().reset(Instant::now() + idle);
-                }
-                timer.as_mut().poll(context).map(|()| Some(Err(Broken::TimedOut)))
-            }
+            Poll::Pending => self.patience.poll(context).map(|late| Some(Err(Broken::TimedOut(late)))),
         }
     }
 }
@@ -267,7 +272,7 @@ pub struct ResponseBody {
 #[derive(Debug)]
 enum Source {
     Own(Option<Bytes>),
-    Application(Incoming, Arc<Exchange>),
+    Application(Incoming, Arc<Exchange>, Patience),
 }
 
 impl ResponseBody {
@@ -292,37 +297,58 @@ impl ResponseBody {
         in_flight: InFlight,
     ) -> Self {
         let connection = Arc::clone(&exchange.connection);
-        let source = Source::Application(body, exchange);
+        let idle = connection.shared.timers.stream_idle;
+        let patience = Patience::new(idle, Timeout::StreamIdle, connection.take_timer());
+        let source = Source::Application(body, exchange, patience);
         Self { source, length_stated, connection, in_flight: Some(in_flight) }
     }
 }
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if let Source::Application(_, exchange) = &self.source {
+        if let Source::Application(_, exchange, patience) = &mut self.source {
             exchange.ended();
+            self.connection.keep_timer(patience.take_timer());
         }
         self.connection.phase.idle(self.in_flight.take());
     }
 }
 
+/// Why a response ends before its end. hyper looks for the cause, to know the code it resets a stream of HTTP/2 with.
+#[derive(Debug, thiserror::Error)]
+pub enum Cut {
+    /// The application broke off.
+    #[error("the application broke off its response")]
+    Application(#[source] hyper::Error),
+    /// Nothing came for too long.
+    #[error("no more of a response came in time: {}", .0.id())]
+    Late(Timeout),
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Cut;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.source {
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self.get_mut();
+        match &mut this.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Application(body, exchange) => {
-                let polled = Pin::new(body).poll_frame(context);
-                if let Poll::Ready(Some(Err(error))) = &polled {
-                    exchange.broke_off(error);
+            Source::Application(body, exchange, patience) => match Pin::new(body).poll_frame(context) {
+                Poll::Ready(frame) => {
+                    patience.came(0);
+                    if let Some(Err(error)) = &frame {
+                        exchange.broke_off(error);
+                    }
+                    Poll::Ready(frame.map(|frame| frame.map_err(Cut::Application)))
                 }
-                polled
-            }
+                Poll::Pending => patience.poll(context).map(|late| {
+                    this.connection.shared.metrics.error(&Kind::Timeout(late));
+                    Some(Err(Cut::Late(late)))
+                }),
+            },
         }
     }
 
@@ -331,7 +357,7 @@ impl Body for ResponseBody {
         !self.length_stated
             && match &self.source {
                 Source::Own(bytes) => bytes.is_none(),
-                Source::Application(body, _) => body.is_end_stream(),
+                Source::Application(body, ..) => body.is_end_stream(),
             }
     }
 
@@ -339,7 +365,7 @@ impl Body for ResponseBody {
         match &self.source {
             _ if self.length_stated => SizeHint::new(),
             Source::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Source::Application(body, _) => body.size_hint(),
+            Source::Application(body, ..) => body.size_hint(),
         }
     }
 }

@@ -47,7 +47,7 @@ pub async fn forward(
             Ok(inbound(exchange, response, early, in_flight))
         }
         Err(failure) => match (fate.broken(), failure) {
-            (Some(Broken::TimedOut), _) => Ok(act::body_timed_out(exchange, in_flight)),
+            (Some(Broken::TimedOut(late)), _) => Ok(act::body_timed_out(exchange, late, in_flight)),
             (Some(broken), _) => Err(broken),
             // The client knows whether it may ask again; a response would tell it not to.
             (None, Failure::Closed) => Err(Broken::Application),
@@ -104,8 +104,7 @@ fn inbound(
         parts.headers.remove(CONTENT_LENGTH);
     }
     fields::one_length(&mut parts.headers);
-    let last =
-        early || hop.close || parts.version == Version::HTTP_10 || connection.shared.drain.is_draining();
+    let last = early || hop.close || parts.version == Version::HTTP_10 || connection.shared.closes();
     if last && !connection.is_multiplexed() {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

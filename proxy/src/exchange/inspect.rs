@@ -12,24 +12,20 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
-use rasp_engine::{Body, BodyPlan, Head, Inspection, Judgement, Outcome, Reason, Refusal, Verdict, Why};
+use rasp_engine::{
+    Body, BodyPlan, Class, Head, Inspection, Judgement, Outcome, Reason, Refusal, Verdict, Why,
+};
 use tokio::time::{Instant as Deadline, timeout_at};
 
 use super::Exchange;
 use super::body::{Broken, RequestBody, Timed};
 use super::tee::Tee;
-use crate::metrics::Metrics;
-use crate::reason::{Bypass, Kind};
-use crate::state::Lease;
+use crate::load::breaker::{End, SMALL};
+use crate::reason::{Bypass, Kind, Timeout};
+use crate::state::{Lease, Shared};
 
 /// Bytes reserved for a body before any of it arrived.
 const MAX_RESERVED: usize = 16 << 10;
-
-/// A held body has so long in any case, after that it must have come at the least rate, and never has longer than the
-/// longest time: otherwise a few slow clients keep all the memory there is for bodies.
-const LEAST_TIME: Duration = Duration::from_secs(10);
-const LEAST_RATE: u64 = 500;
-const LONGEST_TIME: Duration = Duration::from_secs(60);
 
 /// A judged request.
 pub struct Judged {
@@ -52,7 +48,7 @@ pub async fn judge(exchange: &Arc<Exchange>, parts: &Parts, body: Incoming) -> R
         let judgement = whole(exchange, None, Body::Empty, None);
         return Ok(Judged::of(judgement, RequestBody::default(), false));
     }
-    let timed = Timed::new(body, exchange.connection.shared.timers.body_idle);
+    let timed = Timed::new(body, &exchange.connection.shared.timers, exchange.streams());
     match ruleset.body_plan(&exchange.head()) {
         BodyPlan::Skip => {
             let judgement = whole(exchange, None, Body::Opaque, None);
@@ -99,7 +95,11 @@ async fn hold(
     // What a client states is no reason to reserve memory for it.
     let mut window = BytesMut::with_capacity(stated.unwrap_or(0).min(MAX_RESERVED));
     let started = Instant::now();
-    let end = collect(&mut timed, &mut window, limit, &mut lease).await?;
+    // Otherwise a few slow clients keep all the memory there is for bodies.
+    let deadline = Deadline::now() + exchange.connection.shared.timers.held_body;
+    let end = timeout_at(deadline, collect(&mut timed, &mut window, limit, &mut lease))
+        .await
+        .unwrap_or(Err(Broken::TimedOut(Timeout::HeldBody)))?;
     let waited = started.elapsed();
     let (judgement, body, unread) = match end {
         Collected::Complete(trailers) => {
@@ -134,12 +134,6 @@ fn refused(judgement: Judgement) -> Judgement {
     }
 }
 
-/// Time within which a body of which so many bytes came must send more.
-fn patience(received: usize) -> Duration {
-    let received = u64::try_from(received).unwrap_or(u64::MAX);
-    Duration::from_secs(received / LEAST_RATE).clamp(LEAST_TIME, LONGEST_TIME)
-}
-
 /// Whether a body over the limit is refused whatever it holds. Elsewhere its beginning may still be an attack.
 fn refuses_too_long(exchange: &Exchange) -> bool {
     let judgement = exchange.policy.ruleset.decide(Inspection::failed(Reason::BodyTooLarge));
@@ -158,14 +152,11 @@ async fn collect(
     limit: usize,
     lease: &mut Lease,
 ) -> Result<Collected, Broken> {
-    let started = Deadline::now();
     loop {
-        let next = std::future::poll_fn(|context| timed.poll_next(context));
-        let frame = match timeout_at(started + patience(window.len()), next).await {
-            Err(_) => return Err(Broken::TimedOut),
-            Ok(Some(frame)) => frame?,
-            Ok(None) => return Ok(Collected::Complete(None)),
+        let Some(frame) = std::future::poll_fn(|context| timed.poll_next(context)).await else {
+            return Ok(Collected::Complete(None));
         };
+        let frame = frame?;
         match frame.into_data() {
             Ok(data) => {
                 let fits = lease.grow(data.len());
@@ -191,9 +182,13 @@ pub fn whole(
     lost: Option<Reason>,
 ) -> Judgement {
     let ruleset = &exchange.policy.ruleset;
-    let inspection = guarded(exchange, || {
+    let bytes = match body {
+        Body::Complete(bytes) | Body::Truncated(bytes) => bytes.len(),
+        Body::Empty | Body::Opaque => 0,
+    };
+    let inspection = guarded(exchange, bytes, || {
         let head = exchange.head();
-        let mut inspection = begun.unwrap_or_else(|| ruleset.inspect_head(&head));
+        let mut inspection = begun.unwrap_or_else(|| (exchange.connection.shared.inspect)(ruleset, &head));
         ruleset.inspect_body(&head, body, &mut inspection);
         if let Some(reason) = lost {
             inspection.note(reason);
@@ -204,7 +199,7 @@ pub fn whole(
 }
 
 fn head(exchange: &Exchange) -> Inspection {
-    guarded(exchange, || exchange.policy.ruleset.inspect_head(&exchange.head()))
+    guarded(exchange, 0, || (exchange.connection.shared.inspect)(&exchange.policy.ruleset, &exchange.head()))
 }
 
 /// Inspects and judges a text message of a WebSocket. Its path and query were judged with the handshake.
@@ -213,8 +208,8 @@ pub fn message(exchange: &Exchange, text: &[u8], longer: bool) -> Judgement {
     let head =
         Head { method: "GET", target: b"/", content_type: Some(b"text/plain"), content_encoding: None };
     let text = numbered(text);
-    let inspection = guarded(exchange, || {
-        let mut inspection = ruleset.inspect_head(&head);
+    let inspection = guarded(exchange, text.len(), || {
+        let mut inspection = (exchange.connection.shared.inspect)(ruleset, &head);
         let body = if longer { Body::Truncated(text) } else { Body::Complete(text) };
         ruleset.inspect_body(&head, body, &mut inspection);
         inspection
@@ -236,56 +231,39 @@ pub fn probe(exchange: &Exchange, body: Incoming) -> Judged {
     let shared = &exchange.connection.shared;
     shared.metrics.bypass(Bypass::Probe);
     let judgement = shared.unjudged.decide(Inspection::failed(Reason::DetectionOff));
-    let timed = Timed::new(body, shared.timers.body_idle);
+    let timed = Timed::new(body, &shared.timers, false);
     Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true)
 }
 
-fn guarded(exchange: &Exchange, inspect: impl FnOnce() -> Inspection) -> Inspection {
-    let started = Instant::now();
-    let inspection = caught(&exchange.connection.shared.metrics, inspect);
+/// Runs the engine on a message whose body has so many bytes, unless it keeps failing. Whatever input makes it panic
+/// must not take the connection, or the judgement, with it.
+fn guarded(exchange: &Exchange, bytes: usize, inspect: impl FnOnce() -> Inspection) -> Inspection {
+    // The only class there is; each one more will be run, and fail, on its own.
+    let class = Class::SqlInjection;
+    let Shared { load, metrics, .. } = &*exchange.connection.shared;
+    let detects = !exchange.policy.ruleset.is_idle();
+    if detects && !load.breaker.admits(class, bytes) {
+        return Inspection::failed(Reason::Suspended);
+    }
+    let (started, clock) = (Instant::now(), (bytes > SMALL).then(processor_time));
+    let caught = catch_unwind(AssertUnwindSafe(inspect));
     exchange.worked(started.elapsed());
-    inspection
-}
-
-/// Runs the engine; whatever input makes it panic must not take the connection, or the judgement, with it.
-fn caught(metrics: &Metrics, inspect: impl FnOnce() -> Inspection) -> Inspection {
-    catch_unwind(AssertUnwindSafe(inspect)).unwrap_or_else(|_| {
+    let end = match &caught {
+        // Time in which this thread did not run says nothing about the detector.
+        Ok(_) => End::Done(clock.map_or(Duration::ZERO, |clock| processor_time().saturating_sub(clock))),
+        Err(_) => End::Panicked,
+    };
+    if detects && load.breaker.note(class, bytes, end) {
+        metrics.error(&Kind::InspectionOverrun);
+    }
+    caught.unwrap_or_else(|_| {
         metrics.error(&Kind::Panic);
         Inspection::failed(Reason::InternalError)
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use rasp_engine::{Coverage, Outcome, Reason, Ruleset, Verdict};
-    use rasp_policy::api::FailureMode;
-    use rasp_policy::precedence::Effective;
-
-    use super::{caught, patience};
-    use crate::metrics::Metrics;
-
-    #[test]
-    fn a_held_body_has_a_least_rate_and_a_longest_time() {
-        for (received, seconds) in [(0, 10), (5000, 10), (10_000, 20), (30_000, 60), (usize::MAX, 60)] {
-            assert_eq!(patience(received).as_secs(), seconds, "{received}");
-        }
-    }
-
-    #[test]
-    fn a_panic_of_the_engine_is_counted_and_the_failure_mode_decides() {
-        let metrics = Metrics::new().unwrap();
-        for (failure_mode, refused) in [(FailureMode::Open, false), (FailureMode::Closed, true)] {
-            let inspection = caught(&metrics, || panic!("a bug"));
-            assert_eq!(inspection.coverage(), Coverage::Partial(Reason::InternalError));
-            let effective = Effective { failure_mode, ..Effective::builtin_blocking() };
-            let judgement = Ruleset::build(&effective).unwrap().decide(inspection);
-            assert_eq!(judgement.verdict, Verdict::Error);
-            assert_eq!(
-                matches!(judgement.outcome, Outcome::Refuse(refusal) if refusal.status == 503),
-                refused
-            );
-        }
-        let text = String::from_utf8(metrics.render()).unwrap();
-        assert!(text.contains("rasp_errors_total{kind=\"panic\"} 2\n"));
-    }
+/// Time that the processor spent on this thread.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

@@ -3,7 +3,6 @@
 //! HTTP/1 takes one request after the other, HTTP/2 all at once; the protocol is that of the client. Called by
 //! `forward`, which has a `Pass` for every request that comes here.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +12,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::client::conn::http2;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::body::RequestBody;
+use super::late::{Timer, poll_until};
 use super::{Connection, Exchange};
 use crate::connection::{Fresh, fault, redial};
 use crate::guard::awaited::{Asking, Awaited};
-use crate::reason::{BadResponse, Kind};
+use crate::reason::{BadResponse, Kind, Timeout};
 
 /// An application that never says 100 gets the body after so long, as from other clients (RFC 9110 section 10.1.1).
 const PROCEED: Duration = Duration::from_secs(1);
@@ -42,9 +42,6 @@ pub struct Http1 {
     /// A connection that was dialled late.
     pub(crate) fresh: Fresh,
 }
-
-/// The timer of the application's side.
-type Timer = Option<Pin<Box<Sleep>>>;
 
 impl Http1 {
     /// A connection to the application, or none yet.
@@ -158,7 +155,7 @@ async fn send_http1(
             biased;
             head = sender.try_send_request(request) => head,
             () = overdue(&mut sent, connection.shared.timers.response_head, &mut timer) => {
-                connection.shared.metrics.error(&Kind::UpstreamTimeout);
+                connection.shared.metrics.error(&Kind::Timeout(Timeout::ResponseHead));
                 return Err(Failure::Timeout);
             }
         };
@@ -208,7 +205,7 @@ async fn send_http2(
         biased;
         head = sender.try_send_request(request) => head,
         () = overdue(&mut sent, connection.shared.timers.response_head, &mut timer) => {
-            connection.shared.metrics.error(&Kind::UpstreamTimeout);
+            connection.shared.metrics.error(&Kind::Timeout(Timeout::ResponseHead));
             return Err(Failure::Timeout);
         }
     };
@@ -243,15 +240,5 @@ async fn overdue(sent: &mut Option<oneshot::Receiver<()>>, limit: Duration, time
         let _ = sent.await;
     }
     let deadline = Instant::now() + limit;
-    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-    if timer.deadline() > deadline {
-        timer.as_mut().reset(deadline);
-    }
-    loop {
-        timer.as_mut().await;
-        if timer.deadline() >= deadline {
-            return;
-        }
-        timer.as_mut().reset(deadline);
-    }
+    std::future::poll_fn(|context| poll_until(timer, deadline, context)).await;
 }

@@ -28,7 +28,7 @@ use super::trace::REQUEST_ID;
 use super::{Exchange, tunnel};
 use crate::connection::relay::{self, Activity, Noted};
 use crate::drain::InFlight;
-use crate::reason::{Bypass, Malformed};
+use crate::reason::{Bypass, Kind, Malformed, Timeout};
 
 const WEBSOCKET: &str = "websocket";
 
@@ -176,17 +176,18 @@ async fn relay(exchange: &Arc<Exchange>, client: Upgraded, application: Upgraded
     let idle = exchange.connection.shared.timers.opaque_idle;
     let mut client = Noted::client(TokioIo::new(client), Bytes::new(), &activity);
     let mut application = Noted::upstream(TokioIo::new(application), Bytes::new(), &activity);
-    match follows {
+    let timed_out = match follows {
         Some(extensions) => {
             let frames = tunnel::run(exchange, client, application, extensions);
             tokio::select! {
-                () = frames => {}
-                () = relay::idling(&activity, idle) => {}
+                () = frames => false,
+                () = relay::idling(&activity, idle) => true,
             }
         }
-        None => {
-            relay::run(&mut client, &mut application, idle).await;
-        }
+        None => relay::run(&mut client, &mut application, idle).await == relay::End::Idle,
+    };
+    if timed_out {
+        exchange.connection.shared.metrics.error(&Kind::Timeout(Timeout::OpaqueIdle));
     }
 }
 

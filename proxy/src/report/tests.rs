@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use http::StatusCode;
 
 use super::{Error, Operator, Reporter, longest_pause, roots};
+use crate::load::breaker::Breaker;
 use crate::metrics::Metrics;
 use crate::policy::{Handle, InForce};
 use crate::state::Identity;
@@ -81,7 +82,14 @@ impl Desk {
             token,
         };
         let identity = Identity { namespace: "shop".into(), pod: "web-1".into(), ..Identity::default() };
-        let reporter = Reporter::new(operator, identity, Arc::clone(&handle), Arc::clone(&metrics)).unwrap();
+        let reporter = Reporter::new(
+            operator,
+            identity,
+            Arc::clone(&handle),
+            Arc::clone(&metrics),
+            Arc::new(Breaker::new(Duration::from_millis(50), 1)),
+        )
+        .unwrap();
         (reporter, handle, metrics)
     }
 

@@ -1,19 +1,19 @@
 //! The sidecar's configuration from its environment. Every error is reported, not only the first.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use rasp_policy::api::FailureMode;
+use rasp_policy::limits::Assignments;
 use rasp_policy::pod::{self, IpNet, PortProtocols, Probe, TlsPort, env, network};
 
-use crate::control;
 use crate::policy::keys::Keys;
 use crate::policy::load::Checks;
-use crate::process::{self, Running};
 use crate::report::{self, Operator, Url};
 use crate::state::{Hops, Identity};
+use crate::{control, process};
 
 /// One wrong variable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,8 +75,10 @@ pub struct Config {
     pub run_directory: PathBuf,
     /// Control socket.
     pub control_socket: PathBuf,
-    /// Threads, and how long in-flight work may take after SIGTERM.
-    pub running: Running,
+    /// What differs from the default limits.
+    pub limits: Assignments,
+    /// How long in-flight work may take after SIGTERM.
+    pub grace: Duration,
 }
 
 impl Config {
@@ -103,7 +105,7 @@ impl Config {
         let pod_ips = raw.required(env::POD_IPS, list::<IpAddr>);
         let failure_mode = raw.required(env::FAILURE_MODE, failure_mode);
         let probes = raw.optional(env::PROBES, probes).unwrap_or_default();
-        let workers = raw.optional(env::WORKERS, parsed::<NonZeroUsize>);
+        let limits = raw.optional(env::LIMITS, parsed).unwrap_or_default();
         let protocols = raw.optional(env::PORT_PROTOCOLS, parsed).unwrap_or_default();
         let tls = raw.optional(env::TLS, tls).unwrap_or_default();
         let hops = Hops {
@@ -130,7 +132,8 @@ impl Config {
             config_directory: pod::CONFIG_DIR.into(),
             run_directory: pod::RUN_DIR.into(),
             control_socket: control::default_path(),
-            running: Running { workers: workers.unwrap_or(NonZeroUsize::MIN), grace: process::GRACE },
+            limits,
+            grace: process::GRACE,
         })
     }
 }

@@ -294,3 +294,35 @@ fn several_workers_share_one_address_and_end_as_one_process() {
     gateway.signal(Signal::TERM);
     assert!(gateway.wait_for_exit(Duration::from_secs(5)).success());
 }
+
+/// Ticks of the processor that a process used, a hundredth of a second each.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn a_crowd_without_file_descriptors_neither_spins_nor_starves_probes_and_everybody_is_served() {
+    let upstream = Upstream::ok();
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -n 64; exec "$0" "$@""#, BINARY]);
+    command.args(["gateway", "--listen", "127.0.0.1:0", "--upstream", &upstream.address.to_string()]);
+    let gateway = Gateway::from_command(command);
+    // The silent ones take all places there are, and keep them for ten seconds.
+    let silent: Vec<Client> = (0..40).map(|_| Client::connect(gateway.address)).collect();
+    let mut crowd: Vec<Client> = (0..160).map(|_| Client::connect(gateway.address)).collect();
+    for client in &mut crowd {
+        client.send(get("/"));
+    }
+    let before = ticks(gateway.pid());
+    for _ in 0..10 {
+        assert_eq!(gateway.admin("/readyz").status(), 200);
+        thread::sleep(Duration::from_millis(100));
+    }
+    let used = ticks(gateway.pid()) - before;
+    assert!(used < 50, "{used} % of a processor");
+    drop(silent);
+    assert!(crowd.iter_mut().all(|client| client.response().status() == 200), "idle ones make room");
+    assert!(gateway.metric("rasp_errors_total", &["shed_connections"]) > 0.5);
+}

@@ -12,9 +12,11 @@ use rasp_policy::pod::{PortProtocol, PortProtocols, Probe};
 use rasp_policy::precedence::Effective;
 use rasp_proxy::connection::{self, Target};
 use rasp_proxy::drain::Drain;
+use rasp_proxy::limits::{Limits, Timers};
+use rasp_proxy::load::Load;
 use rasp_proxy::metrics::Metrics;
 use rasp_proxy::policy::{Handle, InForce};
-use rasp_proxy::state::{Hops, Identity, Memory, Shared, Timers};
+use rasp_proxy::state::{Hops, Identity, Memory, Shared};
 use rasp_proxy::tls::Ports;
 use rasp_proxy::{event, listener, process};
 
@@ -31,25 +33,38 @@ pub const ALL_LONG: Timers = Timers {
     first_byte: LONG,
     head: LONG,
     body_idle: LONG,
+    body_rate: 0,
+    held_body: LONG,
     response_head: LONG,
+    stream_idle: LONG,
     keep_alive_idle: LONG,
     ping: LONG,
-    stream_idle: LONG,
-    connect: LONG,
+    untaken: LONG,
     tls_handshake: LONG,
+    connect: LONG,
     opaque_idle: LONG,
 };
 
 pub struct Inside {
     pub address: SocketAddr,
-    policy: Arc<Handle>,
+    pub policy: Arc<Handle>,
     metrics: Arc<Metrics>,
 }
 
 /// The data path in this process.
 fn serve(target: Target, timers: Timers, body_memory: usize) -> Inside {
+    serve_changed(target, timers, body_memory, |_| {})
+}
+
+/// The same, changed before it starts.
+pub fn serve_changed(
+    target: Target,
+    timers: Timers,
+    body_memory: usize,
+    change: impl FnOnce(&mut Shared),
+) -> Inside {
     let metrics = Arc::new(Metrics::new().unwrap());
-    serve_with(target, timers, body_memory, Ports::default(), metrics)
+    start(target, timers, body_memory, (Ports::default(), metrics), change)
 }
 
 pub fn serve_with(
@@ -59,12 +74,22 @@ pub fn serve_with(
     tls: Ports,
     metrics: Arc<Metrics>,
 ) -> Inside {
+    start(target, timers, body_memory, (tls, metrics), |_| {})
+}
+
+fn start(
+    target: Target,
+    timers: Timers,
+    body_memory: usize,
+    (tls, metrics): (Ports, Arc<Metrics>),
+    change: impl FnOnce(&mut Shared),
+) -> Inside {
     let (events, _writer) = event::Sink::start(std::io::sink(), Arc::clone(&metrics)).unwrap();
     let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
     let policy = Arc::new(Handle::new(InForce::builtin(ruleset), Arc::clone(&metrics)));
     let mut protocols = PortProtocols::default();
     protocols.declare(OPAQUE, PortProtocol::Opaque);
-    let shared = Arc::new(Shared {
+    let mut shared = Shared {
         policy: Arc::clone(&policy),
         metrics: Arc::clone(&metrics),
         events,
@@ -77,7 +102,11 @@ pub fn serve_with(
         hops: Hops::default(),
         body_memory: Memory::new(body_memory),
         unjudged: process::unjudged().unwrap(),
-    });
+        load: Load::new(&Limits::in_gateway()),
+        inspect: Ruleset::inspect_head,
+    };
+    change(&mut shared);
+    let shared = Arc::new(shared);
     let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
     let counted = Arc::clone(&metrics);
@@ -118,14 +147,16 @@ impl Inside {
 fn a_client_that_says_nothing_or_half_a_head_is_let_go() {
     let upstream = Upstream::ok();
     let timers = Timers { first_byte: SHORT, head: SHORT, ..ALL_LONG };
-    for beginning in ["", "GE", "GET / HTTP/1.1\r\nHost: a"] {
+    let table =
+        [("", "first_byte_timeout"), ("GE", "head_timeout"), ("GET / HTTP/1.1\r\nHost: a", "head_timeout")];
+    for (beginning, reason) in table {
         let inside = gateway(upstream.address, timers);
         let mut client = Client::connect(inside.address);
         let started = Instant::now();
         client.send(beginning);
         assert!(client.is_closed(), "{beginning:?}");
         assert!(started.elapsed() >= SHORT && started.elapsed() < LONG / 6, "{beginning:?}");
-        inside.counted("client_timeout");
+        inside.counted(reason);
     }
 }
 
@@ -147,13 +178,13 @@ fn a_silent_http2_client_is_let_go() {
         client.rest();
         assert!(started.elapsed() >= SHORT && started.elapsed() < LONG / 6, "{what}");
     }
-    inside.counted("client_timeout");
+    inside.counted("ping_timeout");
 }
 
 #[test]
 fn a_stream_whose_client_takes_nothing_is_reset() {
     let application = Application::start();
-    let inside = gateway(application.address, Timers { stream_idle: SHORT, ..ALL_LONG });
+    let inside = gateway(application.address, Timers { untaken: SHORT, ..ALL_LONG });
     let mut client = http2::frame::Client::connect(inside.address);
     client.send(http2::frame::settings(4, 0));
     client.send(http2::frame::get(1, "/large"));
@@ -175,7 +206,7 @@ fn blanks_before_a_request_buy_neither_time_nor_memory() {
         assert!(started.elapsed() < SHORT * 5, "every blank bought more time");
         thread::sleep(SHORT / 5);
     }
-    slowly.counted("client_timeout");
+    slowly.counted("head_timeout");
 
     let fast = gateway(upstream.address, ALL_LONG);
     let mut client = Client::connect(fast.address);
@@ -209,6 +240,7 @@ fn an_idle_connection_lives_longer_than_a_head_may_take() {
     assert_eq!(idle.response().status(), 200);
     assert!(idle.is_closed());
     assert!(started.elapsed() >= SHORT * 5);
+    inside.counted("keep_alive_idle_timeout");
 }
 
 #[test]
@@ -225,7 +257,7 @@ fn a_body_that_stops_is_answered_408() {
         client.send(" ");
         assert_eq!(client.response().status(), 408, "{content_type}");
         assert!(client.is_closed());
-        inside.counted("client_timeout");
+        inside.counted("body_idle_timeout");
     }
 }
 
@@ -242,7 +274,7 @@ fn an_application_that_does_not_answer_is_answered_for_and_a_slow_upload_is_not_
     let inside = gateway(upstream.address, Timers { response_head: SHORT, ..ALL_LONG });
     let response = ask(inside.address, get("/never"));
     assert_eq!((response.status(), response.header("connection")), (504, Some("close")));
-    inside.counted("upstream_timeout");
+    inside.counted("response_head_timeout");
 
     let mut slow = Client::connect(inside.address);
     slow.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\na");
@@ -267,6 +299,7 @@ fn opaque_connections_end_when_nothing_moves() {
     client.send(b"\0");
     assert!(client.is_closed());
     assert!(started.elapsed() >= SHORT * 3 && started.elapsed() < LONG / 6);
+    inside.counted("opaque_idle_timeout");
 }
 
 #[test]
@@ -399,24 +432,75 @@ fn no_request_is_lost_while_the_policy_changes_all_the_time() {
     });
 }
 
+/// Both in ten seconds: that is how long a body may be as slow as it likes.
 #[test]
-fn a_held_body_that_trickles_in_is_answered_408() {
+fn a_body_that_trickles_in_is_answered_408_whether_it_is_held_or_not() {
     let upstream = Upstream::ok();
-    let inside = gateway(upstream.address, ALL_LONG);
+    let inside = gateway(upstream.address, Timers { body_rate: 500, ..ALL_LONG });
+    thread::scope(|scope| {
+        for content_type in ["application/json", "image/png"] {
+            let address = inside.address;
+            scope.spawn(move || {
+                let mut client = Client::connect(address);
+                let started = Instant::now();
+                client.send(format!(
+                    "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\nContent-Length: 10000\r\n\r\n["
+                ));
+                let mut trickle = client.stream.try_clone().unwrap();
+                thread::spawn(move || {
+                    while trickle.write_all(b" ").is_ok() && started.elapsed() < LONG / 2 {
+                        thread::sleep(SHORT);
+                    }
+                });
+                assert_eq!(client.response().status(), 408);
+                assert!(started.elapsed() >= Duration::from_secs(9) && started.elapsed() < LONG / 4);
+            });
+        }
+    });
+    inside.counted("body_rate");
+}
+
+#[test]
+fn a_held_body_has_a_longest_time_however_fast_it_comes() {
+    let upstream = Upstream::ok();
+    let inside = gateway(upstream.address, Timers { held_body: SHORT, ..ALL_LONG });
     let mut client = Client::connect(inside.address);
-    let started = Instant::now();
     client.send(
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n[",
     );
     let mut trickle = client.stream.try_clone().unwrap();
     thread::spawn(move || {
-        while trickle.write_all(b" ").is_ok() && started.elapsed() < LONG / 2 {
-            thread::sleep(SHORT);
+        while trickle.write_all(b" ").is_ok() {
+            thread::sleep(SHORT / 10);
         }
     });
     assert_eq!(client.response().status(), 408);
-    assert!(started.elapsed() >= Duration::from_secs(10) && started.elapsed() < LONG / 4);
-    inside.counted("client_timeout");
+    inside.counted("held_body_timeout");
+}
+
+#[test]
+fn a_response_that_stops_is_broken_off_and_one_that_nobody_reads_is_not() {
+    let upstream = Upstream::start(|conversation| {
+        let stops = conversation.request()?.contains("/stops");
+        let length = if stops { 10 } else { 8 << 20 };
+        conversation.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").as_bytes())?;
+        conversation.write(&b"some".repeat(if stops { 1 } else { 2 << 20 }))?;
+        conversation.rest();
+        None
+    });
+    let inside = gateway(upstream.address, Timers { stream_idle: SHORT, ..ALL_LONG });
+    let mut client = Client::connect(inside.address);
+    client.send(get("/stops"));
+    client.head();
+    assert_eq!(client.exactly(4), b"some");
+    assert!(client.is_closed());
+    inside.counted("stream_idle_timeout");
+
+    let mut slow = Client::connect(inside.address);
+    slow.send(get("/whole"));
+    slow.head();
+    thread::sleep(SHORT * 2);
+    assert_eq!(slow.exactly(8 << 20).len(), 8 << 20);
 }
 
 #[test]

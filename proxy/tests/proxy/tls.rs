@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use rasp_policy::pod::{ClientAuth, PortProtocols, TlsPort, ToApplication, Verify};
 use rasp_proxy::connection::Target;
+use rasp_proxy::limits::Timers;
 use rasp_proxy::metrics::Metrics;
-use rasp_proxy::state::Timers;
 use rasp_proxy::tls::declared;
 use rustls::version::{TLS12, TLS13};
 

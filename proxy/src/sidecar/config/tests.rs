@@ -75,6 +75,7 @@ fn tells_every_error_at_once() {
         ("RASP_PORT_PROTOCOLS", "70000=http", "expected PORT=PROTOCOL"),
         ("RASP_TRUSTED_PROXIES", "10.0.0.0/8,::/0", "would believe everybody"),
         ("RASP_PROXY_PROTOCOL_FROM", "lb.example", "expected a network"),
+        ("RASP_LIMITS", "timeout-haed=1s", "element 1 names no limit"),
     ];
     for (name, value, expected) in table {
         let mut variables = complete();
@@ -88,5 +89,5 @@ fn tells_every_error_at_once() {
     for (name, value, _) in table {
         all.insert(name, value.to_owned());
     }
-    assert_eq!(read(&all).unwrap_err().0.len(), 10);
+    assert_eq!(read(&all).unwrap_err().0.len(), 11);
 }
