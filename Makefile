@@ -17,7 +17,7 @@ BINARIES  = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/debug
 TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-operator"
 
 .NOTPARALLEL: # two builds at once take longer than one after the other
-.PHONY: help demo demo-down test fmt clippy doc unit h2spec arrows generate generated-up-to-date charts soak fuzz deny bench e2e images \
+.PHONY: help demo demo-down test fmt clippy doc unit vectors h2spec arrows generate generated-up-to-date charts soak fuzz deny bench e2e images \
   binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
 
 help: ## list the targets
@@ -45,6 +45,10 @@ doc: ## documentation builds without warnings
 
 unit: ## unit and integration tests; nothing but this machine's loopback and network namespaces
 	cargo test --locked --workspace -- $(TEST)
+
+vectors: ## the vectors of HTTP/1 in the file VECTORS against the proxy, as a table
+	RASP_VECTORS=$(abspath $(or $(VECTORS),../shared/vectors/http1.json)) \
+	  cargo test --locked -p rasp-proxy --test proxy vectors_of_a_file -- --nocapture
 
 h2spec: ## the conformance suite of HTTP/2, all of its cases, against the gateway
 	cargo build --locked -p rasp-proxy

@@ -30,6 +30,7 @@ pub mod secure;
 pub mod stream;
 mod streams;
 mod watched;
+pub mod wire;
 
 pub(crate) use answers::fault;
 pub(crate) use http::{Fresh, UpstreamConnection, redial};

@@ -17,6 +17,7 @@ use rasp_engine::{Head, Outcome};
 use crate::connection::pace::Phase;
 use crate::connection::{Target, UpstreamConnection, fault};
 use crate::guard::Limits;
+use crate::guard::head::Facts;
 use crate::listener::Place;
 use crate::metrics::Requests;
 use crate::policy::InForce;
@@ -56,13 +57,14 @@ pub async fn serve(
     let policy = connection.shared.policy.load();
     let (mut parts, body) = request.into_parts();
     let trace = Trace::of(&parts.headers);
-
-    if !policy.ruleset.is_off()
-        && let Err(malformed) = connection.check(&mut parts)
-    {
-        return Ok(act::malformed(connection, &trace, malformed, in_flight));
-    }
-    let exchange = Arc::new(Exchange::new(connection, policy, trace, &parts));
+    let facts = match connection.check(&policy, &mut parts, &body) {
+        Ok(facts) => facts,
+        Err(malformed) => {
+            record::malformed(&connection, &policy, &trace, None, malformed);
+            return Ok(act::malformed(connection, &trace, malformed, in_flight));
+        }
+    };
+    let exchange = Arc::new(Exchange::new(connection, policy, trace, facts, &parts));
     // A probe of the kubelet has no body; what has one is judged.
     let probe = body.is_end_stream() && exchange.is_probe(&parts);
     match exchange.connection.shared.load.admit() {
@@ -76,6 +78,10 @@ pub async fn serve(
         match inspect::judge(&exchange, &parts, body).await {
             Ok(judged) => judged,
             Err(Broken::TimedOut(late)) => return Ok(act::body_timed_out(&exchange, late, in_flight)),
+            Err(Broken::Malformed(malformed)) => {
+                let connection = Arc::clone(&exchange.connection);
+                return Ok(act::malformed(connection, &exchange.trace, malformed, in_flight));
+            }
             Err(broken) => return Err(broken),
         }
     };
@@ -131,12 +137,15 @@ impl Connection {
         }
     }
 
-    fn check(&self, parts: &mut Parts) -> Result<(), Malformed> {
-        if self.is_multiplexed() {
-            return read::http2::check(parts, &Limits::default());
+    /// What the guard of HTTP/1 said about a request, or what is checked of a stream of HTTP/2.
+    fn check(&self, policy: &InForce, parts: &mut Parts, body: &Incoming) -> Result<Facts, Malformed> {
+        if !self.is_multiplexed() {
+            return read::note(self.phase.notes.take(), parts, body);
         }
-        read::check(parts)?;
-        upgrade::check(parts)
+        if !policy.ruleset.is_off() {
+            read::http2::check(parts, &Limits::default())?;
+        }
+        Ok(Facts { internal: true, ..Facts::default() }) // nobody looked for such fields
     }
 
     /// Whether requests are streams of HTTP/2, of which no one may speak for the connection.
@@ -162,6 +171,7 @@ pub struct Exchange {
     trace: Trace,
     /// The client, as far as declared hops are believed; port 0 where only its address is known.
     client: SocketAddr,
+    facts: Facts,
     method: Method,
     uri: Uri,
     content_type: Option<HeaderValue>,
@@ -170,13 +180,20 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    fn new(connection: Arc<Connection>, policy: Arc<InForce>, trace: Trace, parts: &Parts) -> Self {
+    fn new(
+        connection: Arc<Connection>,
+        policy: Arc<InForce>,
+        trace: Trace,
+        facts: Facts,
+        parts: &Parts,
+    ) -> Self {
         let client = client::of(&parts.headers, connection.peer, &connection.shared.hops);
         Self {
             connection,
             policy,
             trace,
             client,
+            facts,
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             content_type: content::media_type(&parts.headers),
@@ -202,6 +219,7 @@ impl Exchange {
             policy,
             trace: self.trace.clone(),
             client: self.client,
+            facts: self.facts,
             method: self.method.clone(),
             uri: self.uri.clone(),
             content_type: None,

@@ -12,6 +12,7 @@ use rasp_policy::precedence::Effective;
 
 use crate::connection::Target;
 use crate::drain::Drain;
+use crate::guard;
 use crate::limits::Limits;
 use crate::listener::{memory, raise_file_limit};
 use crate::load::Load;
@@ -121,6 +122,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         events,
         drain: Drain::default(),
         timers: limits.timers,
+        guard: guard::Limits::default(),
         identity: Identity::default(),
         probes: Vec::new(),
         protocols,

@@ -1,17 +1,20 @@
 //! The wire guard: the strictest HTTP/1 parser on the way to the application. Sans-IO; allocates nothing.
 //!
-//! It follows framing itself and refuses whatever two servers could read in two ways (RFC 9112 section 11). It never
-//! lets a head go on before it is complete and valid, and never repairs what it does not understand. [`field`],
+//! [`request`] follows framing itself and refuses whatever two servers could read in two ways (RFC 9112 section 11). It
+//! never lets a head go on before it is complete and valid, and never repairs what it does not understand. [`field`],
 //! [`host`], [`target`], [`line`] and [`chunk`] are shared with the guards of responses and of HTTP/2, whose frames
-//! [`frames`] follows.
+//! [`frames`] follows. Fed by `connection::wire`.
 
 pub mod awaited;
 pub mod chunk;
 pub mod field;
 pub mod frames;
+pub mod head;
 pub mod host;
 pub mod line;
+pub mod request;
 pub mod response;
+pub mod rewrite;
 pub mod target;
 
 /// What a message may take. Of a head all but the body counts; lengths are in bytes.
@@ -68,6 +71,9 @@ pub enum Fault {
     /// A control byte.
     #[error("a control byte")]
     Control,
+    /// A line over its limit.
+    #[error("a line over its limit")]
+    LineSize,
     /// A line that is no `name: value`.
     #[error("a line that is no field")]
     FieldLine,

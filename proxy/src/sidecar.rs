@@ -6,6 +6,7 @@ use rasp_engine::Ruleset;
 
 use crate::connection::Target;
 use crate::drain::Drain;
+use crate::guard;
 use crate::limits::Limits;
 use crate::listener::{destination, memory, raise_file_limit};
 use crate::load::Load;
@@ -46,6 +47,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         events,
         drain: Drain::default(),
         timers: limits.timers,
+        guard: guard::Limits::default(),
         identity: config.identity.clone(),
         probes: config.probes,
         protocols: config.protocols,

@@ -9,6 +9,7 @@ use rasp_policy::pod::{IpNet, PortProtocols, Probe};
 
 use crate::drain::Drain;
 use crate::event;
+use crate::guard;
 use crate::limits::Timers;
 use crate::load::Load;
 use crate::metrics::Metrics;
@@ -66,6 +67,8 @@ pub struct Shared {
     pub drain: Drain,
     /// Timers.
     pub timers: Timers,
+    /// What a message may take.
+    pub guard: guard::Limits,
     /// Who this process is.
     pub identity: Identity,
     /// Probes that are forwarded whatever the policy says.

@@ -40,3 +40,5 @@ mod tls;
 mod upgrades;
 #[path = "proxy/upstream.rs"]
 mod upstream;
+#[path = "proxy/vectors.rs"]
+mod vectors;

@@ -20,15 +20,16 @@ use super::{Client, Target};
 use crate::exchange::body::RequestBody;
 use crate::exchange::link::{Http1, Link};
 use crate::exchange::{self, Connection};
+use crate::guard::Limits;
 use crate::guard::awaited::Awaited;
-use crate::reason::{Kind, Shed, Timeout};
+use crate::reason::{Kind, Malformed, Shed, Timeout};
 use crate::state::Shared;
 
-/// Bytes of one head, and of what is buffered in each direction.
-const MAX_BUFFER: usize = 64 << 10;
+/// Bytes of the head of a response, and of what is buffered on the application's side.
+const MAX_BUFFER: usize = 256 << 10;
 
-/// Fields of one head. hyper's own limit of 100 refuses what applications take. hyper prepares room for all of them
-/// with every head: 256 cost 4,000 instructions a request more than 100, 1000 would cost 19,000 (see tests/proxy/cost.rs).
+/// Fields of the head of a response. hyper's own limit of 100 refuses what applications send. hyper prepares room for
+/// all of them with every head: 256 cost 4,000 instructions more than 100, 1000 would cost 19,000 (see tests/proxy/cost.rs).
 const MAX_FIELDS: usize = 256;
 
 pub(crate) type UpstreamConnection = client_side::Connection<TokioIo<Answers<Stream>>, RequestBody>;
@@ -51,10 +52,12 @@ pub(super) async fn serve(
     let Client { stream, peer, place } = client;
     let link = Link::Http1(Http1::new(sender, Arc::clone(&awaited)));
     let connection = Arc::new(Connection::new(Arc::clone(&shared), peer, target, place, link));
-    let io = Paced::new(stream, ahead, Arc::clone(&connection.phase), Arc::clone(&awaited), &shared.timers);
+    let phase = Arc::clone(&connection.phase);
+    let io = Paced::new(stream, ahead, phase, Arc::clone(&awaited), &shared.timers, shared.guard);
     let service = service_fn(|request| exchange::serve(Arc::clone(&connection), request));
-    let mut server =
-        std::pin::pin!(server_builder().serve_connection(TokioIo::new(io), service).with_upgrades());
+    let mut server = std::pin::pin!(
+        server_builder(&shared.guard).serve_connection(TokioIo::new(io), service).with_upgrades()
+    );
     let mut application = std::pin::pin!(application(upstream));
     let mut given_up = std::pin::pin!(shared.load.pressure.idle_is_given_up());
     let (mut application_open, mut kept, mut stays) = (true, true, true);
@@ -97,6 +100,9 @@ pub(super) async fn serve(
     if connection.phase.has_run_out() {
         shared.metrics.error(&Kind::Timeout(Timeout::KeepAliveIdle));
     }
+    if connection.phase.is_overdue() {
+        shared.metrics.error(&Kind::Timeout(Timeout::Head));
+    }
     if let Err(error) = served {
         note(&shared, &error);
     }
@@ -119,7 +125,7 @@ async fn handshake(
     let stream = Answers::new(stream, Arc::clone(awaited), Arc::clone(&shared.metrics));
     client_side::Builder::new()
         .preserve_header_case(true)
-        .max_buf_size(MAX_BUFFER * 4)
+        .max_buf_size(MAX_BUFFER)
         .max_headers(MAX_FIELDS)
         .handshake(TokioIo::new(stream))
         .await
@@ -167,21 +173,17 @@ pub(crate) async fn redial(
     Ok(sender)
 }
 
-fn server_builder() -> server_side::Builder {
+/// hyper may read every head that the guard lets go on: encoding a target makes it three times as long.
+fn server_builder(limits: &Limits) -> server_side::Builder {
     let mut builder = server_side::Builder::new();
     builder.half_close(true).auto_date_header(false).preserve_header_case(true);
-    builder.max_buf_size(MAX_BUFFER).max_headers(MAX_FIELDS);
+    builder.max_buf_size(limits.head + 2 * limits.target + (8 << 10)).max_headers(limits.fields);
     builder
 }
 
 fn note(shared: &Shared, error: &hyper::Error) {
-    let timed_out = std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .is_some_and(|source| source.kind() == io::ErrorKind::TimedOut);
-    if timed_out {
-        shared.metrics.error(&Kind::Timeout(Timeout::Head));
-    } else if error.is_parse() || error.is_parse_too_large() {
-        shared.metrics.error(&Kind::RequestSyntax);
+    if error.is_parse() || error.is_parse_too_large() {
+        shared.metrics.error(&Kind::Request(Malformed::Disagreement)); // the guard let it go on
     }
     tracing::debug!(%error, "connection ended");
 }

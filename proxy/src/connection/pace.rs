@@ -17,7 +17,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::relay::replay;
 use super::stream::Stream;
+use super::wire::{Notes, Wire};
 use crate::drain::InFlight;
+use crate::guard::Limits;
 use crate::guard::awaited::Awaited;
 use crate::limits::Timers;
 use crate::listener::reset_on_close;
@@ -56,6 +58,9 @@ pub struct Phase {
     left: AtomicU8,
     told: Notify,
     over: Notify,
+    overdue: AtomicBool,
+    /// What the guard says about the next request.
+    pub notes: Notes,
     // Set when a response was handed to hyper whole, while its last bytes may still be in hyper's buffer.
     unflushed: Mutex<Option<InFlight>>,
 }
@@ -71,6 +76,8 @@ impl Phase {
             left: AtomicU8::new(STAYS),
             told: Notify::new(),
             over: Notify::new(),
+            overdue: AtomicBool::new(false),
+            notes: Notes::default(),
             unflushed: Mutex::new(None),
         })
     }
@@ -115,7 +122,7 @@ impl Phase {
         self.broken.store(true, Ordering::Release);
     }
 
-    /// The connection leaves HTTP: nothing that follows has a time limit here.
+    /// The connection leaves HTTP: nothing that follows is looked at, or has a time limit, here.
     pub fn switch(&self) {
         self.now.store(SWITCHED, Ordering::Release);
     }
@@ -140,17 +147,23 @@ impl Phase {
         self.idled.load(Ordering::Acquire)
     }
 
+    /// Whether the client did not send a head in time. hyper, which saw nothing of it, does not tell.
+    pub fn is_overdue(&self) -> bool {
+        self.overdue.load(Ordering::Acquire)
+    }
+
     /// The client may still be sending what nobody will use.
     pub fn linger(&self) {
         self.linger.store(true, Ordering::Release);
     }
 }
 
-/// The client's socket with a time limit.
+/// The client's socket with a time limit and a guard.
 #[derive(Debug)]
 pub struct Paced {
     stream: Stream,
     ahead: Bytes,
+    wire: Wire,
     phase: Arc<Phase>,
     head: Duration,
     idle: Duration,
@@ -171,10 +184,12 @@ impl Paced {
         phase: Arc<Phase>,
         awaited: Arc<Awaited>,
         timers: &Timers,
+        limits: Limits,
     ) -> Self {
         Self {
             stream,
             ahead,
+            wire: Wire::new(limits),
             phase,
             head: timers.head,
             idle: timers.keep_alive_idle,
@@ -291,35 +306,63 @@ impl Drop for Paced {
     }
 }
 
+impl Paced {
+    /// Reads from the socket, within the time that the client has.
+    fn poll_socket(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if replay(&mut self.ahead, buffer) {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Ready(Ok(())) if buffer.filled().len() > before => Poll::Ready(Ok(())),
+            Poll::Ready(result) => {
+                self.closed = true;
+                Poll::Ready(result)
+            }
+            Poll::Pending => {
+                if ready!(self.poll_overdue(context)) == IDLE {
+                    self.phase.ran_out();
+                    self.closed = true;
+                    return Poll::Ready(Ok(())); // how keep-alive ends between two requests
+                }
+                self.phase.overdue.store(true, Ordering::Release);
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+}
+
 impl AsyncRead for Paced {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if replay(&mut self.ahead, buffer) {
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) if buffer.filled().len() > before => {
-                self.begun();
+        let this = &mut *self;
+        if this.phase.is_switched() {
+            return if this.wire.give_raw(buffer) {
                 Poll::Ready(Ok(()))
-            }
-            Poll::Ready(result) => {
-                self.closed = true;
-                Poll::Ready(result)
-            }
-            Poll::Pending => match ready!(self.poll_overdue(context)) {
-                // The end of the stream between two requests is how keep-alive ends.
-                IDLE => {
-                    self.phase.ran_out();
-                    self.closed = true;
-                    Poll::Ready(Ok(()))
-                }
-                _ => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            },
+            } else {
+                this.poll_socket(context, buffer)
+            };
         }
+        if this.wire.keeps() {
+            this.begun();
+        }
+        let mut given = this.wire.give(buffer, &this.phase.notes).map_err(io::Error::other)?;
+        while !given {
+            if this.wire.is_over() {
+                return Poll::Pending; // what hyper has got ends the connection
+            }
+            let before = buffer.filled().len();
+            ready!(this.poll_socket(context, buffer))?;
+            if buffer.filled().len() == before {
+                return Poll::Ready(Ok(()));
+            }
+            this.begun();
+            given = this.wire.filter(buffer, before, &this.phase.notes).map_err(io::Error::other)?;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -52,15 +52,13 @@ pub fn refuse(
     readable(exchange, response)
 }
 
-/// Answers a request that is refused whatever the policy says.
+/// Answers a request that is refused whatever the policy says. It is recorded where it is found.
 pub fn malformed(
     connection: Arc<Connection>,
     trace: &Trace,
     malformed: Malformed,
     in_flight: InFlight,
 ) -> Response<ResponseBody> {
-    connection.shared.metrics.error(&Kind::Request(malformed));
-    tracing::debug!(reason = malformed.id(), request_id = trace.request_id(), "request refused");
     problem(connection, trace, malformed.status(), true, in_flight)
 }
 

@@ -17,11 +17,11 @@ use tokio::sync::oneshot;
 use super::fields;
 use super::late::Patience;
 use super::tee::Tee;
-use super::{Connection, Exchange};
+use super::{Connection, Exchange, record};
+use crate::connection::wire::RefusedBody;
 use crate::drain::InFlight;
 use crate::guard::awaited::Awaited;
-use crate::limits::Timers;
-use crate::reason::{Kind, Timeout};
+use crate::reason::{Kind, Malformed, Timeout};
 
 /// Why an exchange ended without a response: a request body ended early, or the application left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,9 +29,12 @@ pub enum Broken {
     /// Nothing came for too long.
     #[error("no more of a body came in time: {}", .0.id())]
     TimedOut(Timeout),
-    /// The client broke off or sent something that is no body.
+    /// The client broke off.
     #[error("the client broke off its body")]
     Client,
+    /// The client sent something that is no body.
+    #[error("the body is refused: {}", .0.id())]
+    Malformed(Malformed),
     /// The application closed a connection that was kept alive while a request was on its way, or broke off its
     /// response.
     #[error("the application closed the connection")]
@@ -46,6 +49,7 @@ impl Broken {
     pub fn reason(self) -> h2::Reason {
         match self {
             Self::TimedOut(_) | Self::Client => h2::Reason::CANCEL,
+            Self::Malformed(_) => h2::Reason::PROTOCOL_ERROR,
             Self::Application => h2::Reason::INTERNAL_ERROR,
             Self::Reset(reason) => reason,
         }
@@ -60,6 +64,8 @@ const FINISHED: u8 = 1;
 const IDLE: u8 = 2;
 const SLOW: u8 = 3;
 const BROKEN: u8 = 4;
+/// And the place of the reason in the list of them.
+const MALFORMED: u8 = 5;
 
 impl Fate {
     fn finished(&self) {
@@ -71,6 +77,7 @@ impl Fate {
             Broken::TimedOut(Timeout::BodyRate) => SLOW,
             Broken::TimedOut(_) => IDLE,
             Broken::Client | Broken::Application | Broken::Reset(_) => BROKEN,
+            Broken::Malformed(malformed) => MALFORMED + malformed as u8,
         };
         self.0.store(fate, Ordering::Release);
     }
@@ -86,7 +93,10 @@ impl Fate {
             IDLE => Some(Broken::TimedOut(Timeout::BodyIdle)),
             SLOW => Some(Broken::TimedOut(Timeout::BodyRate)),
             BROKEN => Some(Broken::Client),
-            _ => None,
+            fate => {
+                let place = fate.checked_sub(MALFORMED)?;
+                Malformed::ALL.get(usize::from(place)).map(|malformed| Broken::Malformed(*malformed))
+            }
         }
     }
 }
@@ -95,18 +105,27 @@ impl Fate {
 #[derive(Debug)]
 pub struct Timed {
     body: Incoming,
+    exchange: Arc<Exchange>,
     patience: Patience,
 }
 
 impl Timed {
-    /// Limits a body. One that streams, as those of gRPC do, may be as quiet as a response.
-    pub fn new(body: Incoming, timers: &Timers, streams: bool) -> Self {
+    /// Limits the body of a request. One that streams, as those of gRPC do, may be as quiet as a response.
+    pub fn new(body: Incoming, exchange: &Arc<Exchange>, streams: bool) -> Self {
+        let timers = &exchange.connection.shared.timers;
         let patience = if streams {
             Patience::new(timers.stream_idle, Timeout::StreamIdle, None)
         } else {
             Patience::new(timers.body_idle, Timeout::BodyIdle, None).at_rate(timers.body_rate)
         };
-        Self { body, patience }
+        Self { body, exchange: Arc::clone(exchange), patience }
+    }
+
+    /// Why hyper has no more of the body.
+    fn broken(&self, error: &hyper::Error) -> Broken {
+        let Some(RefusedBody(malformed)) = refused(error) else { return Broken::Client };
+        record::malformed_body(&self.exchange, malformed);
+        Broken::Malformed(malformed)
     }
 
     /// The next frame.
@@ -115,7 +134,7 @@ impl Timed {
             Poll::Ready(frame) => {
                 let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
                 self.patience.came(data.map_or(0, Bytes::len));
-                Poll::Ready(frame.map(|frame| frame.map(trimmed).map_err(|_| Broken::Client)))
+                Poll::Ready(frame.map(|frame| frame.map(trimmed).map_err(|error| self.broken(&error))))
             }
             Poll::Pending => self.patience.poll(context).map(|late| Some(Err(Broken::TimedOut(late)))),
         }
@@ -127,6 +146,12 @@ fn trimmed(mut frame: Frame<Bytes>) -> Frame<Bytes> {
         fields::trim_trailers(trailers);
     }
     frame
+}
+
+/// What the guard says about a body, from inside the error that hyper made of it.
+fn refused(error: &hyper::Error) -> Option<RefusedBody> {
+    let io = std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?;
+    io.get_ref()?.downcast_ref().copied()
 }
 
 /// What is sent to the application.

@@ -8,7 +8,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
-use crate::guard::field::is_forbidden_in_trailer;
+use crate::guard::field::{INTERNAL, is_forbidden_in_trailer};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -106,6 +106,17 @@ pub fn one_length(headers: &mut HeaderMap) {
     let length = first.to_str().ok().and_then(|line| line.split(',').next()?.trim().parse::<u64>().ok());
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// Removes what no client may say to an application: `Proxy`, which CGI makes the variable `HTTP_PROXY` of, and the
+/// proxy's own fields.
+pub fn strip_internal(headers: &mut HeaderMap) {
+    let is_internal =
+        |name: &&HeaderName| name.as_str() == "proxy" || name.as_str().as_bytes().starts_with(INTERNAL);
+    let internal: Vec<HeaderName> = headers.keys().filter(is_internal).cloned().collect();
+    for name in internal {
+        headers.remove(name);
     }
 }
 

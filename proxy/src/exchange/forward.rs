@@ -48,6 +48,10 @@ pub async fn forward(
         }
         Err(failure) => match (fate.broken(), failure) {
             (Some(Broken::TimedOut(late)), _) => Ok(act::body_timed_out(exchange, late, in_flight)),
+            (Some(Broken::Malformed(malformed)), _) => {
+                let connection = Arc::clone(&exchange.connection);
+                Ok(act::malformed(connection, &exchange.trace, malformed, in_flight))
+            }
             (Some(broken), _) => Err(broken),
             // The client knows whether it may ask again; a response would tell it not to.
             (None, Failure::Closed) => Err(Broken::Application),
@@ -80,6 +84,9 @@ fn outbound(exchange: &Exchange, request: &mut Request<RequestBody>) -> Asked {
     let asked = upgrade::asked(exchange, request, &mut hop);
     let headers = request.headers_mut();
     fields::connect(headers, hop, version);
+    if exchange.facts.internal {
+        fields::strip_internal(headers);
+    }
     if !exchange.is_off() {
         exchange.trace.add_to(headers);
         fields::forwarded_for(headers, exchange.connection.peer);

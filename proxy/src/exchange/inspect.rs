@@ -48,7 +48,7 @@ pub async fn judge(exchange: &Arc<Exchange>, parts: &Parts, body: Incoming) -> R
         let judgement = whole(exchange, None, Body::Empty, None);
         return Ok(Judged::of(judgement, RequestBody::default(), false));
     }
-    let timed = Timed::new(body, &exchange.connection.shared.timers, exchange.streams());
+    let timed = Timed::new(body, exchange, exchange.streams());
     match ruleset.body_plan(&exchange.head()) {
         BodyPlan::Skip => {
             let judgement = whole(exchange, None, Body::Opaque, None);
@@ -227,11 +227,11 @@ fn numbered(text: &[u8]) -> &[u8] {
 }
 
 /// Lets a probe of the kubelet pass without looking at it.
-pub fn probe(exchange: &Exchange, body: Incoming) -> Judged {
+pub fn probe(exchange: &Arc<Exchange>, body: Incoming) -> Judged {
     let shared = &exchange.connection.shared;
     shared.metrics.bypass(Bypass::Probe);
     let judgement = shared.unjudged.decide(Inspection::failed(Reason::DetectionOff));
-    let timed = Timed::new(body, &shared.timers, false);
+    let timed = Timed::new(body, exchange, false);
     Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true)
 }
 

@@ -1,92 +1,44 @@
-//! What the head of a request must be before anybody judges it. Pure.
+//! What the exchange takes from the wire guard, and which requests are probes. Pure.
 //!
-//! hyper parses and repairs; here what it lets through is refused where two servers could understand it in two ways
-//! (RFC 9112 sections 3.2 and 6.1). A guard in front of hyper, for what hyper hides, is a separate stage.
+//! The guard read the bytes before hyper did. What hyper hands over must be the same request: a difference would be a
+//! way past inspection, so it is refused.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
+use http::Method;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Method, Version};
+use http::uri::PathAndQuery;
+use http_body::Body;
 use rasp_policy::pod::Probe;
 
-use super::fields::tokens;
-use crate::guard::host::is_host;
+use crate::connection::wire::Note;
+use crate::guard::head::{Facts, Framing, digest};
 use crate::reason::Malformed;
 
 pub mod http2;
 
-/// Fields that a client must not have removed on the way (by `Connection: field`).
-const PROTECTED: [&str; 9] = [
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "cookie",
-    "authorization",
-    "content-type",
-    "content-encoding",
-    "x-forwarded-for",
-    "forwarded",
-];
-
-/// Refuses heads that could be understood in two ways, and brings absolute targets into origin form.
-pub fn check(parts: &mut Parts) -> Result<(), Malformed> {
-    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
-        return Err(Malformed::Method);
+/// What the guard says about a request, if hyper read the same.
+pub fn note(note: Option<Note>, parts: &Parts, body: &impl Body) -> Result<Facts, Malformed> {
+    match note {
+        Some(Note::Accepted(facts)) if agrees(&facts, parts, body) => Ok(facts),
+        Some(Note::Refused(malformed)) => Err(malformed),
+        Some(Note::Accepted(_)) | None => Err(Malformed::Disagreement),
     }
-    framing(&parts.headers)?;
-    host(parts)?;
-    target(parts)?;
-    let nominates = |token: &str| PROTECTED.iter().any(|name| name.eq_ignore_ascii_case(token));
-    if parts.headers.contains_key(CONNECTION) && tokens(&parts.headers, &CONNECTION).any(nominates) {
-        return Err(Malformed::Nomination);
-    }
-    Ok(())
 }
 
-fn framing(headers: &HeaderMap) -> Result<(), Malformed> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).into_iter();
-    let Some(coding) = codings.next() else { return Ok(()) };
-    if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
-        return Err(Malformed::TransferEncoding);
-    }
-    if headers.contains_key(CONTENT_LENGTH) { Err(Malformed::Lengths) } else { Ok(()) }
-}
-
-fn host(parts: &Parts) -> Result<(), Malformed> {
-    let mut hosts = parts.headers.get_all(HOST).into_iter();
-    let host = match hosts.next() {
-        Some(host) => host,
-        None if parts.version == Version::HTTP_10 => return Ok(()),
-        None => return Err(Malformed::HostMissing),
+fn agrees(facts: &Facts, parts: &Parts, body: &impl Body) -> bool {
+    let Parts { method, uri, headers, .. } = parts;
+    let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let framing = match facts.framing {
+        Framing::None => !headers.contains_key(CONTENT_LENGTH) && body.is_end_stream(),
+        Framing::Length(length) => body.size_hint().exact() == Some(length),
+        Framing::Chunked => body.size_hint().exact().is_none(),
     };
-    if hosts.next().is_some() {
-        return Err(Malformed::HostRepeated);
-    }
-    if !is_host(host.as_bytes()) {
-        return Err(Malformed::HostInvalid);
-    }
-    match parts.uri.authority() {
-        Some(authority) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
-            Err(Malformed::HostMismatch)
-        }
-        _ => Ok(()),
-    }
-}
-
-fn target(parts: &mut Parts) -> Result<(), Malformed> {
-    let path_and_query = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
-    if parts.uri.scheme().is_some() {
-        let origin = if path_and_query.is_empty() { "/" } else { path_and_query };
-        let origin = Uri::try_from(origin.to_owned()).map_err(|_| Malformed::Target)?;
-        if let (None, Some(authority)) = (parts.headers.get(HOST), parts.uri.authority()) {
-            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Malformed::Target)?;
-            parts.headers.insert(HOST, host);
-        }
-        parts.uri = origin;
-        return Ok(());
-    }
-    let asterisk = path_and_query == "*" && parts.method == Method::OPTIONS;
-    if asterisk || path_and_query.starts_with('/') { Ok(()) } else { Err(Malformed::Target) }
+    framing
+        && headers.contains_key(TRANSFER_ENCODING) == (facts.framing == Framing::Chunked)
+        && headers.len() == facts.fields
+        && uri.scheme().is_none()
+        && uri.authority().is_none()
+        && digest(method.as_str().as_bytes(), target.as_bytes()) == facts.digest
 }
 
 /// Whether this is a probe of the kubelet: exactly the target and the fields of the pod spec, and its fixed

@@ -1,13 +1,19 @@
 //! Tells what happened: metrics for every request, an event for every finding and every refusal. Never awaited.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rasp_engine::{Class, Confidence, Coverage, Finding, Judgement, Outcome, Part, Refusal, Verdict, Why};
 use rasp_policy::precedence::EffectiveDetection;
 
-use super::{Exchange, masked};
+use super::trace::Trace;
+use super::{Connection, Exchange, masked};
 use crate::event::{Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Severity, Unmapped, Url};
-use crate::reason::BadResponse;
+use crate::policy::InForce;
+use crate::reason::{BadResponse, Kind, Malformed};
+
+/// Coverage of what was refused before anything looked into it.
+const UNREAD: &str = "none";
 
 /// Records the judgement over a whole request.
 pub fn judged(exchange: &Exchange, judgement: &Judgement) {
@@ -36,6 +42,38 @@ pub fn message(exchange: &Exchange, judgement: &Judgement) {
     {
         connection.shared.events.send(refused(exchange, judgement, refusal.why));
     }
+}
+
+/// Records a request that is refused whatever the policy says: it is ambiguous, or breaks a limit. `seen` is what hyper
+/// read of it, where it did.
+pub fn malformed(
+    connection: &Connection,
+    policy: &InForce,
+    trace: &Trace,
+    seen: Option<&Exchange>,
+    malformed: Malformed,
+) {
+    connection.shared.metrics.error(&Kind::Request(malformed));
+    tracing::debug!(reason = malformed.id(), request_id = trace.request_id(), "request refused");
+    let request = HttpRequest {
+        http_method: seen.map_or("other", |exchange| masked::method(&exchange.method)).to_owned(),
+        url: Url { path: seen.map(|exchange| masked::path(exchange.uri.path())) },
+    };
+    let unmapped = unmapped(connection, policy, trace, Verdict::Block, UNREAD);
+    let client = seen.map_or(connection.peer, |exchange| exchange.client);
+    let mut event = event_of(connection, client, (Action::Block, Severity::Low), request, unmapped);
+    event.finding_info = FindingInfo {
+        uid: trace.request_id().to_owned(),
+        title: malformed.title().to_owned(),
+        types: vec![malformed.id()],
+    };
+    event.unmapped.rule = malformed.id();
+    connection.shared.events.send(event);
+}
+
+/// Records that the body of a request is refused, of which the head was not.
+pub fn malformed_body(exchange: &Exchange, reason: Malformed) {
+    malformed(&exchange.connection, &exchange.policy, &exchange.trace, Some(exchange), reason);
 }
 
 /// Records the time a request spent on its way through the proxy.
@@ -128,31 +166,52 @@ fn severity(confidence: Confidence) -> Severity {
 }
 
 fn event(exchange: &Exchange, judgement: &Judgement, action: Action, severity: Severity) -> Event {
-    let connection = &exchange.connection;
-    let identity = &connection.shared.identity;
+    let coverage = match judgement.coverage {
+        Coverage::Full => "full",
+        Coverage::Partial(reason) => reason.id(),
+    };
     // Of several findings one may be in the path that another one's event would show.
     let in_path = judgement.findings.iter().any(|finding| finding.location.part == Part::Path);
     let path = (!in_path).then(|| masked::path(exchange.uri.path()));
-    let unmapped = Unmapped {
-        request_id: exchange.trace.request_id().to_owned(),
-        trace_id: exchange.trace.trace_id().map(str::to_owned),
+    let request = HttpRequest { http_method: masked::method(&exchange.method).to_owned(), url: Url { path } };
+    let Exchange { connection, policy, trace, .. } = exchange;
+    let unmapped = unmapped(connection, policy, trace, judgement.verdict, coverage);
+    event_of(connection, exchange.client, (action, severity), request, unmapped)
+}
+
+fn unmapped(
+    connection: &Connection,
+    policy: &InForce,
+    trace: &Trace,
+    verdict: Verdict,
+    coverage: &'static str,
+) -> Unmapped {
+    let identity = &connection.shared.identity;
+    Unmapped {
+        request_id: trace.request_id().to_owned(),
+        trace_id: trace.trace_id().map(str::to_owned),
         pod: identity.pod.clone(),
         namespace: identity.namespace.clone(),
         workload: identity.workload.clone(),
-        mode: exchange.policy.ruleset.effective().mode.as_str(),
-        verdict: judgement.verdict.as_str(),
+        mode: policy.ruleset.effective().mode.as_str(),
+        verdict: verdict.as_str(),
         class: None,
         rule: "",
         location: None,
         confidence: None,
         sample: None,
-        policy_digest: exchange.policy.digest.clone(),
-        coverage: match judgement.coverage {
-            Coverage::Full => "full",
-            Coverage::Partial(reason) => reason.id(),
-        },
-    };
-    let request = HttpRequest { http_method: masked::method(&exchange.method).to_owned(), url: Url { path } };
+        policy_digest: policy.digest.clone(),
+        coverage,
+    }
+}
+
+fn event_of(
+    connection: &Connection,
+    client: SocketAddr,
+    (action, severity): (Action, Severity),
+    request: HttpRequest,
+    unmapped: Unmapped,
+) -> Event {
     let application = Endpoint { ip: None, port: connection.target.port() };
-    Event::now(action, severity, request, (exchange.client.into(), application), unmapped)
+    Event::now(action, severity, request, (client.into(), application), unmapped)
 }

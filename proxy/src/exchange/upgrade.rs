@@ -13,10 +13,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -28,7 +27,7 @@ use super::trace::REQUEST_ID;
 use super::{Exchange, tunnel};
 use crate::connection::relay::{self, Activity, Noted};
 use crate::drain::InFlight;
-use crate::reason::{Bypass, Kind, Malformed, Timeout};
+use crate::reason::{Bypass, Kind, Timeout};
 
 const WEBSOCKET: &str = "websocket";
 
@@ -46,19 +45,6 @@ pub enum Asked {
     },
     /// Another protocol, or a WebSocket of another version, where nothing is enforced.
     Other,
-}
-
-/// Refuses a WebSocket handshake with a body: some servers read it, for others it is the beginning of what follows.
-pub fn check(parts: &Parts) -> Result<(), Malformed> {
-    let headers = &parts.headers;
-    let has_body = || {
-        headers.contains_key(TRANSFER_ENCODING)
-            || headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0")
-    };
-    if headers.contains_key(UPGRADE) && names(headers, &UPGRADE, WEBSOCKET) && has_body() {
-        return Err(Malformed::UpgradeBody);
-    }
-    Ok(())
 }
 
 /// Says what a request asks for, and leaves in it only what may be asked.

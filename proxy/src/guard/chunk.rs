@@ -75,12 +75,11 @@ impl Chunked {
 
     /// The line at the beginning of `rest` without its end, once it is there.
     fn line<'a>(&mut self, rest: &'a [u8], limit: usize) -> Result<Option<&'a [u8]>, Fault> {
-        match line::end(rest, self.searched)? {
+        match line::end(rest, self.searched, limit)? {
             Line::Whole(end) => {
                 self.searched = 0;
                 Ok(rest.get(..end))
             }
-            Line::Part(searched) if searched > limit => Err(Fault::ChunkSize),
             Line::Part(searched) => {
                 self.searched = searched;
                 Ok(None)
@@ -102,9 +101,9 @@ impl Chunked {
     }
 
     fn trailer(&mut self, rest: &[u8], lines: usize, limits: &Limits) -> Result<usize, Fault> {
-        let left = limits.trailer.saturating_sub(self.trailers);
+        let left = limits.trailer.saturating_sub(self.trailers + 2);
         let Some(line) = self.line(rest, left).map_err(|fault| match fault {
-            Fault::ChunkSize => Fault::TrailerSize,
+            Fault::LineSize => Fault::TrailerSize,
             fault => fault,
         })?
         else {
@@ -236,7 +235,7 @@ mod tests {
 
     #[test]
     fn what_servers_read_in_different_ways_is_refused() {
-        use Fault::{Chunk, ChunkSize, Control, LineEnd, Trailer, TrailerSize};
+        use Fault::{Chunk, ChunkSize, Control, LineEnd, LineSize, Trailer, TrailerSize};
         let long = |bytes: &str, count| bytes.repeat(count);
         let table = [
             ("\r\n".to_owned(), Chunk),
@@ -260,8 +259,8 @@ mod tests {
             ("5;\0\r\n".into(), Control),
             ("10000000000000005\r\n".into(), ChunkSize),
             (long("0", 40) + "5\r\n", ChunkSize),
-            (long("0", 400), ChunkSize),
-            ("5;".to_owned() + &long("a", 300), ChunkSize),
+            (long("0", 400), LineSize),
+            ("5;".to_owned() + &long("a", 300), LineSize),
             (long(&("1;".to_owned() + &long("a", 250) + "\r\nx\r\n"), 66), ChunkSize),
             ("5\r\nhelloXX".into(), Chunk),
             ("5\r\nhello\rX".into(), Chunk),

@@ -14,12 +14,17 @@ pub enum Line {
     Part(usize),
 }
 
-/// Looks for the end of the line, beginning at `from`.
-pub fn end(bytes: &[u8], from: usize) -> Result<Line, Fault> {
-    let Some(at) = control(bytes, from) else { return Ok(Line::Part(bytes.len())) };
+/// Looks for the end of the line that `bytes` begin with, from `from` on. Without its CRLF it has at most `limit` bytes;
+/// nothing behind them is looked at, so that the answer does not depend on the pieces in which the line comes.
+pub fn end(bytes: &[u8], from: usize, limit: usize) -> Result<Line, Fault> {
+    let longest = limit.saturating_add(2);
+    let bytes = bytes.get(..longest).unwrap_or(bytes);
+    let part =
+        |searched| if bytes.len() == longest { Err(Fault::LineSize) } else { Ok(Line::Part(searched)) };
+    let Some(at) = control(bytes, from) else { return part(bytes.len()) };
     match (bytes.get(at), bytes.get(at + 1)) {
         (Some(b'\r'), Some(b'\n')) => Ok(Line::Whole(at)),
-        (Some(b'\r'), None) => Ok(Line::Part(at)),
+        (Some(b'\r'), None) => part(at),
         (Some(b'\r' | b'\n'), _) => Err(Fault::LineEnd),
         _ => Err(Fault::Control),
     }
@@ -76,16 +81,34 @@ mod tests {
     }
 
     #[test]
+    fn a_line_has_a_limit_wherever_it_is_cut() {
+        let line = b"abcdef\r\n";
+        for limit in 0..8 {
+            let whole = end(line, 0, limit);
+            assert_eq!(whole, if limit < 6 { Err(Fault::LineSize) } else { Ok(Line::Whole(6)) }, "{limit}");
+            let mut from = 0;
+            let pieces = (1..=line.len()).find_map(|length| match end(&line[..length], from, limit) {
+                Ok(Line::Part(searched)) => {
+                    from = searched;
+                    None
+                }
+                told => Some(told),
+            });
+            assert_eq!(pieces, Some(whole), "{limit}");
+        }
+    }
+
+    #[test]
     fn only_crlf_ends_a_line() {
-        assert_eq!(end(b"a: b\r\nc", 0), Ok(Line::Whole(4)));
-        assert_eq!(end(b"\r\n", 0), Ok(Line::Whole(0)));
-        assert_eq!(end(b"a: b", 2), Ok(Line::Part(4)));
-        assert_eq!(end(b"a: b\r", 4), Ok(Line::Part(4)));
+        assert_eq!(end(b"a: b\r\nc", 0, 9), Ok(Line::Whole(4)));
+        assert_eq!(end(b"\r\n", 0, 9), Ok(Line::Whole(0)));
+        assert_eq!(end(b"a: b", 2, 9), Ok(Line::Part(4)));
+        assert_eq!(end(b"a: b\r", 4, 9), Ok(Line::Part(4)));
         for bad in [&b"a\nb"[..], b"a\rb", b"a\r\rb", b"\n"] {
-            assert_eq!(end(bad, 0), Err(Fault::LineEnd), "{}", bad.escape_ascii());
+            assert_eq!(end(bad, 0, 9), Err(Fault::LineEnd), "{}", bad.escape_ascii());
         }
         for bad in [&b"a\0b\r\n"[..], b"\x0b", b"a\x7f"] {
-            assert_eq!(end(bad, 0), Err(Fault::Control), "{}", bad.escape_ascii());
+            assert_eq!(end(bad, 0, 9), Err(Fault::Control), "{}", bad.escape_ascii());
         }
     }
 }

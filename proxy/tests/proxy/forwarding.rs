@@ -32,7 +32,7 @@ const REQUESTS: [&[u8]; 9] = [
     b"GET /a%20b//c/../d?x=1&x=2;y=%zz HTTP/1.1\r\nHost: app:8080\r\nX-MiXeD: CaSe\r\nx-mixed:  two \r\n\r\n",
     b"GET / HTTP/1.1\r\nHOST: app\r\nCookie: a=b; c=d\r\nCookie: e=f\r\nEmpty:\r\nX-Bytes: \xc3\xa9\xff\r\n\r\n",
     b"POST /f HTTP/1.1\r\nHost: app\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 11\r\n\r\na=1&b=%27+x",
-    b"POST /j HTTP/1.1\r\nHost: app\r\nContent-Type: application/json\r\nContent-Length: 0007\r\n\r\n{\"a\":1}",
+    b"POST /j HTTP/1.1\r\nHost: app\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}",
     b"PUT /b HTTP/1.1\r\nHost: app\r\nContent-Type: application/octet-stream\r\nContent-Length: 6\r\n\r\n\x00\x01\xff\r\n\x00",
     b"POST /c HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\nContent-Type: text/plain\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     b"DELETE /d HTTP/1.1\r\nHost: app\r\nContent-Length: 0\r\n\r\n",

@@ -1,50 +1,8 @@
-//! What could be understood in two ways is refused; other versions of HTTP and other forms of a target are understood.
+//! Other versions of HTTP and other forms of a target are understood. What is refused is in `vectors`.
 
 use super::client::{Client, ask, get};
 use super::gateway::Gateway;
 use super::upstream::Upstream;
-
-#[test]
-fn what_two_servers_could_understand_in_two_ways_never_arrives() {
-    let table = [
-        ("CONNECT app:80 HTTP/1.1\r\nHost: app:80\r\n\r\n", 405),
-        ("TRACE / HTTP/1.1\r\nHost: app\r\n\r\n", 405),
-        ("GET / HTTP/1.1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a/../b\r\n\r\n", 400),
-        ("GET http://other/ HTTP/1.1\r\nHost: app\r\n\r\n", 400),
-        ("GET * HTTP/1.1\r\nHost: app\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
-        (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            400,
-        ),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: host\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close, Authorization\r\nAuthorization: x\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
-        ("GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-    ];
-    for spec in ["{mode: Block}", "{mode: Monitor}"] {
-        let upstream = Upstream::ok();
-        let gateway = Gateway::with(upstream.address, spec);
-        for (request, status) in table {
-            let mut client = Client::connect(gateway.address);
-            client.send(request);
-            let response = client.response();
-            assert_eq!(response.status(), status, "{request:?}");
-            assert!(client.is_closed(), "{request:?}");
-        }
-        assert_eq!(upstream.text(), "");
-        assert!(gateway.metric("rasp_errors_total", &["request_host_repeated"]) >= 1.0);
-        assert!(gateway.metric("rasp_errors_total", &["request_syntax"]) >= 1.0);
-    }
-}
 
 #[test]
 fn an_absolute_target_reaches_the_application_in_origin_form() {
@@ -105,6 +63,41 @@ fn no_body_is_lost_to_an_application_of_http_1_0() {
         );
     }
     assert!(upstream.text().contains("one") && upstream.text().contains("two"));
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_and_the_refused_one_is_the_last() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start(upstream.address);
+    let mut client = Client::connect(gateway.address);
+    let bad = "GET /3 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
+    let fine = |target| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send([&fine("/1"), &fine("/2"), bad, &fine("/4")].map(str::to_owned).concat());
+    let answers: Vec<u16> = (0..3).map(|_| client.response().status()).collect();
+    assert_eq!(answers, [200, 200, 400]);
+    assert!(client.is_closed());
+    assert!(upstream.text().contains("GET /2 ") && !upstream.text().contains("GET /3"));
+    assert!(!upstream.text().contains("GET /4"));
+}
+
+#[test]
+fn a_body_that_is_refused_on_its_way_never_looks_complete() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::with(upstream.address, "{mode: Monitor}");
+    let mut client = Client::connect(gateway.address);
+    client.send("PUT /late HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    upstream.wait_for("hello");
+    client.send("0x\r\n\r\n");
+    let answer = client.response();
+    assert_eq!((answer.status(), answer.header("connection")), (400, Some("close")));
+    assert!(client.is_closed());
+    assert!(!upstream.text().contains("0\r\n\r\n"), "{}", upstream.text());
+    let events = gateway.events(1);
+    assert_eq!(events[0]["unmapped"]["rule"], "request_chunk");
+    assert_eq!(events[0]["http_request"]["url"]["path"], "/late");
+    gateway.wait_for_metric("rasp_errors_total", &["request_chunk\""], 1.0);
+    assert_eq!(ask(gateway.address, get("/next")).status(), 200);
+    assert_eq!(upstream.connections(), 2, "no connection is used again after a refusal");
 }
 
 #[test]

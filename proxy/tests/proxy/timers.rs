@@ -95,6 +95,7 @@ fn start(
         events,
         drain: Drain::default(),
         timers,
+        guard: rasp_proxy::guard::Limits::default(),
         identity: Identity::default(),
         probes: vec![Probe { port: target.port(), path: "/ready".into(), headers: vec![] }],
         protocols,

@@ -75,6 +75,16 @@ impl Upstream {
         self.connections.lock().unwrap().len()
     }
 
+    /// Everything that reached it over each connection.
+    pub fn all(&self) -> Vec<Vec<u8>> {
+        self.connections.lock().unwrap().iter().map(|bytes| bytes.lock().unwrap().clone()).collect()
+    }
+
+    /// Everything that reached it over connections after the first `before`.
+    pub fn since(&self, before: usize) -> Vec<u8> {
+        self.all().split_off(before).concat()
+    }
+
     /// Everything that reached it, over all connections.
     pub fn recorded(&self) -> Vec<u8> {
         self.connections.lock().unwrap().iter().flat_map(|bytes| bytes.lock().unwrap().clone()).collect()
