@@ -122,9 +122,9 @@ async fn ask(
     hello: &Hello,
     target: Target,
 ) -> Option<(Alpn, Target)> {
-    let common = hello.offers.unwrap_or_default().and(Alpn::SPOKEN);
+    let common = hello.offers.unwrap_or_default();
     if hello.offers.is_some() && common == Alpn::NONE {
-        return Some((Alpn::SPOKEN, target)); // the client is told that there is nothing in common
+        return Some((Alpn::BOTH, target)); // the client is told that there is nothing in common
     }
     let name = server_name(application, &target, hello.name.as_deref());
     let dialled = match connect(&target, shared).await {

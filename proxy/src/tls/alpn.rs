@@ -23,8 +23,6 @@ impl Alpn {
     pub const BOTH: Self = Self { http1: true, http2: true };
     /// The extension is left out.
     pub const NONE: Self = Self { http1: false, http2: false };
-    /// What is spoken inside TLS. HTTP/2 follows once it is inspected there.
-    pub const SPOKEN: Self = Self::HTTP1;
     /// Every set.
     pub(super) const ALL: [Self; 4] = [Self::NONE, Self::HTTP1, Self::HTTP2, Self::BOTH];
 
@@ -39,8 +37,7 @@ impl Alpn {
     /// What is offered to clients of an application that is spoken to without TLS and cannot choose itself. HTTP/2 only
     /// where it is declared: the application might not know it.
     pub fn declared(protocol: PortProtocol) -> Self {
-        let declared = if protocol == PortProtocol::Http2 { Self::BOTH } else { Self::HTTP1 };
-        declared.and(Self::SPOKEN)
+        if protocol == PortProtocol::Http2 { Self::BOTH } else { Self::HTTP1 }
     }
 
     /// What is in both.

@@ -18,6 +18,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::client::{Client, get, post};
 use super::gateway::{BINARY, Gateway};
+use super::http2;
 use super::pki::{Authority, Dial, Issued, PLAIN, TlsApplication, connect, mount};
 use super::timers::{ALL_LONG, Inside, serve_with};
 use super::upstream::Upstream;
@@ -421,8 +422,9 @@ fn the_application_chooses_the_protocol_of_its_client() {
     let issued = authority.issue(&["shop.example"]);
     issued.mount(&directory.path().join("shop-tls"), None);
     let http1 = Some("http/1.1".to_owned());
-    let table: [(&[&str], &[&str], Option<String>); 3] = [
+    let table: [(&[&str], &[&str], Option<String>); 4] = [
         (&["http/1.1"], &["h2", "http/1.1"], http1.clone()),
+        (&["h2", "http/1.1"], &["http/1.1"], http1.clone()),
         (&["http/1.1"], &["http/1.1"], http1),
         (&["http/1.1"], &[], None),
     ];
@@ -435,6 +437,42 @@ fn the_application_chooses_the_protocol_of_its_client() {
         assert_eq!(client.response().status(), 200);
         assert_eq!(application.asked(), [(Some("shop.example".to_owned()), expected)]);
     }
+}
+
+#[test]
+fn http2_inside_tls_is_judged_where_the_port_is_declared_to_speak_it() {
+    let (secret, _) = secret(&Authority::new());
+    let application = http2::application::Application::start();
+    let tls = ["--tls", text(secret.path())];
+    for (protocol, expected) in [("http2", "h2"), ("http", "http/1.1")] {
+        let flags = [&tls[..], &["--protocol", protocol]].concat();
+        let gateway = Gateway::with_both(application.address, "{mode: Block}", &flags);
+        let offered = Dial { protocols: &["h2", "http/1.1"], ..PLAIN };
+        let tls = offered.connect(gateway.address, "shop.example").unwrap();
+        assert_eq!(tls.protocol().as_deref(), Some(expected), "{protocol}");
+        if expected == "h2" {
+            let mut client = http2::frame::Client::over(tls.stream);
+            client.send(http2::frame::get(1, "/?id=1"));
+            assert_eq!(client.answer(1), 200);
+            client.send(http2::frame::get(3, "/?id=1'%20UNION%20SELECT%20password%20FROM%20users--"));
+            assert_eq!(client.answer(3), 403);
+        }
+    }
+    assert_eq!(application.paths().len(), 1);
+}
+
+#[test]
+fn an_application_that_chooses_http2_in_tls_is_spoken_to_in_http2() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let issued = authority.issue(&["shop.example"]);
+    issued.mount(&directory.path().join("shop-tls"), None);
+    let application = TlsApplication::start(&issued, &["h2", "http/1.1"]);
+    let inside = in_pod(application.address, directory.path(), Verify::Secret, ALL_LONG);
+    let offered = Dial { protocols: &["h2", "http/1.1"], ..PLAIN };
+    let client = offered.connect(inside.address, "shop.example").unwrap();
+    let http2 = Some("h2".to_owned());
+    assert_eq!(client.protocol(), http2);
+    assert_eq!(application.asked(), [(Some("shop.example".to_owned()), http2)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A client of HTTP/2 that sends exactly the frames it is told. Field lines are HPACK literals, so that any can be sent.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -153,8 +153,8 @@ fn digits(bytes: &[u8]) -> u16 {
     number
 }
 
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     ahead: Vec<u8>,
 }
 
@@ -171,11 +171,23 @@ impl Client {
 
     /// After the exchange of SETTINGS.
     pub fn connect(address: SocketAddr) -> Self {
-        let mut client = Self::silent(address);
-        client.send(settings(1, 0)); // without a dynamic table, heads can be read one by one
-        while !client.frame(|frame| frame.kind == SETTINGS && frame.flags & ACK != 0) {}
-        client.send(frame(SETTINGS, ACK, 0, []));
-        client
+        Self::silent(address).greeted()
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// Over a stream on which nothing was sent yet, after the exchange of SETTINGS.
+    pub fn over(stream: S) -> Self {
+        let mut client = Self { stream, ahead: Vec::new() };
+        client.send(PREFACE);
+        client.greeted()
+    }
+
+    fn greeted(mut self) -> Self {
+        self.send(settings(1, 0)); // without a dynamic table, heads can be read one by one
+        while !self.frame(|frame| frame.kind == SETTINGS && frame.flags & ACK != 0) {}
+        self.send(frame(SETTINGS, ACK, 0, []));
+        self
     }
 
     fn frame(&mut self, wanted: impl Fn(&Frame) -> bool) -> bool {
