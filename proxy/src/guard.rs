@@ -2,7 +2,7 @@
 //!
 //! [`request`] follows framing itself and refuses whatever two servers could read in two ways (RFC 9112 section 11). It
 //! never lets a head go on before it is complete and valid, and never repairs what it does not understand. [`field`],
-//! [`host`], [`target`], [`line`] and [`chunk`] are shared with the guards of responses and of HTTP/2, whose frames
+//! [`host`], [`target`], [`mod@line`] and [`chunk`] are shared with the guards of responses and of HTTP/2, whose frames
 //! [`frames`] follows. Fed by `connection::wire`.
 
 pub mod awaited;
