@@ -8,6 +8,7 @@ pub mod engine;
 pub mod event;
 pub mod exchange;
 pub mod field;
+pub mod guard;
 pub mod protocol;
 pub mod reader;
 pub mod target;

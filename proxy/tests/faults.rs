@@ -24,6 +24,8 @@ mod fault_proxy;
 #[expect(dead_code, reason = "shared with the tests of the proxy")]
 #[path = "proxy/gateway.rs"]
 mod gateway;
+#[path = "faults/hang.rs"]
+mod hang;
 #[path = "faults/hostile.rs"]
 mod hostile;
 #[path = "faults/longlived.rs"]

@@ -39,7 +39,7 @@ fn an_application_that_refuses_is_answered_502_at_once_and_used_as_soon_as_it_is
     row.kept(&format!("slowest 502 {slowest:.1?}, success after {:.1?}", started.elapsed()), None);
 }
 
-fn lonely(role: &str) -> Namespace {
+pub fn lonely(role: &str) -> Namespace {
     let namespace = Namespace::new(role);
     let up = namespace.command("ip", &["link", "set", "lo", "up"], &[]);
     assert!(up.status.success(), "{up:?}");
@@ -47,7 +47,7 @@ fn lonely(role: &str) -> Namespace {
 }
 
 /// Everything for this port vanishes, as behind a node that died.
-fn swallow(namespace: &Namespace, port: u16) {
+pub fn swallow(namespace: &Namespace, port: u16) {
     namespace.nft("add table inet faults");
     namespace.nft("add chain inet faults in { type filter hook input priority 0 ; }");
     namespace.nft(&format!("add rule inet faults in tcp dport {port} drop"));

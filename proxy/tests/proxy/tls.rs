@@ -472,6 +472,11 @@ fn an_application_that_chooses_http2_in_tls_is_spoken_to_in_http2() {
     let client = offered.connect(inside.address, "shop.example").unwrap();
     let http2 = Some("h2".to_owned());
     assert_eq!(client.protocol(), http2);
+    // It notes what was chosen when the last message of the handshake reached it.
+    let noted = Instant::now() + Duration::from_secs(10);
+    while application.asked().is_empty() && Instant::now() < noted {
+        thread::sleep(Duration::from_millis(5));
+    }
     assert_eq!(application.asked(), [(Some("shop.example".to_owned()), http2)]);
 }
 
