@@ -70,6 +70,9 @@ pub struct RaspPolicySpec {
     /// How much of a request is inspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inspection: Option<Inspection>,
+    /// What is not inspected for attacks but refused or repaired, because an application could read it in two ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<Http>,
     /// What the client of a blocked request receives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<BlockResponse>,
@@ -169,6 +172,28 @@ pub struct Inspection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "crd", schemars(range(min = 1024, max = 16_777_216)))]
     pub max_body_bytes: Option<i64>,
+}
+
+/// What HTTP itself leaves open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+pub struct Http {
+    /// What happens to a request with raw bytes in its target that belong percent-encoded there, such as a quotation
+    /// mark, an angle bracket or bytes over 0x7F. Encode inspects it and forwards it percent-encoded, Refuse answers 400
+    /// in every mode but Off. Built-in: Encode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_target: Option<RawTarget>,
+}
+
+/// What happens to a request with raw bytes in its target that belong percent-encoded there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema), schemars(transform = crate::crd::undescribed))]
+pub enum RawTarget {
+    /// They are percent-encoded on the way.
+    Encode,
+    /// The request is answered 400.
+    Refuse,
 }
 
 /// What the client of a blocked request receives. It never says which rule matched.

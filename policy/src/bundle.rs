@@ -1,8 +1,9 @@
 //! The wire form of policies: a DSSE envelope over the exact bytes of a payload that holds every policy of one
 //! namespace. This module makes and reads bytes and digests; the operator signs, the proxy verifies.
 //!
-//! An envelope is verified first and parsed afterwards, and never serialised again. The schema version is raised with
-//! every field that acts, so that an old sidecar refuses what it cannot obey and keeps what it has.
+//! An envelope is verified first and parsed afterwards, and never serialised again. A sidecar refuses a Bundle with a
+//! field it does not know and keeps what it has, so a new field is optional and never written unless it is set. The
+//! schema version is raised where the meaning of what is there already changes.
 //! Source: DSSE v1 protocol (secure-systems-lab/dsse).
 
 use base64::Engine as _;

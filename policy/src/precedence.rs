@@ -2,10 +2,10 @@
 //! and every sidecar for its Ruleset, so the two cannot disagree.
 //!
 //! Levels that exist now, highest first: policy with `podSelector` > policy for the whole namespace > built-in.
-//! Between equals the strictest mode wins (Block > Monitor > Off, Closed > Open); any other field goes to the oldest
-//! policy, then to the lowest name.
+//! Between equals the strictest wins (Block > Monitor > Off, Closed > Open, Refuse > Encode); any other field goes to
+//! the oldest policy, then to the lowest name.
 
-use crate::api::{Confidence, FailureMode, Mode, RaspPolicySpec};
+use crate::api::{Confidence, FailureMode, Mode, RaspPolicySpec, RawTarget};
 use crate::bundle::{Bundle, Entry};
 use crate::report::EffectiveMode;
 use crate::selector::Labels;
@@ -21,6 +21,8 @@ pub struct Effective {
     pub sql_injection: EffectiveDetection,
     /// Bytes of a request body that are inspected.
     pub max_body_bytes: usize,
+    /// What happens to a request with raw bytes in its target.
+    pub raw_target: RawTarget,
     /// Status of a block response.
     pub response_status: u16,
     /// Body of a block response; `None` is the problem document.
@@ -55,6 +57,7 @@ impl Effective {
     /// | detections.sqlInjection.mode | the mode in force |
     /// | detections.sqlInjection.minConfidence | High |
     /// | inspection.maxBodyBytes | 131072 |
+    /// | http.rawTarget | Encode |
     /// | response.status | 403 |
     /// | response.body | RFC 9457 problem document |
     pub fn builtin() -> Self {
@@ -63,6 +66,7 @@ impl Effective {
             failure_mode: FailureMode::Open,
             sql_injection: EffectiveDetection { mode: Mode::Monitor, min_confidence: Confidence::High },
             max_body_bytes: 131_072,
+            raw_target: RawTarget::Encode,
             response_status: 403,
             response_body: None,
         }
@@ -95,6 +99,8 @@ pub enum Field {
     SqlInjectionMinConfidence,
     /// `spec.inspection.maxBodyBytes`
     MaxBodyBytes,
+    /// `spec.http.rawTarget`
+    RawTarget,
     /// `spec.response.status`
     ResponseStatus,
     /// `spec.response.body`, together with its content type
@@ -103,12 +109,13 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of the API.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Mode,
         Self::FailureMode,
         Self::SqlInjectionMode,
         Self::SqlInjectionMinConfidence,
         Self::MaxBodyBytes,
+        Self::RawTarget,
         Self::ResponseStatus,
         Self::ResponseBody,
     ];
@@ -121,6 +128,7 @@ impl Field {
             Self::SqlInjectionMode => "spec.detections.sqlInjection.mode",
             Self::SqlInjectionMinConfidence => "spec.detections.sqlInjection.minConfidence",
             Self::MaxBodyBytes => "spec.inspection.maxBodyBytes",
+            Self::RawTarget => "spec.http.rawTarget",
             Self::ResponseStatus => "spec.response.status",
             Self::ResponseBody => "spec.response.body",
         }
@@ -135,6 +143,7 @@ impl Field {
             Self::SqlInjectionMode => sql.is_some_and(|sql| sql.mode.is_some()),
             Self::SqlInjectionMinConfidence => sql.is_some_and(|sql| sql.min_confidence.is_some()),
             Self::MaxBodyBytes => spec.inspection.as_ref().is_some_and(|i| i.max_body_bytes.is_some()),
+            Self::RawTarget => raw_target(spec).is_some(),
             Self::ResponseStatus => response.is_some_and(|response| response.status.is_some()),
             Self::ResponseBody => response.is_some_and(|response| response.body.is_some()),
         }
@@ -151,9 +160,14 @@ impl Field {
                 .and_then(|detections| detections.sql_injection.as_ref())
                 .and_then(|sql| sql.mode)
                 .map_or(0, |mode| mode as u8),
+            Self::RawTarget => raw_target(spec).map_or(0, |target| target as u8),
             _ => 0,
         }
     }
+}
+
+fn raw_target(spec: &RaspPolicySpec) -> Option<RawTarget> {
+    spec.http.as_ref()?.raw_target
 }
 
 /// What is in force for one pod, and which policy decided each field.
@@ -235,6 +249,7 @@ fn take(effective: &mut Effective, field: Field, spec: &RaspPolicySpec) {
             effective.max_body_bytes =
                 bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(effective.max_body_bytes);
         }
+        Field::RawTarget => effective.raw_target = raw_target(spec).unwrap_or(effective.raw_target),
         Field::ResponseStatus => {
             let status = response.and_then(|response| response.status);
             effective.response_status =

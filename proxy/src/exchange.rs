@@ -13,6 +13,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::{Body as _, Incoming};
 use rasp_engine::{Head, Outcome};
+use rasp_policy::api::RawTarget;
 
 use crate::connection::pace::Phase;
 use crate::connection::{Target, UpstreamConnection, fault};
@@ -140,7 +141,11 @@ impl Connection {
     /// What the guard of HTTP/1 said about a request, or what is checked of a stream of HTTP/2.
     fn check(&self, policy: &InForce, parts: &mut Parts, body: &Incoming) -> Result<Facts, Malformed> {
         if !self.is_multiplexed() {
-            return read::note(self.phase.notes.take(), parts, body);
+            let facts = read::note(self.phase.notes.take(), parts, body)?;
+            let ruleset = &policy.ruleset;
+            let refuses = !ruleset.is_off() && ruleset.effective().raw_target == RawTarget::Refuse;
+            let raw = refuses && facts.oddities.encoded;
+            return if raw { Err(Malformed::RawTarget) } else { Ok(facts) };
         }
         if !policy.ruleset.is_off() {
             read::http2::check(parts, &Limits::default())?;

@@ -88,6 +88,8 @@ pub enum Malformed {
     Target,
     /// A target over its limit.
     TargetSize,
+    /// A target with raw bytes that belong percent-encoded, where the policy refuses them.
+    RawTarget,
     /// A field line that is none: white space before the colon, a folded line, a control byte (RFC 9112 section 5).
     Field,
     /// More fields than the limit.
@@ -138,7 +140,7 @@ pub enum Malformed {
 
 impl Malformed {
     /// Every reason.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Line,
         Self::LineEnd,
         Self::Version,
@@ -146,6 +148,7 @@ impl Malformed {
         Self::MethodSize,
         Self::Target,
         Self::TargetSize,
+        Self::RawTarget,
         Self::Field,
         Self::FieldCount,
         Self::HeadSize,
@@ -181,6 +184,7 @@ impl Malformed {
             Self::MethodSize => "request_method_size",
             Self::Target => "request_target",
             Self::TargetSize => "request_target_size",
+            Self::RawTarget => "request_raw_target",
             Self::Field => "request_field",
             Self::FieldCount => "request_field_count",
             Self::HeadSize => "request_head_size",
@@ -217,6 +221,7 @@ impl Malformed {
             Self::MethodSize => "the method is too long",
             Self::Target => "the target is no path, absolute URI or `*` of OPTIONS",
             Self::TargetSize => "the target is too long",
+            Self::RawTarget => "the target has raw bytes that belong percent-encoded",
             Self::Field => "a field line is not `name: value`",
             Self::FieldCount => "there are too many fields",
             Self::HeadSize => "the head or a field is too long",

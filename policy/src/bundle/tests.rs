@@ -56,6 +56,18 @@ fn the_wire_form_is_what_running_sidecars_expect() {
     );
 }
 
+/// What came after the first version of schema 1. A sidecar of before refuses it as an unknown field and keeps what it
+/// has, as `a_payload_that_cannot_be_obeyed_in_full_is_refused` shows; Bundles without it are the same bytes as ever.
+#[test]
+fn fields_that_came_later_are_written_only_where_they_are_set() {
+    let mut bundle = mk_bundle();
+    bundle.entries[1].spec = serde_yaml::from_str("{mode: Monitor, http: {rawTarget: Refuse}}").unwrap();
+    let bytes = bundle.to_bytes();
+    let spec = br#""spec":{"mode":"Monitor","http":{"rawTarget":"Refuse"}}"#;
+    assert!(bytes.windows(spec.len()).any(|window| window == spec), "{}", bytes.escape_ascii());
+    assert_eq!(Bundle::from_verified(&bytes), Ok(bundle));
+}
+
 /// The example of the DSSE v1 protocol document.
 #[test]
 fn what_is_signed_follows_dsse() {

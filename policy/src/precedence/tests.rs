@@ -1,5 +1,5 @@
 use super::{Effective, Field, resolve};
-use crate::api::{Confidence, FailureMode, Mode, RaspPolicySpec};
+use crate::api::{Confidence, FailureMode, Mode, RaspPolicySpec, RawTarget};
 use crate::bundle::{Bundle, Entry, Namespace, SCHEMA_VERSION, Source};
 use crate::selector::Labels;
 
@@ -46,7 +46,7 @@ fn without_policies_the_built_in_defaults_are_in_force() {
 #[test]
 fn every_field_of_a_policy_changes_what_is_in_force() {
     type Row = (Field, &'static str, fn(&Effective) -> bool);
-    let table: [Row; 7] = [
+    let table: [Row; 8] = [
         (Field::Mode, "mode: Block", |e| e.mode == Mode::Block && e.sql_injection.mode == Mode::Block),
         (Field::FailureMode, "failureMode: Closed", |e| e.failure_mode == FailureMode::Closed),
         (Field::SqlInjectionMode, "detections: {sqlInjection: {mode: Off}}", |e| {
@@ -56,6 +56,7 @@ fn every_field_of_a_policy_changes_what_is_in_force() {
             e.sql_injection.min_confidence == Confidence::Low
         }),
         (Field::MaxBodyBytes, "inspection: {maxBodyBytes: 2048}", |e| e.max_body_bytes == 2048),
+        (Field::RawTarget, "http: {rawTarget: Refuse}", |e| e.raw_target == RawTarget::Refuse),
         (Field::ResponseStatus, "response: {status: 418}", |e| e.response_status == 418),
         (Field::ResponseBody, "response: {body: no, contentType: text/html}", |e| {
             e.response_body.as_ref().is_some_and(|b| b.text == "no" && b.content_type == "text/html")
@@ -98,13 +99,15 @@ fn the_more_specific_policy_wins_then_the_strictest_then_the_oldest_then_the_low
 #[test]
 fn fields_without_an_order_of_strictness_go_to_the_oldest() {
     let bundle = mk_bundle(&[
-        ("young", 9, "inspection: {maxBodyBytes: 1024}\nfailureMode: Closed"),
-        ("old", 1, "inspection: {maxBodyBytes: 4096}\nfailureMode: Open"),
+        ("young", 9, "inspection: {maxBodyBytes: 1024}\nfailureMode: Closed\nhttp: {rawTarget: Refuse}"),
+        ("old", 1, "inspection: {maxBodyBytes: 4096}\nfailureMode: Open\nhttp: {rawTarget: Encode}"),
     ]);
     let resolution = resolve(&bundle, &web());
     assert_eq!(resolution.effective.max_body_bytes, 4096);
     assert_eq!(resolution.effective.failure_mode, FailureMode::Closed, "a mode: the strictest");
-    assert_eq!(resolution.winners, [(Field::FailureMode, 0), (Field::MaxBodyBytes, 1)]);
+    assert_eq!(resolution.effective.raw_target, RawTarget::Refuse, "the strictest as well");
+    let winners = [(Field::FailureMode, 0), (Field::MaxBodyBytes, 1), (Field::RawTarget, 0)];
+    assert_eq!(resolution.winners, winners);
     assert_eq!(resolution.selected, [1, 0]);
 }
 

@@ -13,6 +13,28 @@ fn an_absolute_target_reaches_the_application_in_origin_form() {
 }
 
 #[test]
+fn raw_bytes_in_a_target_are_encoded_or_refused_as_the_policy_says() {
+    let table = [
+        ("{mode: Monitor}", "/a?q=<b>", 200),
+        ("{mode: Monitor, http: {rawTarget: Refuse}}", "/a?q=<b>", 400),
+        ("{mode: Block, http: {rawTarget: Refuse}}", "/\u{e9}", 400),
+        ("{mode: Block, http: {rawTarget: Refuse}}", "/a?q=%3Cb%3E", 200),
+    ];
+    for (policy, target, expected) in table {
+        let upstream = Upstream::ok();
+        let gateway = Gateway::with(upstream.address, policy);
+        assert_eq!(ask(gateway.address, get(target)).status(), expected, "{policy} {target}");
+        let arrived = upstream.text();
+        if expected == 200 {
+            assert!(arrived.starts_with("GET /a?q=%3Cb%3E HTTP/1.1\r\n"), "{arrived}");
+        } else {
+            assert_eq!(arrived, "");
+            gateway.wait_for_metric("rasp_errors_total", &["request_raw_target"], 1.0);
+        }
+    }
+}
+
+#[test]
 fn http_1_0_clients_are_served() {
     let upstream = Upstream::ok();
     let gateway = Gateway::start(upstream.address);
