@@ -17,7 +17,6 @@ use rasp_policy::api::RawTarget;
 
 use crate::connection::pace::Phase;
 use crate::connection::{Target, UpstreamConnection, fault};
-use crate::guard::Limits;
 use crate::guard::head::Facts;
 use crate::listener::Place;
 use crate::metrics::Requests;
@@ -148,7 +147,7 @@ impl Connection {
             return if raw { Err(Malformed::RawTarget) } else { Ok(facts) };
         }
         if !policy.ruleset.is_off() {
-            read::http2::check(parts, &Limits::default())?;
+            read::http2::check(parts, &self.shared.guard)?;
         }
         Ok(Facts { internal: true, ..Facts::default() }) // nobody looked for such fields
     }

@@ -20,17 +20,13 @@ use super::{Client, Target};
 use crate::exchange::body::RequestBody;
 use crate::exchange::link::{Http1, Link};
 use crate::exchange::{self, Connection};
-use crate::guard::Limits;
 use crate::guard::awaited::Awaited;
+use crate::guard::{Limits, response};
 use crate::reason::{Kind, Malformed, Shed, Timeout};
 use crate::state::Shared;
 
 /// Bytes of the head of a response, and of what is buffered on the application's side.
 const MAX_BUFFER: usize = 256 << 10;
-
-/// Fields of the head of a response. hyper's own limit of 100 refuses what applications send. hyper prepares room for
-/// all of them with every head: 256 cost 4,000 instructions more than 100, 1000 would cost 19,000 (see tests/proxy/cost.rs).
-const MAX_FIELDS: usize = 256;
 
 pub(crate) type UpstreamConnection = client_side::Connection<TokioIo<Answers<Stream>>, RequestBody>;
 
@@ -126,7 +122,7 @@ async fn handshake(
     client_side::Builder::new()
         .preserve_header_case(true)
         .max_buf_size(MAX_BUFFER)
-        .max_headers(MAX_FIELDS)
+        .max_headers(response::MAX_FIELDS)
         .handshake(TokioIo::new(stream))
         .await
 }

@@ -13,7 +13,8 @@ use crate::reason::BadResponse;
 
 /// Bytes of a head. hyper has room for a little more, so that the reason is ours.
 pub const MAX_HEAD: usize = 192 << 10;
-/// Fields of a head or a trailer section.
+/// Fields of a head or a trailer section. hyper's own limit of 100 refuses what applications send, and it prepares room for
+/// all of them with every head: 256 cost 4,000 instructions more than 100, 1000 would cost 19,000 (tests/proxy/cost.rs).
 pub const MAX_FIELDS: usize = 256;
 /// Bytes of a status line.
 pub const MAX_STATUS_LINE: usize = 8 << 10;
