@@ -17,7 +17,7 @@ BINARIES  = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/debug
 TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-operator"
 
 .NOTPARALLEL: # two builds at once take longer than one after the other
-.PHONY: help demo demo-down test fmt clippy doc unit vectors h2spec arrows generate generated-up-to-date charts soak fuzz deny bench e2e images \
+.PHONY: help demo demo-down test fmt clippy doc unit vectors h2spec arrows generate generated-up-to-date charts soak fuzz deny bench score e2e images \
   binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
 
 help: ## list the targets
@@ -82,6 +82,11 @@ bench: ## what the proxy costs against a naive one, nginx and HAProxy, in a quar
 	cargo build --locked --profile dist -p rasp-proxy
 	cargo build --locked --profile dist -p rasp-bench
 	"$(dir $(BINARIES))dist/rasp-bench" run $(if $(QUICK),--quick)
+
+score: ## how well detection tells attacks from ordinary requests: CORPORA=folder
+	cargo build --locked -p rasp-proxy
+	cargo build --locked --release -p rasp-score
+	"$(dir $(BINARIES))release/rasp-score" $(or $(CORPORA),../shared/corpora) --proxy "$(BINARIES)/rasp-proxy"
 
 binaries: # one `-p` at a time: a build of the whole workspace would unify features
 	cargo build --locked -p rasp-proxy

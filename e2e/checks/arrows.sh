@@ -39,6 +39,7 @@ ALLOWED = {  # dependencies for tests count too: what a test may see, its crate 
     "raspctl": {"rasp-policy", "rasp-engine", "rasp-behavior"},
     "rasp-e2e": {"rasp-policy"},
     "rasp-bench": set(),  # it sees processes and sockets
+    "rasp-score": {"rasp-policy", "rasp-engine"},
 }
 wrong = []
 for package in json.load(sys.stdin)["packages"]:
