@@ -5,7 +5,7 @@
 //! | finding >= minConfidence, its class in Block | block | refuse, configured status |
 //! | over a limit, mode Block | block | refuse 413 |
 //! | failure, mode Block, Closed | error | refuse 503 |
-//! | a body nobody can read, mode Block, Closed | block | refuse 415 or 400 |
+//! | a body that holds values nobody can read, mode Block, Closed | block | refuse 415 or 400 |
 //! | finding >= minConfidence, its class in Monitor; or over a limit, mode Monitor | would_block | forward |
 //! | failure, mode Block (Open) or Monitor | error | forward |
 //! | anything else | allow | forward |

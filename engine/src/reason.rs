@@ -8,11 +8,11 @@ pub enum Reason {
     DetectionOff,
     /// The connection does not carry a protocol that is inspected.
     OpaqueProtocol,
-    /// The body has a binary or unknown type.
+    /// The body is binary, by its type or by its bytes.
     OpaqueBody,
     /// The body has a structured type without a decoder.
     UnsupportedBody,
-    /// The body has a `content-encoding`.
+    /// The body has a `content-encoding`, and its type is none of the binary ones.
     EncodedBody,
     /// The body is not what its type says; its raw text was inspected.
     MalformedBody,
@@ -39,7 +39,7 @@ pub enum Reason {
 pub enum Effect {
     /// There is nothing to inspect: passes in every mode, counted.
     Passes,
-    /// A body that no detector can read. In Block, Open lets it pass and Closed refuses it with this status; it is no
+    /// A body of a kind that holds values, which no detector can read. In Block, Open lets it pass and Closed refuses it with this status; it is no
     /// failure, so that the verdict is no error.
     Unread(u16),
     /// Over a limit: refused in Block.
@@ -90,9 +90,10 @@ impl Reason {
     /// What it means for the judgement.
     pub fn effect(self) -> Effect {
         match self {
-            Self::DetectionOff | Self::OpaqueProtocol => Effect::Passes,
+            // A picture is no failure: there is nothing in it to judge, whatever the failure mode says (ADR 8).
+            Self::DetectionOff | Self::OpaqueProtocol | Self::OpaqueBody => Effect::Passes,
             // Unsupported Media Type (RFC 9110 section 15.5.16) is about codings as well.
-            Self::OpaqueBody | Self::UnsupportedBody | Self::EncodedBody => Effect::Unread(415),
+            Self::UnsupportedBody | Self::EncodedBody => Effect::Unread(415),
             Self::MalformedBody => Effect::Unread(400),
             Self::BodyTooLarge => Effect::OverLimit,
             Self::TooManyParts

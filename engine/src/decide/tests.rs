@@ -52,8 +52,9 @@ type Row = (
 const DETECTED: Option<(u16, &str)> = Some((403, "detected"));
 const TOO_LARGE: Option<(u16, &str)> = Some((413, "body_too_large"));
 const NOT_JUDGED: Option<(u16, &str)> = Some((503, "not_judged"));
-const UNREAD: Option<(u16, &str)> = Some((415, "not_judged"));
+const UNSUPPORTED: Option<(u16, &str)> = Some((415, "not_judged"));
 const OPAQUE: Option<Reason> = Some(Reason::OpaqueBody);
+const UNREAD: Option<Reason> = Some(Reason::UnsupportedBody);
 const LARGE: Option<Reason> = Some(Reason::BodyTooLarge);
 const FAILED: Option<Reason> = Some(Reason::InternalError);
 
@@ -75,6 +76,7 @@ const TABLE: &[Row] = &[
     ((Monitor, Monitor), Closed, Some(High), None, "would_block", None),
     ((Monitor, Monitor), Open, None, OPAQUE, "allow", None),
     ((Monitor, Monitor), Closed, None, OPAQUE, "allow", None),
+    ((Monitor, Monitor), Closed, None, UNREAD, "allow", None),
     ((Monitor, Monitor), Open, Some(High), OPAQUE, "would_block", None),
     ((Monitor, Monitor), Open, None, LARGE, "would_block", None),
     ((Monitor, Monitor), Closed, None, LARGE, "would_block", None),
@@ -93,8 +95,12 @@ const TABLE: &[Row] = &[
     ((Block, Block), Open, Some(Certain), None, "block", DETECTED),
     ((Block, Block), Closed, Some(High), None, "block", DETECTED),
     ((Block, Block), Open, None, OPAQUE, "allow", None),
-    ((Block, Block), Closed, None, OPAQUE, "block", UNREAD),
-    ((Block, Block), Closed, Some(Low), OPAQUE, "block", UNREAD),
+    ((Block, Block), Closed, None, OPAQUE, "allow", None),
+    ((Block, Block), Closed, Some(Low), OPAQUE, "allow", None),
+    ((Block, Block), Open, None, UNREAD, "allow", None),
+    ((Block, Block), Closed, None, UNREAD, "block", UNSUPPORTED),
+    ((Block, Block), Closed, Some(Low), UNREAD, "block", UNSUPPORTED),
+    ((Block, Block), Closed, Some(Certain), UNREAD, "block", DETECTED),
     ((Block, Block), Closed, Some(Certain), OPAQUE, "block", DETECTED),
     ((Block, Block), Open, None, LARGE, "block", TOO_LARGE),
     ((Block, Block), Closed, None, LARGE, "block", TOO_LARGE),
@@ -156,7 +162,7 @@ fn each_reason_has_one_effect_in_block_with_closed() {
     let rows: &[(Reason, &str, Option<u16>)] = &[
         (Reason::DetectionOff, "allow", None),
         (Reason::OpaqueProtocol, "allow", None),
-        (Reason::OpaqueBody, "block", Some(415)),
+        (Reason::OpaqueBody, "allow", None),
         (Reason::UnsupportedBody, "block", Some(415)),
         (Reason::EncodedBody, "block", Some(415)),
         (Reason::MalformedBody, "block", Some(400)),

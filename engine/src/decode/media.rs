@@ -68,6 +68,8 @@ pub(crate) fn kind(head: &Head<'_>) -> Kind {
         .any(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"));
     match (is_encoded, declared(head.content_type.unwrap_or_default())) {
         (false, kind) => kind,
+        // Packed or not, it is binary: OTLP and Prometheus send protobuf in gzip and snappy.
+        (true, Kind::Not(Reason::OpaqueBody)) => Kind::Not(Reason::OpaqueBody),
         (true, Kind::Not(_)) => Kind::Not(Reason::EncodedBody),
         (true, _) => Kind::Encoded,
     }

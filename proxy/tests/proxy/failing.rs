@@ -89,7 +89,7 @@ const FAULTS: [Fault; 17] = [
         ..NONE
     },
     Fault {
-        name: "a body is compressed",
+        name: "a body is compressed, and its type is not a binary one",
         request: || post("application/json\r\nContent-Encoding: gzip", "\u{1f}\u{8b}\u{8}\u{0}\u{1}\u{2}"),
         ..NONE
     },
