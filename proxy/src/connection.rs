@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::listener::{Place, reset, tune};
 use crate::reason::{Bypass, Kind, Timeout};
 use crate::state::Shared;
+use crate::tls::hello;
 
 mod answers;
 mod http;
@@ -133,11 +134,14 @@ pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
     match first_bytes(&shared, &mut client.stream, &target, declared).await {
         First::Http { ahead, upstream } => http::serve(shared, client, target, ahead, upstream).await,
         First::Http2 { ahead, upstream } => http2::serve(shared, client, target, ahead, upstream).await,
-        First::Opaque { bypass, ahead, upstream } => {
+        First::Opaque { bypass, mut ahead, upstream } => {
             if let Some(bypass) = bypass {
                 shared.metrics.relayed(bypass, target.port());
             }
-            relay_all(&shared, client.stream, upstream, ahead).await;
+            if bypass == Some(Bypass::Tls) {
+                tell_name(&mut client, &target, &mut ahead).await;
+            }
+            relay_all(&shared, client.stream, upstream, ahead.freeze()).await;
         }
         First::Last { answer } => {
             // An answer of HTTP to nothing, for example 408: pass it on, and let no request follow it.
@@ -172,6 +176,16 @@ async fn introduced(shared: &Shared, client: &mut Client) -> bool {
     }
 }
 
+/// Logs for which name TLS passes without inspection, where the log goes into such detail.
+async fn tell_name(client: &mut Client, target: &Target, ahead: &mut BytesMut) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let name = hello::name(&mut client.stream, ahead).await;
+        let (peer, port, server_name) =
+            (client.peer.ip(), target.port(), name.as_deref().unwrap_or_default());
+        tracing::debug!(%peer, port, server_name, "TLS is relayed without inspection");
+    }
+}
+
 async fn opaque_port(shared: &Arc<Shared>, client: Client, target: &Target) {
     match dial(target, shared).await {
         Ok(upstream) => {
@@ -201,7 +215,7 @@ enum First {
     /// HTTP/2. A gateway may have no upstream.
     Http2 { ahead: Bytes, upstream: Option<Stream> },
     /// Not inspected; no reason is needed where there is nothing to inspect.
-    Opaque { bypass: Option<Bypass>, ahead: Bytes, upstream: Stream },
+    Opaque { bypass: Option<Bypass>, ahead: BytesMut, upstream: Stream },
     /// The application spoke HTTP before the client did.
     Last { answer: Bytes },
     /// One of them speaks something else than the port is declared to.
@@ -220,6 +234,8 @@ enum Upstream {
 
 async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, declared: PortProtocol) -> First {
     let mut dialling = std::pin::pin!(dial(target, shared));
+    // In TLS the application is asked for the client's protocol, which has to be told before.
+    let at_once = !matches!(target, Target::Tls(secured) if secured.waits_for_protocol());
     let mut upstream: Option<Upstream> = None;
     let mut ahead = BytesMut::with_capacity(4096);
     let mut greeting = [0; protocol::GREETING];
@@ -247,7 +263,7 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, decl
                     None => {}
                 },
             },
-            dialled = &mut dialling, if upstream.is_none() => match (dialled, target) {
+            dialled = &mut dialling, if at_once && upstream.is_none() => match (dialled, target) {
                 (Ok(stream), _) => upstream = Some(Upstream::Open(stream)),
                 (Err(_), Target::Pod(_)) => return First::Reset,
                 (Err(_), Target::Gateway(..) | Target::Tls(_)) => upstream = Some(Upstream::Refused),
@@ -270,6 +286,9 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, decl
             }
         }
     };
+    if let (Target::Tls(secured), Some(told)) = (target, told) {
+        secured.speak(told);
+    }
     let upstream = match upstream {
         Some(upstream) => Some(upstream),
         None => dialling.await.ok().map(Upstream::Open),
@@ -305,7 +324,7 @@ fn decide(course: Course, upstream: Option<Upstream>, target: &Target, ahead: By
 
 fn opaque(upstream: Option<Upstream>, bypass: Option<Bypass>, ahead: BytesMut) -> First {
     match upstream {
-        Some(Upstream::Open(upstream)) => First::Opaque { bypass, ahead: ahead.freeze(), upstream },
+        Some(Upstream::Open(upstream)) => First::Opaque { bypass, ahead, upstream },
         _ => First::Reset,
     }
 }

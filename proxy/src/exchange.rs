@@ -13,7 +13,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::{Body as _, Incoming};
 use rasp_engine::{Head, Outcome};
-use rasp_policy::api::RawTarget;
+use rasp_policy::api::{Mode, RawTarget};
 
 use crate::connection::pace::Phase;
 use crate::connection::{Target, UpstreamConnection, fault};
@@ -65,6 +65,9 @@ pub async fn serve(
         }
     };
     let exchange = Arc::new(Exchange::new(connection, policy, trace, facts, &parts));
+    if facts.type_repeated && !exchange.is_off() {
+        record::tolerated(&exchange, Malformed::ContentType);
+    }
     // A probe of the kubelet has no body; what has one is judged.
     let probe = body.is_end_stream() && exchange.is_probe(&parts);
     match exchange.connection.shared.load.admit() {
@@ -139,17 +142,28 @@ impl Connection {
 
     /// What the guard of HTTP/1 said about a request, or what is checked of a stream of HTTP/2.
     fn check(&self, policy: &InForce, parts: &mut Parts, body: &Incoming) -> Result<Facts, Malformed> {
-        if !self.is_multiplexed() {
-            let facts = read::note(self.phase.notes.take(), parts, body)?;
-            let ruleset = &policy.ruleset;
-            let refuses = !ruleset.is_off() && ruleset.effective().raw_target == RawTarget::Refuse;
-            let raw = refuses && facts.oddities.encoded;
-            return if raw { Err(Malformed::RawTarget) } else { Ok(facts) };
+        let ruleset = &policy.ruleset;
+        let facts = if self.is_multiplexed() {
+            if ruleset.is_off() {
+                return Ok(Facts { internal: true, ..Facts::default() }); // nobody looked for such fields
+            }
+            read::http2::check(parts, &self.shared.guard)?
+        } else {
+            read::note(self.phase.notes.take(), parts, body)?
+        };
+        if ruleset.is_off() {
+            return Ok(facts);
         }
-        if !policy.ruleset.is_off() {
-            read::http2::check(parts, &self.shared.guard)?;
+        if facts.oddities.encoded && ruleset.effective().raw_target == RawTarget::Refuse {
+            return Err(Malformed::RawTarget);
         }
-        Ok(Facts { internal: true, ..Facts::default() }) // nobody looked for such fields
+        if facts.type_repeated && ruleset.effective().mode == Mode::Block {
+            return Err(Malformed::ContentType);
+        }
+        if facts.crumbs && (ruleset.enforces() || self.is_multiplexed()) {
+            fields::join_cookies(&mut parts.headers);
+        }
+        Ok(facts)
     }
 
     /// Whether requests are streams of HTTP/2, of which no one may speak for the connection.

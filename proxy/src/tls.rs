@@ -15,6 +15,7 @@ pub mod accept;
 mod alpn;
 pub mod application;
 pub mod declared;
+pub mod hello;
 pub mod material;
 mod names;
 pub mod server;

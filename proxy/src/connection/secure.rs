@@ -1,7 +1,7 @@
 //! Ends a client's TLS before anything of the connection is read, and says how the application is spoken to.
 //!
 //! Where the application is spoken to in TLS as well, it is asked for its protocol before the client is answered, so
-//! that both sides speak the same one. Called first for every connection; does nothing on a port without TLS.
+//! that both sides speak the same one. A client without TLS chooses by its first bytes, and the application must agree. Called first for every connection; does nothing on a port without TLS.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,6 +11,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::protocol::Protocol;
 use super::stream::Stream;
 use super::{Client, Target, connect};
 use crate::listener::reset;
@@ -26,7 +27,8 @@ pub struct Secured {
     /// Where it is.
     pub target: Target,
     name: ServerName<'static>,
-    protocols: Alpn,
+    /// What the application is asked for; `None` until the client's first bytes tell.
+    protocols: Mutex<Option<Alpn>>,
     /// The connection over which it was asked for its protocol: the first dial takes it.
     dialled: Mutex<Option<Stream>>,
 }
@@ -38,11 +40,34 @@ impl Secured {
         match (dialled, application(shared, &self.target)) {
             (Some(stream), _) => Ok(stream),
             (None, Some(application)) => {
+                let protocols = self.protocols().unwrap_or(Alpn::HTTP1);
                 let socket = connect(&self.target, shared).await?;
-                handshake(application, socket, self.name.clone(), self.protocols, shared).await
+                let stream = handshake(application, socket, self.name.clone(), protocols, shared).await?;
+                // One that knows nothing of application protocols would take HTTP/2 for a broken request.
+                if protocols == Alpn::HTTP2 && !stream.is_http2() {
+                    shared.metrics.error(&Kind::Tls(Tls::UpstreamProtocol));
+                    tracing::debug!("the client speaks HTTP/2 and the application does not");
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
+                Ok(stream)
             }
             (None, None) => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    fn protocols(&self) -> Option<Alpn> {
+        *self.protocols.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody knows yet what to ask the application for.
+    pub(super) fn waits_for_protocol(&self) -> bool {
+        self.protocols().is_none()
+    }
+
+    /// The client speaks this, so the application has to.
+    pub(super) fn speak(&self, told: Protocol) {
+        let protocols = if told == Protocol::Http2 { Alpn::HTTP2 } else { Alpn::HTTP1 };
+        *self.protocols.lock().unwrap_or_else(PoisonError::into_inner) = Some(protocols);
     }
 }
 
@@ -73,7 +98,7 @@ pub(super) async fn enter(shared: &Shared, client: Client, target: Target) -> Op
     let Client { stream, peer, place } = client;
     let entered = match (stream, &tls.server) {
         (Stream::Plain(socket), Some(_)) => accept(shared, tls, socket, target).await,
-        (stream, _) => Ok((stream, in_tls(tls, target, None, Alpn::HTTP1, None))),
+        (stream, _) => Ok((stream, in_tls(tls, target, None, None, None))),
     };
     match entered {
         Ok((stream, target)) => Some((Client { stream, peer, place }, target)),
@@ -140,7 +165,7 @@ async fn ask(
     if common == Alpn::HTTP2 && protocols == Alpn::NONE {
         return Some((Alpn::HTTP1, target)); // HTTP/2 was all the client has, and the application has none
     }
-    Some((protocols, in_tls(tls, target, Some(name), protocols, dialled)))
+    Some((protocols, in_tls(tls, target, Some(name), Some(protocols), dialled)))
 }
 
 /// The application in TLS, where that is declared.
@@ -148,12 +173,13 @@ fn in_tls(
     tls: &Port,
     target: Target,
     name: Option<ServerName<'static>>,
-    protocols: Alpn,
+    protocols: Option<Alpn>,
     dialled: Option<Stream>,
 ) -> Target {
     let Some(application) = &tls.application else { return target };
     let name = name.unwrap_or_else(|| server_name(application, &target, None));
-    Target::Tls(Arc::new(Secured { target, name, protocols, dialled: Mutex::new(dialled) }))
+    let (protocols, dialled) = (Mutex::new(protocols), Mutex::new(dialled));
+    Target::Tls(Arc::new(Secured { target, name, protocols, dialled }))
 }
 
 /// The name that is configured, else the one the client asks for, else none: an address is not sent.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use http::Version;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
 use crate::guard::field::{INTERNAL, is_forbidden_in_trailer};
@@ -106,6 +106,18 @@ pub fn one_length(headers: &mut HeaderMap) {
     let length = first.to_str().ok().and_then(|line| line.split(',').next()?.trim().parse::<u64>().ok());
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// Makes one line of several cookies. Applications put `; `, `, ` or nothing between them, so that an attack could come
+/// together behind us; HTTP/2 asks for the first (RFC 9113 section 8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, cookie);
     }
 }
 

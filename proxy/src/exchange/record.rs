@@ -53,15 +53,30 @@ pub fn malformed(
     seen: Option<&Exchange>,
     malformed: Malformed,
 ) {
-    connection.shared.metrics.error(&Kind::Request(malformed));
     tracing::debug!(reason = malformed.id(), request_id = trace.request_id(), "request refused");
+    odd((connection, policy, trace), seen, malformed, (Verdict::Block, Action::Block));
+}
+
+/// Records a request that Block refuses whatever it holds, and that goes on.
+pub fn tolerated(exchange: &Exchange, reason: Malformed) {
+    let Exchange { connection, policy, trace, .. } = exchange;
+    odd((connection, policy, trace), Some(exchange), reason, (Verdict::WouldBlock, Action::Log));
+}
+
+fn odd(
+    (connection, policy, trace): (&Connection, &InForce, &Trace),
+    seen: Option<&Exchange>,
+    malformed: Malformed,
+    (verdict, action): (Verdict, Action),
+) {
+    connection.shared.metrics.error(&Kind::Request(malformed));
     let request = HttpRequest {
         http_method: seen.map_or("other", |exchange| masked::method(&exchange.method)).to_owned(),
         url: Url { path: seen.map(|exchange| masked::path(exchange.uri.path())) },
     };
-    let unmapped = unmapped(connection, policy, trace, Verdict::Block, UNREAD);
+    let unmapped = unmapped(connection, policy, trace, verdict, UNREAD);
     let client = seen.map_or(connection.peer, |exchange| exchange.client);
-    let mut event = event_of(connection, client, (Action::Block, Severity::Low), request, unmapped);
+    let mut event = event_of(connection, client, (action, Severity::Low), request, unmapped);
     event.finding_info = FindingInfo {
         uid: trace.request_id().to_owned(),
         title: malformed.title().to_owned(),

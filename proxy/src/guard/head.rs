@@ -35,6 +35,10 @@ pub struct Facts {
     pub oddities: Oddities,
     /// Whether it has fields that must not reach the application: `Proxy`, `x-rasp-*`.
     pub internal: bool,
+    /// Whether it has the same `Content-Type` more than once.
+    pub type_repeated: bool,
+    /// Whether it has more than one `Cookie`.
+    pub crumbs: bool,
 }
 
 /// A number that two readers of a head have in common when they read the same method and target.
@@ -64,7 +68,9 @@ pub struct Head {
     host: Option<Span>,
     length: Option<u64>,
     chunked: bool,
-    content_type: bool,
+    content_type: Option<Span>,
+    type_repeated: bool,
+    cookies: usize,
     websocket: bool,
     internal: bool,
     value: Option<(Span, Value)>,
@@ -116,7 +122,7 @@ impl Head {
             } else if line.is_empty() {
                 return self.complete(bytes, self.at + 2, limits).map(Some);
             } else {
-                self.field(line, limits)?;
+                self.field(bytes, line, limits)?;
             }
             self.at += end + 2;
             self.searched = 0;
@@ -142,7 +148,7 @@ impl Head {
         }
     }
 
-    fn field(&mut self, line: &[u8], limits: &Limits) -> Result<(), Malformed> {
+    fn field(&mut self, bytes: &[u8], line: &[u8], limits: &Limits) -> Result<(), Malformed> {
         let field = field::parse(line, limits).map_err(|fault| match fault {
             Fault::FieldSize => Malformed::HeadSize,
             _ => Malformed::Field,
@@ -160,6 +166,7 @@ impl Head {
         match field.name.len() {
             4 if is(b"host") => self.host(&field, span)?,
             5 if is(b"proxy") => self.internal = true,
+            6 if is(b"cookie") => self.cookies += 1,
             6 if is(b"expect") && !field.value.eq_ignore_ascii_case(b"100-continue") => {
                 return Err(Malformed::Expect);
             }
@@ -167,9 +174,7 @@ impl Head {
             10 if is(b"connection") && field::nominates_protected(field.value) => {
                 return Err(Malformed::Nomination);
             }
-            12 if is(b"content-type") && std::mem::replace(&mut self.content_type, true) => {
-                return Err(Malformed::ContentType);
-            }
+            12 if is(b"content-type") => self.content_type(bytes, span)?,
             14 if is(b"content-length") => self.content_length(&field, span)?,
             17 if is(b"transfer-encoding") => self.transfer_encoding(&field, span)?,
             length if length > field::INTERNAL.len() => {
@@ -188,6 +193,17 @@ impl Head {
             return Err(Malformed::HostRepeated);
         }
         if host::is_host(field.value) { Ok(()) } else { Err(Malformed::HostInvalid) }
+    }
+
+    /// Of two types each application reads the body by one of them. The same one twice is no framing: what becomes of it
+    /// is for the policy to say.
+    fn content_type(&mut self, bytes: &[u8], span: Span) -> Result<(), Malformed> {
+        match self.content_type {
+            None => self.content_type = Some(span),
+            Some(first) if first.of(bytes).eq_ignore_ascii_case(span.of(bytes)) => self.type_repeated = true,
+            Some(_) => return Err(Malformed::ContentType),
+        }
+        Ok(())
     }
 
     /// `1*DIGIT`, once, and no more than a signed number of 64 bits holds (RFC 9110 section 8.6).
@@ -248,6 +264,8 @@ impl Head {
             fields: self.fields + usize::from(named.is_some()),
             oddities: line.looked.oddities,
             internal: self.internal,
+            type_repeated: self.type_repeated,
+            crumbs: self.cookies > 1,
         };
         Ok(Complete { length, facts, rewrite })
     }

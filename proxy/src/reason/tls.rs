@@ -25,13 +25,15 @@ pub enum Tls {
     UpstreamCertificate,
     /// The application did not complete a handshake.
     UpstreamHandshake,
+    /// The application does not speak the protocol of the client.
+    UpstreamProtocol,
     /// A changed certificate, key or CA cannot be used; the last good ones stay.
     Material,
 }
 
 impl Tls {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PlainText,
         Self::Timeout,
         Self::NoCertificate,
@@ -43,6 +45,7 @@ impl Tls {
         Self::Handshake,
         Self::UpstreamCertificate,
         Self::UpstreamHandshake,
+        Self::UpstreamProtocol,
         Self::Material,
     ];
 
@@ -60,6 +63,7 @@ impl Tls {
             Self::Handshake => "tls_handshake",
             Self::UpstreamCertificate => "tls_upstream_certificate",
             Self::UpstreamHandshake => "tls_upstream_handshake",
+            Self::UpstreamProtocol => "tls_upstream_application_protocol",
             Self::Material => "tls_material",
         }
     }

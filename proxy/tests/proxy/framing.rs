@@ -35,6 +35,51 @@ fn raw_bytes_in_a_target_are_encoded_or_refused_as_the_policy_says() {
 }
 
 #[test]
+fn the_same_type_twice_is_refused_in_block_and_told_in_monitor() {
+    let twice = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nX: y\r\ncontent-type: Text/Plain\r\n\
+                 Content-Length: 2\r\n\r\nok";
+    for (spec, status) in [
+        ("{mode: Block}", 400),
+        ("{mode: Monitor}", 200),
+        ("{mode: Monitor, detections: {sqlInjection: {mode: Block}}}", 200),
+    ] {
+        let upstream = Upstream::ok();
+        let gateway = Gateway::with(upstream.address, spec);
+        assert_eq!(ask(gateway.address, twice).status(), status, "{spec}");
+        let event = gateway.events(1).remove(0);
+        assert_eq!(event["unmapped"]["rule"], "request_content_type", "{event}");
+        let (verdict, types) = if status == 200 { ("would_block", 2) } else { ("block", 0) };
+        assert_eq!(event["unmapped"]["verdict"], verdict, "{event}");
+        assert_eq!(
+            upstream.text().to_lowercase().matches("content-type: text/plain\r\n").count(),
+            types,
+            "{spec}"
+        );
+        gateway.counted("request_content_type");
+    }
+}
+
+#[test]
+fn several_cookies_are_one_where_anything_is_enforced_and_untouched_elsewhere() {
+    let crumbs = "GET / HTTP/1.1\r\nHost: a\r\nCooKie: a=1; b=2\r\nX: y\r\ncookie: c=3\r\n\r\n";
+    for (spec, expected) in [
+        ("{mode: Block}", &["CooKie: a=1; b=2; c=3\r\n"][..]),
+        ("{mode: Monitor}", &["CooKie: a=1; b=2\r\n", "cookie: c=3\r\n"]),
+        ("{mode: \"Off\"}", &["CooKie: a=1; b=2\r\nX: y\r\ncookie: c=3\r\n"]),
+    ] {
+        let upstream = Upstream::ok();
+        let gateway = Gateway::with(upstream.address, spec);
+        assert_eq!(ask(gateway.address, crumbs).status(), 200);
+        let arrived = upstream.text();
+        assert!(expected.iter().all(|line| arrived.contains(line)), "{spec}: {arrived}");
+        assert_eq!(
+            arrived.to_lowercase().matches("cookie:").count(),
+            expected.concat().to_lowercase().matches("cookie:").count()
+        );
+    }
+}
+
+#[test]
 fn http_1_0_clients_are_served() {
     let upstream = Upstream::ok();
     let gateway = Gateway::start(upstream.address);

@@ -245,6 +245,29 @@ fn other_protocols_are_relayed_and_counted() {
 }
 
 #[test]
+fn the_name_that_relayed_tls_asks_for_is_in_the_log_and_no_byte_is_changed() {
+    let upstream = Upstream::start(|conversation| {
+        conversation.rest();
+        Some(())
+    });
+    let gateway = Gateway::with_flags(upstream.address, &["--log", "rasp_proxy=debug"]);
+    let hello = super::pki::first_message("Shop.Example");
+    for pieces in [vec![&hello[..]], hello.chunks(60).collect()] {
+        let before = gateway.log().len();
+        let mut client = Client::connect(gateway.address);
+        for piece in pieces {
+            client.send(piece);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        client.finish();
+        assert_eq!(client.rest(), b"");
+        assert!(gateway.log()[before..].contains("\"server_name\":\"shop.example\""), "{}", gateway.log());
+    }
+    assert!(upstream.all().iter().all(|bytes| *bytes == hello));
+    gateway.wait_for_metric("rasp_uninspected_total", &["\"tls\""], 2.0);
+}
+
+#[test]
 fn a_server_that_speaks_first_is_heard_at_once() {
     let upstream = Upstream::start(|conversation| {
         conversation.write(b"220 mail.test ESMTP\r\n")?;

@@ -214,6 +214,19 @@ fn talk(mut stream: StreamOwned<ServerConnection, TcpStream>, asked: &Mutex<Vec<
     }
 }
 
+/// What a client of TLS says first.
+pub fn first_message(server: &str) -> Vec<u8> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let server = ServerName::try_from(server.to_owned()).unwrap();
+    let mut bytes = Vec::new();
+    ClientConnection::new(Arc::new(config), server).unwrap().write_tls(&mut bytes).unwrap();
+    bytes
+}
+
 /// Takes every certificate.
 #[derive(Debug)]
 struct Any(Arc<CryptoProvider>);

@@ -358,6 +358,42 @@ fn a_gateway_takes_an_upstream_by_certificate_and_name_and_answers_502_otherwise
     assert_eq!(right.asked(), [(Some("app.example".to_owned()), None)]);
 }
 
+#[test]
+fn a_client_without_tls_chooses_the_protocol_and_the_application_must_agree() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let ca = directory.path().join("ca.crt");
+    std::fs::write(&ca, &authority.pem).unwrap();
+    let issued = authority.issue(&["app.example"]);
+    let (http1, http2) = (Some("http/1.1".to_owned()), Some("h2".to_owned()));
+    // What the application speaks, what it is asked for by a client of HTTP/1 and by one of HTTP/2.
+    let table: [(&[&str], Option<String>, Option<String>); 3] = [
+        (&["h2", "http/1.1"], http1.clone(), http2),
+        (&["http/1.1"], http1, None),
+        (&[], None, None), // knows nothing of application protocols: it must not get a frame of HTTP/2
+    ];
+    for (speaks, to_http1, to_http2) in table {
+        let application = TlsApplication::start(&issued, speaks);
+        let flags = ["--upstream-tls", "--upstream-ca", text(&ca), "--upstream-server-name", "app.example"];
+        let gateway = Gateway::with_both(application.address, "{mode: Block}", &flags);
+        let mut client = Client::connect(gateway.address);
+        client.send(get("/"));
+        assert_eq!(client.response().status(), 200, "{speaks:?}");
+        assert_eq!(application.asked()[0].1, to_http1, "{speaks:?}");
+        let mut client = http2::frame::Client::connect(gateway.address);
+        if to_http2.is_some() {
+            let noted = Instant::now() + Duration::from_secs(10);
+            while application.asked().len() < 2 && Instant::now() < noted {
+                thread::sleep(Duration::from_millis(5));
+            }
+            assert_eq!(application.asked()[1].1, to_http2, "{speaks:?}");
+        } else {
+            client.send(http2::frame::get(1, "/"));
+            assert_eq!(client.answer(1), 502, "{speaks:?}");
+            gateway.counted("tls_upstream_application_protocol");
+        }
+    }
+}
+
 /// A port of a pod with this application behind it.
 fn in_pod(application: SocketAddr, directory: &Path, verify: Verify, timers: Timers) -> Inside {
     let port = TlsPort {

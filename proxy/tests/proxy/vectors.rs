@@ -165,7 +165,10 @@ impl Bench {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let mut events = self.gateway.events(0);
-            events.retain(|event| event["unmapped"]["rule"].as_str().unwrap().starts_with("request_"));
+            events.retain(|event| {
+                event["unmapped"]["rule"].as_str().unwrap().starts_with("request_")
+                    && event["disposition"] == "Blocked"
+            });
             if events.len() >= count || Instant::now() > deadline {
                 return events;
             }

@@ -4,17 +4,18 @@
 //! answered on its stream alone.
 
 use http::Method;
-use http::header::{COOKIE, HOST, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, COOKIE, HOST, HeaderMap};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 
 use crate::guard::Limits;
 use crate::guard::field::is_alias;
+use crate::guard::head::Facts;
 use crate::guard::host::is_host;
 use crate::reason::Malformed;
 
-/// Refuses what could be understood in two ways, and brings the rest into one form.
-pub fn check(parts: &mut Parts, limits: &Limits) -> Result<(), Malformed> {
+/// Refuses what could be understood in two ways, and says what of the rest is odd.
+pub fn check(parts: &Parts, limits: &Limits) -> Result<Facts, Malformed> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Malformed::Method);
     }
@@ -30,8 +31,24 @@ pub fn check(parts: &mut Parts, limits: &Limits) -> Result<(), Malformed> {
     if !target.starts_with('/') && (target != "*" || parts.method != Method::OPTIONS) {
         return Err(Malformed::Target);
     }
-    join_cookies(&mut parts.headers);
-    Ok(())
+    let crumbs = parts.headers.get_all(COOKIE).iter().nth(1).is_some();
+    let type_repeated = content_type(&parts.headers)?;
+    // Nobody looked for internal fields.
+    Ok(Facts { internal: true, type_repeated, crumbs, ..Facts::default() })
+}
+
+/// Whether there is the same one more than once.
+fn content_type(headers: &HeaderMap) -> Result<bool, Malformed> {
+    let mut types = headers.get_all(CONTENT_TYPE).into_iter();
+    let Some(first) = types.next() else { return Ok(false) };
+    let mut repeated = false;
+    for other in types {
+        if !other.as_bytes().eq_ignore_ascii_case(first.as_bytes()) {
+            return Err(Malformed::ContentType);
+        }
+        repeated = true;
+    }
+    Ok(repeated)
 }
 
 /// Each crumb of a cookie counts as a field.
@@ -49,6 +66,9 @@ fn fields(headers: &HeaderMap, limits: &Limits) -> Result<(), Malformed> {
         }
         if is_alias(name) {
             return Err(Malformed::Alias);
+        }
+        if name == b"expect" && !value.eq_ignore_ascii_case(b"100-continue") {
+            return Err(Malformed::Expect);
         }
     }
     Ok(())
@@ -78,17 +98,6 @@ fn host(parts: &Parts) -> Result<(), Malformed> {
 fn is_padded(value: &[u8]) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     blank(value.first()) || blank(value.last())
-}
-
-/// A cookie may come in crumbs (RFC 9113 section 8.2.3), which must not hide from the engine what they make together.
-fn join_cookies(headers: &mut HeaderMap) {
-    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if crumbs.len() < 2 {
-        return;
-    }
-    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        headers.insert(COOKIE, cookie);
-    }
 }
 
 /// Gives a request its `:authority` where the client sent only a `host`: hyper sends none without (RFC 9113 section
@@ -152,10 +161,19 @@ mod tests {
             ("GET", "http://a/", &[("content_type", "a")], Err(Malformed::Alias)),
             ("GET", "http://a/", &[("x_y", "a")], Ok(())),
             ("GET", "*", &[("host", "a")], Err(Malformed::Target)),
+            ("POST", "/", &[("host", "a"), ("content-type", "a/b"), ("content-type", "A/B")], Ok(())),
+            (
+                "POST",
+                "/",
+                &[("host", "a"), ("content-type", "a/b"), ("content-type", "a/c")],
+                Err(Malformed::ContentType),
+            ),
+            ("POST", "/", &[("host", "a"), ("expect", "100-Continue")], Ok(())),
+            ("POST", "/", &[("host", "a"), ("expect", "100-continue, x")], Err(Malformed::Expect)),
         ];
         for (method, uri, fields, expected) in table {
             assert_eq!(
-                check(&mut request(method, uri, fields), &Limits::default()),
+                check(&request(method, uri, fields), &Limits::default()).map(|_| ()),
                 *expected,
                 "{method} {uri} {fields:?}"
             );
@@ -163,11 +181,16 @@ mod tests {
     }
 
     #[test]
-    fn crumbs_are_one_cookie() {
-        let mut parts = request("GET", "http://a/", &[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")]);
-        check(&mut parts, &Limits::default()).unwrap();
-        let cookies: Vec<_> = parts.headers.get_all("cookie").iter().collect();
-        assert_eq!(cookies, ["a=1; b=2"]);
+    fn what_is_odd_is_told() {
+        let told = |fields: Fields| {
+            let facts = check(&request("GET", "http://a/", fields), &Limits::default()).unwrap();
+            (facts.crumbs, facts.type_repeated)
+        };
+        assert_eq!(told(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")]), (true, false));
+        assert_eq!(
+            told(&[("cookie", "a=1"), ("content-type", "a/b"), ("content-type", "a/b")]),
+            (false, true)
+        );
     }
 
     #[test]
