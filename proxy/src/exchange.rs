@@ -154,8 +154,13 @@ impl Connection {
         if ruleset.is_off() {
             return Ok(facts);
         }
-        if facts.oddities.encoded && ruleset.effective().raw_target == RawTarget::Refuse {
-            return Err(Malformed::RawTarget);
+        if facts.oddities.encoded {
+            if ruleset.effective().raw_target == RawTarget::Refuse {
+                return Err(Malformed::RawTarget);
+            }
+            if self.is_multiplexed() {
+                parts.uri = read::http2::encoded(&parts.uri)?; // the guard of HTTP/1 has done it
+            }
         }
         if facts.type_repeated && ruleset.effective().mode == Mode::Block {
             return Err(Malformed::ContentType);

@@ -367,7 +367,7 @@ impl Body for ResponseBody {
                     if let Some(Err(error)) = &frame {
                         exchange.broke_off(error);
                     }
-                    Poll::Ready(frame.map(|frame| frame.map_err(Cut::Application)))
+                    Poll::Ready(frame.map(|frame| frame.map(trimmed).map_err(Cut::Application)))
                 }
                 Poll::Pending => patience.poll(context).map(|late| {
                     this.connection.shared.metrics.error(&Kind::Timeout(late));

@@ -3,10 +3,10 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use http::Version;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
+use http::{StatusCode, Version};
 
 use crate::guard::field::{INTERNAL, is_forbidden_in_trailer};
 
@@ -106,6 +106,14 @@ pub fn one_length(headers: &mut HeaderMap) {
     let length = first.to_str().ok().and_then(|line| line.split(',').next()?.trim().parse::<u64>().ok());
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// 204 has no body, so a length that says it has one is a trap for whoever believes it (RFC 9110 section 8.6).
+pub fn no_length_of_nothing(headers: &mut HeaderMap, status: StatusCode) {
+    let is_zero = |value: &HeaderValue| value.as_bytes().iter().all(|digit| *digit == b'0');
+    if status == StatusCode::NO_CONTENT && !headers.get(CONTENT_LENGTH).is_none_or(is_zero) {
+        headers.remove(CONTENT_LENGTH);
     }
 }
 

@@ -111,9 +111,12 @@ fn inbound(
         parts.headers.remove(CONTENT_LENGTH);
     }
     fields::one_length(&mut parts.headers);
+    fields::no_length_of_nothing(&mut parts.headers, parts.status);
     let last = early || hop.close || parts.version == Version::HTTP_10 || connection.shared.closes();
     if last && !connection.is_multiplexed() {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    } else if hop.upgrade && !connection.is_multiplexed() {
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade")); // 426 says what to upgrade to
     }
     if parts.version == Version::HTTP_10 {
         parts.version = Version::HTTP_11; // the version is that of the hop (RFC 9110 section 6.2)

@@ -4,7 +4,10 @@
 //! way past inspection, so it is refused.
 
 use http::Method;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    USER_AGENT,
+};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http_body::Body;
@@ -41,8 +44,8 @@ fn agrees(facts: &Facts, parts: &Parts, body: &impl Body) -> bool {
         && digest(method.as_str().as_bytes(), target.as_bytes()) == facts.digest
 }
 
-/// Whether this is a probe of the kubelet: exactly the target and the fields of the pod spec, and its fixed
-/// `User-Agent`. Anything else takes the normal path.
+/// Whether this is a probe of the kubelet: exactly the target and the fields of the pod spec, its fixed `User-Agent`, and
+/// nothing more: whoever dresses up as the kubelet must have no room for an attack. Anything else takes the normal path.
 pub fn is_probe(parts: &Parts, port: u16, probes: &[Probe]) -> bool {
     if probes.is_empty() || parts.method != Method::GET {
         return false;
@@ -58,11 +61,26 @@ pub fn is_probe(parts: &Parts, port: u16, probes: &[Probe]) -> bool {
                 .headers
                 .get(http::header::USER_AGENT)
                 .is_some_and(|agent| agent.as_bytes().starts_with(b"kube-probe/"));
+        let named = |name: &HeaderName, value: &HeaderValue| {
+            probe.headers.iter().any(|(own, said)| {
+                name.as_str().eq_ignore_ascii_case(own) && value.as_bytes() == said.as_bytes()
+            })
+        };
+        let nothing_more =
+            || parts.headers.iter().all(|(name, value)| named(name, value) || is_of_kubelet(name, value));
         probe.port == port
             && probe.path == target
             && agent
+            && nothing_more()
             && probe.headers.iter().all(|(name, value)| holds(name, value))
     })
+}
+
+/// What the kubelet sends with every probe.
+fn is_of_kubelet(name: &HeaderName, value: &HeaderValue) -> bool {
+    const NAMES: [HeaderName; 5] = [HOST, USER_AGENT, ACCEPT, ACCEPT_ENCODING, CONNECTION];
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:[]/*, ".contains(byte);
+    NAMES.contains(name) && value.as_bytes().iter().all(plain)
 }
 
 #[cfg(test)]

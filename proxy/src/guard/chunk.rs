@@ -119,8 +119,7 @@ impl Chunked {
                 Fault::FieldSize => Fault::TrailerSize,
                 _ => Fault::Trailer,
             })?;
-            if field::is_forbidden_in_trailer(field.name) || (field.underscore && field::is_alias(field.name))
-            {
+            if field::is_forbidden_in_trailer(field.name) || (field.folds && field::is_alias(field.name)) {
                 return Err(Fault::Trailer);
             }
         }

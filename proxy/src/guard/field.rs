@@ -13,13 +13,13 @@ pub struct Field<'a> {
     pub value: &'a [u8],
     /// Where the value begins in the line.
     pub value_at: usize,
-    /// Whether the name has a `_`.
-    pub underscore: bool,
+    /// Whether the name has a `_` or another byte that some applications take for `-`.
+    pub folds: bool,
 }
 
 /// Takes a line without control bytes apart; `line` is without its CRLF.
 pub fn parse<'a>(line: &'a [u8], limits: &Limits) -> Result<Field<'a>, Fault> {
-    let (length, underscore) = name_length(line);
+    let (length, folds) = name_length(line);
     if line.get(length) != Some(&b':') || length == 0 {
         return Err(Fault::FieldLine); // also obs-fold (RFC 9112 section 5.2) and white space before the colon
     }
@@ -30,10 +30,10 @@ pub fn parse<'a>(line: &'a [u8], limits: &Limits) -> Result<Field<'a>, Fault> {
         return Err(Fault::FieldSize);
     }
     let value_at = length + 1 + rest.iter().take_while(|byte| is_blank(**byte)).count();
-    Ok(Field { name, value, value_at, underscore })
+    Ok(Field { name, value, value_at, folds })
 }
 
-/// How many bytes of a token the bytes begin with, and whether a `_` is among them.
+/// How many bytes of a token the bytes begin with, and whether one that folds is among them.
 fn name_length(line: &[u8]) -> (usize, bool) {
     let mut seen = 0;
     let length = line.iter().position(|byte| {
@@ -41,40 +41,24 @@ fn name_length(line: &[u8]) -> (usize, bool) {
         seen |= class;
         class == 0
     });
-    (length.unwrap_or(line.len()), seen & UNDERSCORE != 0)
+    (length.unwrap_or(line.len()), seen & FOLDS != 0)
 }
 
 const TOKEN: u8 = 1;
-const UNDERSCORE: u8 = 2;
+const FOLDS: u8 = 2;
 
 /// Token characters (RFC 9110 section 5.6.2).
 const CLASS: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 128_u8 {
-        if byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            )
-        {
-            table[byte as usize] = TOKEN;
-        }
+        table[byte as usize] = match byte {
+            b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => TOKEN,
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'.' | b'^'..=b'`' | b'|' | b'~' => FOLDS,
+            _ => 0,
+        };
         byte += 1;
     }
-    table[b'_' as usize] = UNDERSCORE;
     table
 };
 
@@ -123,25 +107,18 @@ const GUIDING: [&[u8]; 16] = [
     b"proxy",
 ];
 
-/// Whether an application that takes `_` for `-` (WSGI, CGI, PHP) would take the name for one that guides a message:
-/// the attack is `Transfer_Encoding`, which only one of two servers understands.
+/// Whether an application that takes `_` for `-` (WSGI, CGI), or everything but letters and digits (lighttpd, and PHP
+/// the `.`), would take the name for one that guides a message: the attack is `Transfer_Encoding`, which only one of two
+/// servers understands.
 pub fn is_alias(name: &[u8]) -> bool {
-    let folds_to = |known: &[u8]| {
-        name.len() == known.len()
-            && name
-                .iter()
-                .zip(known)
-                .all(|(byte, known)| byte.eq_ignore_ascii_case(known) || (*byte == b'_' && *known == b'-'))
+    let same = |(byte, known): (&u8, &u8)| {
+        byte.eq_ignore_ascii_case(known) || (*known == b'-' && CLASS[usize::from(*byte)] == FOLDS)
     };
-    let begins = |known: &[u8]| {
-        name.get(..known.len()).is_some_and(|start| {
-            start
-                .iter()
-                .zip(known)
-                .all(|(byte, known)| byte.eq_ignore_ascii_case(known) || (*byte == b'_' && *known == b'-'))
-        })
-    };
-    name.contains(&b'_') && (GUIDING.into_iter().any(folds_to) || begins(b"x-forwarded-") || begins(INTERNAL))
+    let begins =
+        |known: &[u8]| name.get(..known.len()).is_some_and(|start| start.iter().zip(known).all(same));
+    let folds_to = |known: &[u8]| name.len() == known.len() && begins(known);
+    name.iter().any(|byte| CLASS[usize::from(*byte)] == FOLDS)
+        && (GUIDING.into_iter().any(folds_to) || begins(FORWARDED) || begins(INTERNAL))
 }
 
 /// Beginning of the names that only the proxy itself may write.
@@ -149,7 +126,7 @@ pub const INTERNAL: &[u8] = b"x-rasp-";
 
 /// Fields a client must not have removed on the way by `Connection: name` (RFC 9110 section 7.6.1): whoever removes
 /// them hides what the application decides by.
-const PROTECTED: [&[u8]; 9] = [
+const PROTECTED: [&[u8]; 8] = [
     b"host",
     b"content-length",
     b"transfer-encoding",
@@ -157,19 +134,27 @@ const PROTECTED: [&[u8]; 9] = [
     b"authorization",
     b"content-type",
     b"content-encoding",
-    b"x-forwarded-for",
     b"forwarded",
 ];
 
 /// Whether a value of `Connection` names a field that must reach the application.
 pub fn nominates_protected(value: &[u8]) -> bool {
-    members(value).any(|member| PROTECTED.iter().any(|name| name.eq_ignore_ascii_case(member)))
+    members(value).any(|member| {
+        PROTECTED.iter().any(|name| name.eq_ignore_ascii_case(member)) || begins_with(member, FORWARDED)
+    })
+}
+
+/// Beginning of the names in which an earlier hop says what it saw.
+const FORWARDED: &[u8] = b"x-forwarded-";
+
+fn begins_with(name: &[u8], known: &[u8]) -> bool {
+    name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
 }
 
 /// Fields that must not come in a trailer (RFC 9110 section 6.5.1): framing, routing, credentials, how to read the
 /// content. A server that merges trailers would take them for the head's.
 pub fn is_forbidden_in_trailer(name: &[u8]) -> bool {
-    const MORE: [&[u8]; 12] = [
+    const MORE: [&[u8]; 17] = [
         b"authorization",
         b"proxy-authorization",
         b"cookie",
@@ -182,11 +167,16 @@ pub fn is_forbidden_in_trailer(name: &[u8]) -> bool {
         b"age",
         b"date",
         b"location",
+        b"x-original-url",
+        b"x-rewrite-url",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
     ];
     let is = |known: &&[u8]| known.eq_ignore_ascii_case(name);
-    let begins =
-        |known: &[u8]| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
-    GUIDING.iter().any(is) || MORE.iter().any(is) || begins(b"x-forwarded-") || begins(INTERNAL)
+    let begins = |known: &[u8]| begins_with(name, known);
+    // Also what makes a request conditional (RFC 9110 section 13.1).
+    GUIDING.iter().any(is) || MORE.iter().any(is) || begins(FORWARDED) || begins(INTERNAL) || begins(b"if-")
 }
 
 #[cfg(test)]
@@ -258,6 +248,10 @@ mod tests {
             "X_Rasp_Verdict",
             "x_real_ip",
             "Http2_Settings",
+            "X.Forwarded.For",
+            "Content~Length",
+            "X-Rasp'Verdict",
+            "x|real_ip",
         ] {
             assert!(is_alias(name.as_bytes()), "{name}");
         }
@@ -269,6 +263,8 @@ mod tests {
             "x_forwarded",
             "host_name",
             "trans_fer-encoding",
+            "x.request.id",
+            "h~st",
         ] {
             assert!(!is_alias(name.as_bytes()), "{name}");
         }
@@ -276,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_client_cannot_have_the_fields_removed_that_the_application_decides_by() {
-        for value in ["Host", "close, Authorization", "x,COOKIE ,y", "content-length"] {
+        for value in ["Host", "close, Authorization", "x,COOKIE ,y", "content-length", "X-Forwarded-Proto"] {
             assert!(nominates_protected(value.as_bytes()), "{value}");
         }
         for value in ["close", "keep-alive, X-Real-IP", "", "hosts", "Upgrade, HTTP2-Settings"] {
@@ -286,9 +282,17 @@ mod tests {
 
     #[test]
     fn a_trailer_has_no_field_that_guides_the_message() {
-        for name in
-            ["Host", "content-length", "Authorization", "Cookie", "X-Forwarded-Host", "x-rasp-a", "TE"]
-        {
+        for name in [
+            "Host",
+            "content-length",
+            "Authorization",
+            "Cookie",
+            "X-Forwarded-Host",
+            "x-rasp-a",
+            "TE",
+            "X-HTTP-Method-Override",
+            "If-Match",
+        ] {
             assert!(is_forbidden_in_trailer(name.as_bytes()), "{name}");
         }
         for name in ["X-T", "grpc-status", "Digest", "ETag", "Server-Timing"] {

@@ -157,7 +157,7 @@ impl Head {
         if self.fields > limits.fields {
             return Err(Malformed::FieldCount);
         }
-        if field.underscore && field::is_alias(field.name) {
+        if field.folds && field::is_alias(field.name) {
             return Err(Malformed::Alias);
         }
         let is = |name: &[u8]| field.name.eq_ignore_ascii_case(name);

@@ -25,7 +25,7 @@ pub enum Malformed {
     FieldCount,
     /// A head, or the name or value of a field, over its limit.
     HeadSize,
-    /// A name with `_` that some applications take for one that guides the message, such as `Transfer_Encoding`.
+    /// A name with `_`, or another byte that some applications take for `-`, that stands for one that guides the message, such as `Transfer_Encoding`.
     Alias,
     /// HTTP/1.1 without `Host`.
     HostMissing,

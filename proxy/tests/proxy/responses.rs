@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use super::client::{Client, get};
+use super::client::{Client, ask, get};
 use super::gateway::Gateway;
 use super::upstream::Upstream;
 
@@ -216,6 +216,46 @@ fn equal_lengths_are_one_and_cookies_stay_as_they_are() {
         assert_eq!(client.exactly(2), b"ok");
     }
     assert_eq!(upstream.connections(), 1);
+}
+
+#[test]
+fn a_length_of_nothing_is_no_trap_for_the_next_answer() {
+    let upstream = Upstream::answering("HTTP/1.1 204 No Content\r\nContent-Length: 35\r\n\r\n");
+    let zero = Upstream::answering("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n");
+    for spec in MODES {
+        for (application, length) in [(upstream.address, None), (zero.address, Some("0"))] {
+            let gateway = Gateway::with(application, spec);
+            let mut client = Client::connect(gateway.address);
+            for _ in 0..2 {
+                client.send(get("/"));
+                let answer = client.response();
+                assert_eq!((answer.status(), answer.header("content-length")), (204, length), "{spec}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_packed_response_passes_packed() {
+    // 60 KiB of one byte in zstd's run-length form: nobody here unpacks it.
+    let body = b"\x28\xb5\x2f\xfd\x60\x00\xee\x03\x80\x07\x00\x41";
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\nContent-Length: {}\r\n\r\n", body.len());
+    let upstream = Upstream::answering([head.as_bytes(), body].concat());
+    for spec in MODES {
+        let gateway = Gateway::with(upstream.address, spec);
+        let answer = ask(gateway.address, get("/"));
+        assert_eq!((answer.header("content-encoding"), &*answer.body), (Some("zstd"), &body[..]), "{spec}");
+    }
+}
+
+#[test]
+fn an_answer_that_says_what_to_upgrade_to_says_it_of_its_hop() {
+    let upstream = Upstream::answering(
+        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n",
+    );
+    let gateway = Gateway::start(upstream.address);
+    let answer = ask(gateway.address, get("/"));
+    assert_eq!((answer.header("upgrade"), answer.header("connection")), (Some("websocket"), Some("upgrade")));
 }
 
 #[test]

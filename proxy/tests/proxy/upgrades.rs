@@ -304,6 +304,39 @@ fn a_frame_that_is_none_ends_a_websocket_where_anything_is_enforced() {
 }
 
 #[test]
+fn a_packed_message_is_refused_in_block_and_passes_packed_in_monitor() {
+    // 15 bytes in the format of RFC 7692, as a sender of permessage-deflate writes them; they would be 4 KiB of zeros.
+    const PACKED: &[u8] = b"\x62\x60\x18\x05\xa3\x60\x14\x0c\x77\x00\x00";
+    let upstream = Upstream::start(|conversation| {
+        let head = conversation.request()?;
+        let extension = if head.contains("permessage-deflate") {
+            "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+        } else {
+            ""
+        };
+        let agreed = String::from_utf8_lossy(SWITCHED).replace("\r\n\r\n", &format!("\r\n{extension}\r\n"));
+        conversation.write(agreed.as_bytes())?;
+        conversation.rest();
+        None
+    });
+    let (block, monitor) = (Gateway::start(upstream.address), Gateway::with(upstream.address, MONITOR));
+    let mut client = open(&block);
+    client.send(masked(0xC1, PACKED));
+    assert_eq!(client.rest(), closing(1002), "it was not agreed to");
+    assert!(!upstream.recorded().ends_with(&masked(0xC1, PACKED)));
+
+    let memory = monitor.memory();
+    let mut client = open(&monitor);
+    let many = masked(0xC1, PACKED).repeat(10_000);
+    client.send(&many);
+    client.finish();
+    client.rest();
+    assert!(upstream.recorded().ends_with(&many), "as they came");
+    monitor.wait_for_metric("rasp_uninspected_total", &["websocket_packed"], 1.0);
+    assert!(monitor.memory() < memory + 8192, "nothing is unpacked");
+}
+
+#[test]
 fn a_policy_that_changes_acts_on_the_next_message_and_cuts_no_tunnel() {
     let upstream = echo();
     let gateway = Gateway::with(upstream.address, MONITOR);

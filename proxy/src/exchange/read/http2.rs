@@ -12,6 +12,7 @@ use crate::guard::Limits;
 use crate::guard::field::is_alias;
 use crate::guard::head::Facts;
 use crate::guard::host::is_host;
+use crate::guard::target::{self, Form, Target};
 use crate::reason::Malformed;
 
 /// Refuses what could be understood in two ways, and says what of the rest is odd.
@@ -28,13 +29,15 @@ pub fn check(parts: &Parts, limits: &Limits) -> Result<Facts, Malformed> {
     if target.len() > limits.target {
         return Err(Malformed::TargetSize);
     }
-    if !target.starts_with('/') && (target != "*" || parts.method != Method::OPTIONS) {
+    let Ok(Target { form: Form::Origin | Form::Asterisk, oddities }) =
+        target::look(target.as_bytes(), parts.method == Method::OPTIONS)
+    else {
         return Err(Malformed::Target);
-    }
+    };
     let crumbs = parts.headers.get_all(COOKIE).iter().nth(1).is_some();
     let type_repeated = content_type(&parts.headers)?;
     // Nobody looked for internal fields.
-    Ok(Facts { internal: true, type_repeated, crumbs, ..Facts::default() })
+    Ok(Facts { oddities, internal: true, type_repeated, crumbs, ..Facts::default() })
 }
 
 /// Whether there is the same one more than once.
@@ -100,6 +103,16 @@ fn is_padded(value: &[u8]) -> bool {
     blank(value.first()) || blank(value.last())
 }
 
+/// The target with the raw bytes encoded that belong encoded, as on HTTP/1: of UTF-8 h2 lets them through.
+pub fn encoded(uri: &Uri) -> Result<Uri, Malformed> {
+    let mut parts = uri.clone().into_parts();
+    let raw = parts.path_and_query.as_ref().map_or("", PathAndQuery::as_str).as_bytes();
+    let mut written = Vec::with_capacity(raw.len() * 3);
+    target::write(raw, Form::Origin, &mut written);
+    parts.path_and_query = Some(PathAndQuery::try_from(written).map_err(|_| Malformed::Target)?);
+    Uri::from_parts(parts).map_err(|_| Malformed::Target)
+}
+
 /// Gives a request its `:authority` where the client sent only a `host`: hyper sends none without (RFC 9113 section
 /// 8.3.1 wants one as well). The scheme, which hyper dropped, says nothing about a connection without TLS.
 pub fn complete(uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
@@ -117,7 +130,7 @@ mod tests {
     use http::request::Parts;
     use http::{Request, Version};
 
-    use super::{check, complete};
+    use super::{check, complete, encoded};
     use crate::guard::Limits;
     use crate::reason::Malformed;
 
@@ -190,6 +203,16 @@ mod tests {
         assert_eq!(
             told(&[("cookie", "a=1"), ("content-type", "a/b"), ("content-type", "a/b")]),
             (false, true)
+        );
+    }
+
+    #[test]
+    fn raw_bytes_of_a_target_are_told_and_encoded() {
+        let raw = request("GET", "http://a/caf\u{e9}?q=\u{fe64}x", &[]);
+        assert!(check(&raw, &Limits::default()).unwrap().oddities.encoded);
+        assert_eq!(encoded(&raw.uri).unwrap(), "http://a/caf%C3%A9?q=%EF%B9%A4x");
+        assert!(
+            !check(&request("GET", "http://a/caf%C3%A9", &[]), &Limits::default()).unwrap().oddities.encoded
         );
     }
 

@@ -13,7 +13,7 @@ fn only_the_exact_probe_of_the_kubelet_is_a_probe() {
     ];
     let agent = ("user-agent", "kube-probe/1.37");
     let x_probe = ("x-probe", "yes");
-    let table: [(&str, &str, u16, Lines<'_>, bool); 9] = [
+    let table: [(&str, &str, u16, Lines<'_>, bool); 14] = [
         ("GET", "/healthz?full=1", 8080, &[agent, x_probe], true),
         ("GET", "/ready", 8080, &[agent], true),
         ("GET", "/ready?x=1", 8080, &[agent], false),
@@ -23,6 +23,17 @@ fn only_the_exact_probe_of_the_kubelet_is_a_probe() {
         ("POST", "/ready", 8080, &[agent], false),
         ("GET", "/ready", 8080, &[("user-agent", "curl/8")], false),
         ("GET", "/ready", 8080, &[], false),
+        (
+            "GET",
+            "/ready",
+            8080,
+            &[agent, ("host", "[fd00::1]:8080"), ("accept", "*/*"), ("connection", "close")],
+            true,
+        ),
+        ("GET", "/ready", 8080, &[agent, ("cookie", "a=b")], false),
+        ("GET", "/ready", 8080, &[agent, ("accept", "' or 1=1 --")], false),
+        ("GET", "/healthz?full=1", 8080, &[agent, x_probe, ("x-probe", "' or 1=1 --")], false),
+        ("GET", "/ready", 8080, &[("user-agent", "kube-probe/1.37' or 1=1")], false),
     ];
     for (method, target, port, headers, expected) in table {
         let mut request = Request::builder().method(method).uri(target);

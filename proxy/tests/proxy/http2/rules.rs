@@ -404,6 +404,26 @@ fn heads_refused() -> Vec<Row> {
             Reset(PROTOCOL_ERROR),
         ),
         (
+            "a length of a request without a body (8.1.1)",
+            headers(1, WHOLE, &[POST, &[("content-length", "5")]].concat()),
+            Reset(PROTOCOL_ERROR),
+        ),
+        (
+            "a length with a sign (8.1.1)",
+            cat(&[length("+4"), frame(DATA, END_STREAM, 1, b"test")]),
+            Reset(PROTOCOL_ERROR),
+        ),
+        (
+            "an absolute path (8.3.1)",
+            head(&[method, scheme, (":path", "http://other/x"), authority]),
+            Reset(PROTOCOL_ERROR),
+        ),
+        (
+            "a path of `<` (8.3.1)",
+            head(&[method, scheme, (":path", "/<x"), authority]),
+            Reset(PROTOCOL_ERROR),
+        ),
+        (
             "two lengths (8.1.1)",
             headers(1, END_HEADERS, &[POST, &[("content-length", "4"), ("content-length", "5")]].concat()),
             Reset(PROTOCOL_ERROR),
@@ -524,6 +544,9 @@ fn the_goaway_of_a_client_lets_its_streams_end() {
     client.send(get(1, "/hold"));
     application.wait_for("/hold");
     client.send(frame(GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, 0xff])); // a code nobody defined (7)
+    // It said that it opens none any more; one that it opens all the same is served, or the connection ends, and nothing
+    // else waits for it (6.8).
+    client.send(get(3, "/after"));
     application.go();
     assert_eq!(client.answer(1), 200);
 }

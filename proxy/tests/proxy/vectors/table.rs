@@ -161,7 +161,7 @@ const CODING: [Vector; 34] = [
 ];
 
 /// `POST /k` with a body in chunks is what all of these begin with.
-const CHUNKS: [Vector; 32] = [
+const CHUNKS: [Vector; 35] = [
     lacks(
         "chu-01",
         "POST /k HTTP/1.1¶Host: app¶Transfer-Encoding: chunked¶¶4;x=y;z¶abcd¶0;end¶¶",
@@ -216,6 +216,22 @@ const CHUNKS: [Vector; 32] = [
         bytes: "POST /k HTTP/1.1¶Host: app¶Transfer-Encoding: chunked¶¶4¶ab",
         expect: Expect::Aborted,
     },
+    no(
+        "chu-33",
+        400,
+        "POST /k HTTP/1.1¶Host: app¶Transfer-Encoding: chunked¶Trailer: X-Original-URL¶¶0¶X-Original-URL: /other¶¶",
+    ),
+    no(
+        "chu-34",
+        400,
+        "POST /k HTTP/1.1¶Host: app¶Transfer-Encoding: chunked¶¶0¶X.Forwarded.For: 192.0.2.1¶¶",
+    ),
+    lacks(
+        "chu-35",
+        "POST /k HTTP/1.1¶Host: app¶Transfer-Encoding: chunked¶Connection: trailer¶Trailer: X-A¶¶0¶X-A: 1¶¶",
+        &[],
+        &["X-A"],
+    ),
 ];
 
 /// Request lines and targets.
@@ -277,7 +293,7 @@ const LINES: [Vector; 50] = [
 ];
 
 /// Fields and `Host`.
-const FIELDS: [Vector; 47] = [
+const FIELDS: [Vector; 51] = [
     yes("fld-01", "GET /h HTTP/1.1¶Host: app¶X-Text: «e4ff»¶¶", &[]),
     yes("fld-02", "GET /h HTTP/1.1¶Host: app¶X-MiXeD:  a b «09»¶Empty:¶¶", &["X-MiXeD: a b\r\n", "Empty:"]),
     yes("fld-03", "GET /h HTTP/1.1¶Host: app¶user_id: 7¶X_Trace: 1¶¶", &["user_id: 7\r\n", "X_Trace: 1\r\n"]),
@@ -325,10 +341,14 @@ const FIELDS: [Vector; 47] = [
     no("fld-45", 400, "GET /h HTTP/1.1¶Host: app#x¶¶"),
     no("fld-46", 400, "GET /h HTTP/1.1¶Host: app:80:80¶¶"),
     no("fld-47", 400, "«¶*4000»GET /h HTTP/1.1¶Host: app¶¶"),
+    no("fld-48", 400, "GET /h HTTP/1.1¶Host: app¶X.Forwarded.For: 192.0.2.1¶¶"),
+    no("fld-49", 400, "POST /h HTTP/1.1¶Host: app¶Content.Length: 5¶¶"),
+    no("fld-50", 400, "GET /h HTTP/1.1¶Host: app¶X~Rasp~Verdict: allow¶¶"),
+    yes("fld-51", "GET /h HTTP/1.1¶Host: app¶X.Request.Id: 1¶¶", &["X.Request.Id: 1\r\n"]),
 ];
 
 /// Fields of one hop, and what may be there once.
-const HOPS: [Vector; 21] = [
+const HOPS: [Vector; 25] = [
     lacks(
         "hop-01",
         "GET /o HTTP/1.1¶Host: app¶Connection: close, X-Mine¶X-Mine: 1¶X-Stays: 1¶¶",
@@ -391,6 +411,15 @@ const HOPS: [Vector; 21] = [
     no("hop-19", 417, "POST /o HTTP/1.1¶Host: app¶Content-Length: 4¶Expect: x 100-continue¶¶abcd"),
     no("hop-20", 417, "POST /o HTTP/1.1¶Host: app¶Content-Length: 4¶Expect: 100-continue, y¶¶abcd"),
     no("hop-21", 417, "POST /o HTTP/1.1¶Host: app¶Content-Length: 4¶Expect:¶¶abcd"),
+    no("hop-22", 400, "GET /o HTTP/1.1¶Host: app¶Connection: x-forwarded-proto¶X-Forwarded-Proto: https¶¶"),
+    no("hop-23", 400, "GET /o HTTP/1.1¶Host: app¶Connection: «ff», Cookie¶Cookie: a=b¶¶"),
+    lacks(
+        "hop-24",
+        "GET /o HTTP/1.1¶Host: app¶Connection: Upgrade¶Connection: HTTP2-Settings¶Upgrade: h2c¶HTTP2-Settings: A¶¶",
+        &[],
+        &["h2c", "HTTP2-Settings"],
+    ),
+    yes("hop-25", "GET /o HTTP/1.1¶Host: app¶Connection: \"cookie\"¶Cookie: a=b¶¶", &["Cookie: a=b\r\n"]),
 ];
 
 /// Every family with its vectors.
