@@ -3,6 +3,8 @@
 //! Sent as JSON by `POST /v1/report` over TLS with an audience-bound service account token; the operator checks
 //! that the token belongs to the pod named here. Status of policies stands on these reports alone.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Schema of [`Report`]; raised when a reader has to know.
@@ -37,7 +39,8 @@ pub struct Report {
     pub sources: Vec<Acknowledged>,
     /// Mode in force.
     pub mode: EffectiveMode,
-    /// Ports of which connections passed uninspected since the sidecar started, and why: at most [`MAX_UNINSPECTED`].
+    /// Ports of which connections pass uninspected, or did within [`UNINSPECTED_WINDOW`], and why: at most
+    /// [`MAX_UNINSPECTED`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uninspected: Vec<Uninspected>,
     /// The newest Bundle that was refused since the one in force was loaded.
@@ -50,6 +53,9 @@ pub struct Report {
 
 /// Pairs of port and reason in one report. A scan over the ports of a pod must not make it longer.
 pub const MAX_UNINSPECTED: usize = 32;
+
+/// A connection that passed uninspected is told for so long after its end.
+pub const UNINSPECTED_WINDOW: Duration = Duration::from_hours(1);
 
 /// Connections to one port of the pod that passed uninspected for one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -135,9 +135,7 @@ pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
         First::Http { ahead, upstream } => http::serve(shared, client, target, ahead, upstream).await,
         First::Http2 { ahead, upstream } => http2::serve(shared, client, target, ahead, upstream).await,
         First::Opaque { bypass, mut ahead, upstream } => {
-            if let Some(bypass) = bypass {
-                shared.metrics.relayed(bypass, target.port());
-            }
+            let _relayed = bypass.map(|bypass| shared.metrics.relayed(bypass, target.port()));
             if bypass == Some(Bypass::Tls) {
                 tell_name(&mut client, &target, &mut ahead).await;
             }
@@ -189,7 +187,7 @@ async fn tell_name(client: &mut Client, target: &Target, ahead: &mut BytesMut) {
 async fn opaque_port(shared: &Arc<Shared>, client: Client, target: &Target) {
     match dial(target, shared).await {
         Ok(upstream) => {
-            shared.metrics.relayed(Bypass::OpaquePort, target.port());
+            let _relayed = shared.metrics.relayed(Bypass::OpaquePort, target.port());
             relay_all(shared, client.stream, upstream, Bytes::new()).await;
         }
         Err(_) => reset(client.stream),

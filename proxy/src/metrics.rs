@@ -3,8 +3,8 @@
 //! Never a path, a user or an address in a label; every label value comes from a closed list or is capped with
 //! `other`. Called by every stage; read by [`crate::admin`].
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::{
@@ -13,10 +13,15 @@ use prometheus::{
 };
 use rasp_engine::{Class, Verdict};
 use rasp_policy::api::Mode;
-use rasp_policy::report::{MAX_UNINSPECTED, PolicyState, Uninspected};
+use rasp_policy::report::{PolicyState, Uninspected};
 
 use crate::event::{self, Action};
 use crate::reason::{Bypass, Kind, Shed, Timeout, Tls};
+
+mod uninspected;
+
+use uninspected::Ports;
+pub use uninspected::Relayed;
 
 /// Ports that get a label of their own; an address scan must not grow the registry.
 const MAX_PORT_LABELS: usize = 32;
@@ -35,7 +40,7 @@ pub struct Metrics {
     added_latency: Histogram,
     uninspected: IntCounterVec,
     uninspected_connections: IntCounterVec,
-    uninspected_ports: Mutex<BTreeSet<Uninspected>>,
+    uninspected_ports: Arc<Ports>,
     policy_info: IntGaugeVec,
     policy_age: Gauge,
     policy_state: IntGaugeVec,
@@ -118,7 +123,7 @@ impl Metrics {
                 "Connections that were not inspected although a policy asks for it, by port.",
                 &["port", "reason"],
             )?,
-            uninspected_ports: Mutex::new(BTreeSet::new()),
+            uninspected_ports: Arc::default(),
             policy_info: new.gauge(
                 "rasp_policy_info",
                 "The policy in force; generation is the sequence of its Bundle.",
@@ -213,21 +218,22 @@ impl Metrics {
         self.uninspected.with_label_values(&[bypass.id()]).inc();
     }
 
-    /// Counts a connection that was not inspected, and remembers its port for the report.
-    pub fn relayed(&self, bypass: Bypass, port: u16) {
+    /// Counts a connection that is not inspected; its port is in the report while the guard lives, and some time longer.
+    pub fn relayed(&self, bypass: Bypass, port: u16) -> Relayed {
         self.bypass(bypass);
-        let Some(reason) = bypass.reported() else { return };
+        let Some(reason) = bypass.reported() else { return Relayed::untold() };
         self.uninspected_connections.with_label_values(&[&*self.port_label(port), reason.as_str()]).inc();
-        let mut known = self.uninspected_ports.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MAX_UNINSPECTED {
-            known.insert(Uninspected { port, reason });
-        }
+        self.uninspected_ports.begin(Uninspected { port, reason }, Instant::now())
     }
 
-    /// Ports of which connections were not inspected, and why.
+    /// Ports of which connections are, or were of late, not inspected, and why.
     pub fn uninspected_ports(&self) -> Vec<Uninspected> {
-        let known = self.uninspected_ports.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().copied().collect()
+        self.uninspected_ports.recent(Instant::now())
+    }
+
+    /// Waits until [`Self::uninspected_ports`] has one more.
+    pub async fn uninspected_port(&self) {
+        self.uninspected_ports.grew().await;
     }
 
     /// Counts an event that was not written.

@@ -1,4 +1,5 @@
-//! Tells the operator what is in force and which class is not run: on every change, and once a minute.
+//! Tells the operator what is in force and which class is not run: on every change, when a
+//! port is first relayed uninspected, and once a minute.
 //!
 //! On a task of its own; the data path neither waits for it nor knows it. A report that fails is sent again on a new
 //! connection, since another replica of the operator may have become the leader.
@@ -142,6 +143,7 @@ impl Reporter {
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.breaker.changed() => {}
+                () = self.metrics.uninspected_port() => {}
                 changed = changes.changed() => if changed.is_err() {
                     return;
                 },

@@ -56,7 +56,7 @@ fn the_table_of_metrics_is_what_is_published() {
     let metrics = Metrics::new().unwrap();
     metrics.requests(8080).count(rasp_engine::Verdict::Allow);
     metrics.tls_expiry(8443, 86400);
-    metrics.relayed(Bypass::Tls, 8443);
+    drop(metrics.relayed(Bypass::Tls, 8443));
     metrics.policy_loaded("sha256:00", 1);
     metrics.policy_state(rasp_policy::report::PolicyState::Current);
     let page = String::from_utf8(metrics.render()).unwrap();

@@ -1,5 +1,5 @@
-//! Whether connections to the selected pods pass the sidecars uninspected, as these report it: by port and reason, since
-//! each of them started.
+//! Whether connections to the selected pods pass the sidecars uninspected, as these report it: by port and reason, those
+//! that are open and those of the last hour ([`rasp_policy::report::UNINSPECTED_WINDOW`]).
 
 use rasp_policy::api::{conditions, reasons};
 use rasp_policy::report::EffectiveMode;
@@ -23,7 +23,7 @@ fn told(tally: &Tally<'_>) -> Option<Judged> {
     let ports = tally.uninspected.iter().map(|(relayed, sidecars)| {
         format!("port {} ({}) on {sidecars} of {all}", relayed.port, relayed.reason.as_str())
     });
-    let message = format!("relayed uninspected since the sidecars started: {} sidecars", list(ports));
+    let message = format!("relayed uninspected within the last hour: {} sidecars", list(ports));
     (!tally.uninspected.is_empty()).then(|| condition(reasons::UNINSPECTED, message))
 }
 
@@ -47,11 +47,7 @@ fn untold(tally: &Tally<'_>) -> Judged {
     let (status, reason, message) = match (tally.modes.len(), tally.sidecars()) {
         (0, 0) => ("Unknown", reasons::NO_TARGETS, "no selected pod has a sidecar"),
         (0, _) => ("Unknown", reasons::PENDING, "no sidecar has reported yet"),
-        _ => (
-            "True",
-            reasons::ALL_CONNECTIONS,
-            "no connection was relayed uninspected since the sidecars started",
-        ),
+        _ => ("True", reasons::ALL_CONNECTIONS, "no connection was relayed uninspected within the last hour"),
     };
     judged(conditions::INSPECTED, status, reason, message)
 }

@@ -207,7 +207,7 @@ fn what_sidecars_relay_uninspected_is_told_by_port_and_reason() {
         (block().silent("a"), ("Unknown", "Pending", "no sidecar has reported yet")),
         (
             block().sidecar("a", 4),
-            ("True", "AllConnections", "no connection was relayed uninspected since the sidecars started"),
+            ("True", "AllConnections", "no connection was relayed uninspected within the last hour"),
         ),
         (
             world(vec![
@@ -218,7 +218,7 @@ fn what_sidecars_relay_uninspected_is_told_by_port_and_reason() {
             (
                 "False",
                 "Uninspected",
-                "relayed uninspected since the sidecars started: port 5432 (opaque_port) on 2 of 3, \
+                "relayed uninspected within the last hour: port 5432 (opaque_port) on 2 of 3, \
                  port 9000 (tls) on 1 of 3 sidecars",
             ),
         ),

@@ -138,15 +138,15 @@ pub fn switch(
     let is_websocket = matches!(asked, Asked::WebSocket { .. });
     let extensions = response.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS);
     let follows = (is_websocket && !exchange.is_off()).then_some(extensions);
-    if follows.is_none() {
-        connection.shared.metrics.relayed(Bypass::Upgrade, connection.target.port());
-    }
+    let uninspected = follows
+        .is_none()
+        .then(|| connection.shared.metrics.relayed(Bypass::Upgrade, connection.target.port()));
     let (held, relaying) = (Arc::clone(exchange), connection.shared.drain.begin());
     tokio::spawn(async move {
         if let (Ok(client), Ok(application)) = tokio::join!(on_client, on_application) {
             relay(&held, client, application, follows).await;
         }
-        drop(relaying);
+        drop((relaying, uninspected));
     });
     let (mut parts, body) = response.into_parts();
     parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

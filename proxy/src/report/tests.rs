@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rasp_engine::Ruleset;
 use rasp_policy::precedence::Effective;
-use rasp_policy::report::{EffectiveMode, PolicyState, Rejected, Report};
+use rasp_policy::report::{EffectiveMode, PolicyState, Rejected, Report, Uninspected, UninspectedReason};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +17,7 @@ use super::{Error, Operator, Reporter, longest_pause, roots};
 use crate::load::breaker::Breaker;
 use crate::metrics::Metrics;
 use crate::policy::{Handle, InForce};
+use crate::reason::Bypass;
 use crate::state::Identity;
 
 /// An operator that records reports with their tokens, and answers as it is told.
@@ -107,6 +108,17 @@ impl Desk {
 
 fn errors(metrics: &Metrics) -> bool {
     !String::from_utf8(metrics.render()).unwrap().contains("rasp_errors_total{kind=\"report\"} 0\n")
+}
+
+#[tokio::test]
+async fn a_port_that_is_first_relayed_uninspected_is_reported_at_once() {
+    let (desk, directory) = (Desk::open().await, tempfile::tempdir().unwrap());
+    let (reporter, _handle, metrics) = desk.reporter(directory.path(), &desk.ca);
+    tokio::spawn(reporter.run());
+    desk.wait_for(1).await;
+    drop(metrics.relayed(Bypass::Tls, 8443));
+    let (_, report) = desk.wait_for(2).await.remove(1);
+    assert_eq!(report.uninspected, [Uninspected { port: 8443, reason: UninspectedReason::Tls }]);
 }
 
 #[tokio::test]
