@@ -60,8 +60,11 @@ pub struct RaspPolicySpec {
     /// Built-in: Monitor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// What happens to a request that could not be judged (no policy, internal error) while the mode is Block.
-    /// Open lets it pass and counts it, Closed refuses it. Built-in: Open.
+    /// What happens to a request that could not be judged while the mode is Block: a detector failed or used up its
+    /// budget, or the body holds values that cannot be read (malformed, compressed, or of a type without a decoder, such
+    /// as multipart forms). Open lets it pass and counts it, Closed refuses it. Before the first policy has arrived,
+    /// Closed refuses whatever the mode. Overload and bodies over maxBodyBytes are refused either way, binary bodies
+    /// pass either way. Built-in: Open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_mode: Option<FailureMode>,
     /// Attack classes, each with its own settings.
@@ -107,7 +110,7 @@ impl Mode {
 pub enum FailureMode {
     /// It passes and is counted.
     Open,
-    /// It is refused.
+    /// It is refused: 503, or 400 and 415 where its body cannot be read.
     Closed,
 }
 
