@@ -38,7 +38,7 @@ make_images() {
   # 1 MiB that does not compress and is the same on every machine.
   openssl enc -aes-128-ctr -K 00 -iv 00 -nosalt -in <(head -c 1048576 /dev/zero) -out "$root/big.bin" 2>/dev/null
   mapfile -t files < <("$here/debian.py" "$root" /usr/sbin/nginx /usr/lib/nginx/modules/ngx_http_echo_module.so)
-  image nginx '{"Entrypoint": ["/start"], "User": "101:101", "Env": ["PATH=/usr/sbin:/bin"], "ExposedPorts": {"8080/tcp": {}}}' "${files[@]}" \
+  image nginx '{"Entrypoint": ["/start"], "StopSignal": "SIGQUIT", "User": "101:101", "Env": ["PATH=/usr/sbin:/bin"], "ExposedPorts": {"8080/tcp": {}}}' "${files[@]}" \
     "$root/bin/busybox=/bin/busybox" link:busybox=/bin/sh "$here/nginx/start=/start" \
     "$here/nginx/nginx.conf=/etc/nginx/nginx.conf" "$here/nginx/index.html=/srv/index.html" "$root/big.bin=/srv/big.bin" dir:1777=/tmp \
     dir:0755=/var/log/nginx

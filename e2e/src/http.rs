@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// How one attempt ended.
@@ -78,6 +78,11 @@ pub async fn request(
     fields: &[(&str, &str)],
     body: &[u8],
 ) -> Outcome {
+    raw(SocketAddr::new(ip, port), &bytes(method, target, fields, body)).await
+}
+
+/// One request after which the connection ends.
+pub fn bytes(method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("{method} {target} HTTP/1.1\r\nhost: e2e.test\r\nconnection: close\r\n");
     for (name, value) in fields {
         let _ = write!(head, "{name}: {value}\r\n");
@@ -87,12 +92,13 @@ pub async fn request(
     }
     let mut bytes = (head + "\r\n").into_bytes();
     bytes.extend_from_slice(body);
-    raw(SocketAddr::new(ip, port), &bytes).await
+    bytes
 }
 
 /// Sends bytes and reads one response.
 pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Outcome {
-    match tokio::time::timeout(LIMIT, exchange(address, bytes)).await {
+    let exchange = async { exchange(TcpStream::connect(address).await?, bytes).await };
+    match tokio::time::timeout(LIMIT, exchange).await {
         Err(_) => Outcome::Silence,
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => match error.kind() {
@@ -109,9 +115,13 @@ pub async fn connects(address: SocketAddr) -> bool {
     matches!(tokio::time::timeout(LIMIT, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
-async fn exchange(address: SocketAddr, bytes: &[u8]) -> std::io::Result<Outcome> {
-    let mut stream = TcpStream::connect(address).await?;
+/// Sends bytes over a connection that is there, and reads one response to the end of the connection.
+pub async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    bytes: &[u8],
+) -> std::io::Result<Outcome> {
     stream.write_all(bytes).await?;
+    stream.flush().await?;
     let mut received = Vec::new();
     let read = stream.read_to_end(&mut received).await;
     match parse(&received) {

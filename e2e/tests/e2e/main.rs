@@ -2,10 +2,13 @@
 
 mod addresses;
 mod bundles;
+mod drain;
 mod faults;
 mod injection;
 mod leaves;
 mod modes;
 mod prometheus;
+mod protocols;
 mod skips;
 mod status;
+mod tls;
