@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use rasp_engine::{Head, Inspection, Ruleset};
 use rasp_policy::pod::{IpNet, PortProtocols, Probe};
 
@@ -140,6 +141,23 @@ impl Lease {
             self.bytes += bytes;
         }
         taken
+    }
+
+    /// The bytes that it was taken for. It goes back when the last of them are dropped, wherever they are by then.
+    pub fn over(self, bytes: Bytes) -> Bytes {
+        if self.bytes == 0 { bytes } else { Bytes::from_owner(Leased { bytes, _lease: self }) }
+    }
+}
+
+/// Bytes, and the lease for them.
+struct Leased {
+    bytes: Bytes,
+    _lease: Lease,
+}
+
+impl AsRef<[u8]> for Leased {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

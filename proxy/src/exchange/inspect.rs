@@ -105,12 +105,12 @@ async fn hold(
         Collected::Complete(trailers) => {
             let window = window.freeze();
             let judgement = whole(exchange, begun, Body::Complete(&window), None);
-            (judgement, RequestBody::held(window, trailers), false)
+            (judgement, RequestBody::held(lease.over(window), trailers), false)
         }
         Collected::TooLong => {
             let judgement =
                 whole(exchange, begun, Body::Truncated(window.get(..limit).unwrap_or(&window)), None);
-            (judgement, RequestBody::streamed(window.freeze(), timed), true)
+            (judgement, RequestBody::streamed(lease.over(window.freeze()), timed), true)
         }
         Collected::NoMemory => {
             exchange.connection.shared.metrics.error(&Kind::BodyMemory);

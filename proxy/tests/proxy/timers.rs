@@ -371,6 +371,37 @@ fn held_bodies_share_a_budget_and_a_request_beyond_it_is_refused_whatever_the_fa
     );
 }
 
+/// The first body is larger than the buffers of the kernel, which take what nobody reads.
+#[test]
+fn a_held_body_counts_until_the_application_has_taken_it() {
+    let application = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = application.local_addr().unwrap();
+    let memory = (12 << 20) + (100 << 10);
+    let inside = serve(Target::Gateway(address.to_string().into(), address.port()), ALL_LONG, memory);
+    let effective = Effective { max_body_bytes: 16 << 20, ..Effective::builtin_blocking() };
+    inside.policy.replace(InForce::builtin(Ruleset::build(&effective).unwrap()));
+    let request = |length: usize| {
+        super::client::post("application/json", &format!("{{\"a\":\"{}\"}}", "x".repeat(length)))
+    };
+    let (large, small) = (request(12 << 20), request(200 << 10));
+    let mut first = Client::connect(inside.address);
+    first.send(&large);
+    let (mut taken, _) = application.accept().unwrap();
+    taken.peek(&mut [0]).unwrap(); // it is judged, and on its way
+    assert_eq!(ask(inside.address, &small).status(), 503);
+    let mut rest = vec![0; large.len()];
+    taken.read_exact(&mut rest).unwrap();
+    taken.write_all(OK).unwrap();
+    assert_eq!(first.response().status(), 200);
+    drop(application.accept().unwrap()); // of the one that was refused
+    let mut next = Client::connect(inside.address);
+    next.send(&small);
+    let (mut taken, _) = application.accept().unwrap();
+    taken.read_exact(&mut rest[..small.len()]).unwrap();
+    taken.write_all(OK).unwrap();
+    assert_eq!(next.response().status(), 200, "given back");
+}
+
 #[test]
 fn a_busy_connection_from_before_protection_was_switched_on_ends_soon() {
     let upstream = Upstream::ok();
