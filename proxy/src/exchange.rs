@@ -273,10 +273,11 @@ impl Exchange {
         read::is_probe(parts, target.port(), &shared.probes)
     }
 
-    /// Whether messages go both ways for as long as both sides like: a call of gRPC.
+    /// Whether messages go both ways for as long as both sides like: a call of gRPC, which HTTP/1 cannot carry. There the
+    /// type would only buy a slow client time.
     fn streams(&self) -> bool {
         let grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
-        self.content_type.as_ref().is_some_and(grpc)
+        self.connection.is_multiplexed() && self.content_type.as_ref().is_some_and(grpc)
     }
 
     fn is_off(&self) -> bool {

@@ -49,12 +49,13 @@ impl Trace {
         trace_id(self.traceparent.as_bytes())
     }
 
-    /// Adds to a request what was made; what the client sent stays as it is.
+    /// Adds to a request what was made, or what the client had removed on the way by `Connection`; what it sent otherwise
+    /// stays as it is.
     pub fn add_to(&self, headers: &mut HeaderMap) {
-        if self.made_request_id {
+        if self.made_request_id || !headers.contains_key(REQUEST_ID) {
             headers.insert(REQUEST_ID, self.request_id.clone());
         }
-        if self.made_traceparent {
+        if self.made_traceparent || !headers.contains_key(TRACEPARENT) {
             headers.insert(TRACEPARENT, self.traceparent.clone());
         }
     }

@@ -266,6 +266,22 @@ fn ids_and_the_address_of_the_client_go_on() {
 }
 
 #[test]
+fn a_client_cannot_have_the_ids_removed_by_which_it_is_found() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start(upstream.address);
+    let response = ask(
+        gateway.address,
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Request-Id, Traceparent\r\nX-Request-Id: abc\r\nTraceparent: 00-1\r\n\r\n",
+    );
+    assert_eq!(response.header("x-request-id"), Some("abc"));
+    let forwarded = upstream.text().to_lowercase();
+    assert!(
+        forwarded.contains("x-request-id: abc\r\n") && forwarded.contains("traceparent: 00-1\r\n"),
+        "{forwarded}"
+    );
+}
+
+#[test]
 fn a_switch_that_nobody_asked_for_is_not_passed_on() {
     let upstream =
         Upstream::answering("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n");
