@@ -157,7 +157,8 @@ fn tell_line(bytes: &[u8]) -> Option<Protocol> {
     if target == Some(&b'/') || line.len() > MAX_LINE {
         return Some(Protocol::Http1);
     }
-    let http = || names_http(line) || has_scheme(line) || (target.is_some() && begins_with_method(line));
+    // Also a method alone: to a server that takes any white space for a separator, the target is on the next line.
+    let http = || names_http(line) || has_scheme(line) || begins_with_method(line);
     complete.then(|| if http() { Protocol::Http1 } else { Protocol::Opaque })
 }
 
@@ -166,9 +167,9 @@ fn names_http(line: &[u8]) -> bool {
 }
 
 fn begins_with_method(line: &[u8]) -> bool {
-    METHODS
-        .iter()
-        .any(|method| line.strip_prefix(*method).and_then(<[u8]>::first).is_some_and(|byte| is_blank(*byte)))
+    METHODS.iter().any(|method| {
+        line.strip_prefix(*method).is_some_and(|rest| rest.first().is_none_or(|byte| is_blank(*byte)))
+    })
 }
 
 fn has_scheme(line: &[u8]) -> bool {
@@ -243,6 +244,10 @@ mod tests {
             // HTTP/0.9 with a target that is no path.
             (b"GET ?q=A\r\n\r\n", Some(Protocol::Http1)),
             (b"GET ?q=A", None),
+            // C servers that scan a whole read take a line end for a blank.
+            (b"GET\n/?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
+            (b"POST \r\n", Some(Protocol::Http1)),
+            (b"GETS\r\n", Some(Protocol::Opaque)),
             // Netty skips control bytes before a request line.
             (b"\x01\0GET /?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
             (b"\x01GET ?q=A", Some(Protocol::Http1)),

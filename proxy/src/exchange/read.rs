@@ -79,7 +79,7 @@ pub fn is_probe(parts: &Parts, port: u16, probes: &[Probe]) -> bool {
 /// What the kubelet sends with every probe.
 fn is_of_kubelet(name: &HeaderName, value: &HeaderValue) -> bool {
     const NAMES: [HeaderName; 5] = [HOST, USER_AGENT, ACCEPT, ACCEPT_ENCODING, CONNECTION];
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:[]/*, ".contains(byte);
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:[]/*, +~_".contains(byte);
     NAMES.contains(name) && value.as_bytes().iter().all(plain)
 }
 

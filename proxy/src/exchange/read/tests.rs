@@ -13,7 +13,7 @@ fn only_the_exact_probe_of_the_kubelet_is_a_probe() {
     ];
     let agent = ("user-agent", "kube-probe/1.37");
     let x_probe = ("x-probe", "yes");
-    let table: [(&str, &str, u16, Lines<'_>, bool); 14] = [
+    let table: [(&str, &str, u16, Lines<'_>, bool); 15] = [
         ("GET", "/healthz?full=1", 8080, &[agent, x_probe], true),
         ("GET", "/ready", 8080, &[agent], true),
         ("GET", "/ready?x=1", 8080, &[agent], false),
@@ -30,6 +30,7 @@ fn only_the_exact_probe_of_the_kubelet_is_a_probe() {
             &[agent, ("host", "[fd00::1]:8080"), ("accept", "*/*"), ("connection", "close")],
             true,
         ),
+        ("GET", "/ready", 8080, &[("user-agent", "kube-probe/1.33+")], true), // as vendors build it
         ("GET", "/ready", 8080, &[agent, ("cookie", "a=b")], false),
         ("GET", "/ready", 8080, &[agent, ("accept", "' or 1=1 --")], false),
         ("GET", "/healthz?full=1", 8080, &[agent, x_probe, ("x-probe", "' or 1=1 --")], false),
