@@ -139,7 +139,7 @@ async fn answer(state: State, request: Request<Incoming>) -> Result<Response<Any
             unfinished.finished();
             Ok(Response::new(full(&"x".repeat(1 << 20))))
         }
-        // gRPC: pieces and trailers go back as they come.
+        // gRPC: pieces and trailers go back as they come, with one that must not be in a trailer.
         "/echo" => Ok(Response::new(Echo { body, unfinished }.boxed_unsync())),
         _ => {
             let bytes = body.collect().await.map(http_body_util::Collected::to_bytes);
@@ -211,7 +211,12 @@ impl Body for Echo {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let mut polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            trailers.insert("set-cookie", http::HeaderValue::from_static("a=b")); // no client may see it
+        }
         let over = match &polled {
             Poll::Ready(None) => true,
             Poll::Ready(Some(Ok(frame))) => frame.is_trailers(),
