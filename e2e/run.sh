@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The end-to-end tests: a cluster of its own (named `test`), the product installed in it, the tests inside the node's
-# network, and the cluster removed again, also when something failed. Called by `make e2e`, after the images are made.
+# network, four at once since they mostly wait, and the cluster removed again, also when something failed. Called by `make e2e`.
 #   TEST=words   only tests whose names contain the words      KEEP=1   leave the cluster up, and use it next time
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd) images=$(realpath "$1")
@@ -29,5 +29,5 @@ trap finish EXIT
 "$here/install.sh" "$images"
 # shellcheck disable=SC2016 # expanded by the inner shell
 "$cluster" exec env RUST_BACKTRACE=0 RASP_E2E_IMAGES="$images/images.json" bash -c \
-  'RASP_E2E_KUBECONFIG=$KUBECONFIG RASP_E2E_KUBECTL=$(type -P kubectl) exec cargo test --offline --workspace --test e2e -- --test-threads=1 "$@"' \
+  'RASP_E2E_KUBECONFIG=$KUBECONFIG RASP_E2E_KUBECTL=$(type -P kubectl) exec cargo test --offline --workspace --test e2e -- --test-threads=4 "$@"' \
   e2e ${TEST:+"$TEST"}

@@ -82,7 +82,7 @@ failCgroupV1: false
 failSwapOn: false
 localStorageCapacityIsolation: false
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}
-syncFrequency: 5s
+syncFrequency: 2s
 clusterDNS: [$NODE_IP]
 clusterDomain: cluster.local
 resolvConf: $STATE/resolv.conf

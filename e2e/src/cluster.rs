@@ -1,6 +1,7 @@
 //! The cluster under test, reached by the kubeconfig in `RASP_E2E_KUBECONFIG` from inside the node's network namespace.
 
 use std::process::Stdio;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -8,6 +9,10 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+/// Tests run side by side, each in namespaces of its own. One that harms what all of them need waits for the others.
+static TURN: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
 
 /// A connection to the cluster under test.
 #[derive(Clone)]
@@ -15,6 +20,13 @@ pub struct Cluster {
     /// Client with the rights of a cluster administrator.
     pub client: Client,
     kubeconfig: String,
+    _turn: Arc<Turn>,
+}
+
+#[expect(dead_code, reason = "held until the test ends")]
+enum Turn {
+    Together(OwnedRwLockReadGuard<()>),
+    Alone(OwnedRwLockWriteGuard<()>),
 }
 
 /// What `kubectl` printed.
@@ -31,12 +43,23 @@ pub struct Printed {
 impl Cluster {
     /// Connects; a missing kubeconfig is an error, never a skipped test.
     pub async fn connect() -> anyhow::Result<Self> {
+        let turn = Arc::clone(&TURN).read_owned().await;
+        Self::connect_with(Turn::Together(turn)).await
+    }
+
+    /// As [`Self::connect`], for a test that changes the operator: no other test runs while this is held.
+    pub async fn connect_alone() -> anyhow::Result<Self> {
+        let turn = Arc::clone(&TURN).write_owned().await;
+        Self::connect_with(Turn::Alone(turn)).await
+    }
+
+    async fn connect_with(turn: Turn) -> anyhow::Result<Self> {
         let kubeconfig = variable("RASP_E2E_KUBECONFIG")?;
         let parsed = Kubeconfig::read_from(&kubeconfig).context("read the kubeconfig of the test cluster")?;
         let config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
         client.apiserver_version().await.context("reach the API server of the test cluster")?;
-        Ok(Self { client, kubeconfig })
+        Ok(Self { client, kubeconfig, _turn: Arc::new(turn) })
     }
 
     /// Makes a namespace with these labels and a name that starts with `prefix`.
@@ -57,7 +80,7 @@ impl Cluster {
                 Api::namespaced(self.client.clone(), &name);
             Ok(accounts.get_opt("default").await?.map(drop))
         };
-        wait_for("the default service account", Duration::from_secs(20), ready).await?;
+        wait_for("the default service account", Duration::from_secs(60), ready).await?;
         Ok(TempNamespace { cluster: self.clone(), name })
     }
 

@@ -24,8 +24,9 @@ pub const ENABLED: [(&str, &str); 1] = [("rasp.dev/inject", "enabled")];
 pub const ATTACK: &str = "/index.html?id=1%27%20OR%20%271%27=%271";
 /// A request target with words that a list of patterns would take for one.
 pub const BENIGN: &str = "/index.html?q=O%27Brien+select+a+room";
-/// Time a new policy has to reach every sidecar: kubelet's sync period of the test cluster and some.
-pub const ROLLOUT: Duration = Duration::from_secs(40);
+/// Time a new policy has to reach every sidecar: kubelet's sync period of the test cluster, and patience with a
+/// busy machine.
+pub const ROLLOUT: Duration = Duration::from_secs(90);
 
 /// Applies a policy and waits until its status says that every selected sidecar has it.
 pub async fn policy(cluster: &Cluster, namespace: &str, name: &str, spec: &str) -> anyhow::Result<()> {

@@ -106,7 +106,7 @@ async fn targets(cluster: &Cluster, namespace: &str, name: &str) -> anyhow::Resu
     for (service, pod) in addresses.iter().skip(2).zip(&addresses) {
         let settled =
             || async { Ok((http::connects(*service).await == http::connects(*pod).await).then_some(())) };
-        wait_for(&format!("the Service of {name} at {service}"), Duration::from_secs(15), settled).await?;
+        wait_for(&format!("the Service of {name} at {service}"), Duration::from_secs(60), settled).await?;
     }
     Ok(addresses)
 }

@@ -47,7 +47,7 @@ async fn a_policy_that_breaks_the_schema_is_refused_with_the_path_of_the_field()
 #[tokio::test]
 async fn a_tampered_an_unsigned_and_an_older_bundle_are_refused_counted_reported_and_change_nothing()
 -> anyhow::Result<()> {
-    let cluster = Cluster::connect().await?;
+    let cluster = Cluster::connect_alone().await?;
     let (shop, pod, ip) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "web", "{mode: Monitor}").await?;
     let older = envelope(&cluster, &shop.name).await?;
@@ -105,10 +105,10 @@ async fn an_edited_or_deleted_bundle_is_repaired_by_the_operator() -> anyhow::Re
         let newer = |found: &Bundle| found.entries == good.entries && found.sequence > good.sequence;
         Ok(found.filter(newer).map(drop))
     };
-    wait_for("the edited Bundle to be repaired", Duration::from_secs(15), repaired).await?;
+    wait_for("the edited Bundle to be repaired", Duration::from_secs(60), repaired).await?;
     let arguments = ["-n", shop.name.as_str(), "delete", "configmap", "rasp-policy"];
     ensure!(cluster.kubectl(&arguments, "").await?.success);
-    wait_for("the deleted Bundle to be repaired", Duration::from_secs(15), repaired).await?;
+    wait_for("the deleted Bundle to be repaired", Duration::from_secs(60), repaired).await?;
     Ok(())
 }
 

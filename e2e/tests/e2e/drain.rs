@@ -11,7 +11,7 @@ use rasp_e2e::product::{ATTACK, BENIGN, ENABLED, policy};
 use rasp_e2e::workload::{PORT, addresses, name, nginx, ready_pods};
 
 /// Time in which the pod is ending and its application does not know it yet, as in every rollout.
-const NOTICE: Duration = Duration::from_secs(2);
+const NOTICE: Duration = Duration::from_secs(3);
 /// What the pod may take at most.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -42,10 +42,10 @@ async fn a_pod_that_is_deleted_answers_what_it_was_asked_and_is_gone_long_before
         let pod = pods.get_opt(&name(&pod)).await?.context("the pod is there until its application ended")?;
         Ok(pod.metadata.deletion_timestamp.map(drop))
     };
-    wait_for("the pod to be ending", Duration::from_secs(20), ending).await?;
+    wait_for("the pod to be ending", Duration::from_secs(60), ending).await?;
     let told = Instant::now();
     let mut answered = 0;
-    while told.elapsed() < NOTICE / 2 {
+    while told.elapsed() < NOTICE * 2 / 3 {
         let status = http::get(ip, PORT, BENIGN).await.status();
         ensure!(status == Some(200), "after {answered} answers of the ending pod: {status:?}");
         let status = http::get(ip, PORT, ATTACK).await.status();

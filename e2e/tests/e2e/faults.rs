@@ -41,7 +41,7 @@ async fn while_a_killed_sidecar_is_away_the_port_is_closed_and_never_open() -> a
 
 #[tokio::test]
 async fn without_an_operator_traffic_and_blocking_go_on_even_for_a_fresh_sidecar() -> anyhow::Result<()> {
-    let cluster = Cluster::connect().await?;
+    let cluster = Cluster::connect_alone().await?;
     let (shop, pod, ip) = protected_web(&cluster).await?;
     policy(&cluster, &shop.name, "teapot", TEAPOT).await?;
 

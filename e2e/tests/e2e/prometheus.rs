@@ -69,7 +69,7 @@ spec:
                 answer["data"]["result"][0]["value"][1].as_str().and_then(|text| text.parse::<f64>().ok());
             Ok(value.filter(|value| *value >= least))
         };
-        wait_for(query, Duration::from_secs(30), ask).await?;
+        wait_for(query, Duration::from_secs(60), ask).await?;
     }
     Ok(())
 }

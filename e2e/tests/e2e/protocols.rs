@@ -80,8 +80,12 @@ async fn each_port_of_a_pod_speaks_what_is_declared_and_what_is_not_inspected_is
 
     http2_with_trailers(ip).await.context("HTTP/2")?;
     websocket(ip).await.context("WebSocket")?;
-    let heard = log(&cluster, &shop.name, "many", "shell").await?;
-    ensure!(heard.contains("good morning") && !heard.contains("OR '1'"), "the application heard: {heard}");
+    let heard = || async {
+        let log = log(&cluster, &shop.name, "many", "shell").await?;
+        Ok(log.contains("good morning").then_some(log))
+    };
+    let heard = wait_for("what the application heard in its log", LIMIT, heard).await?;
+    ensure!(!heard.contains("OR '1'"), "the application heard: {heard}");
     for (port, what) in [(MAIL, "declared"), (UNDECLARED, "undeclared")] {
         server_first(SocketAddr::new(ip, port)).await.context(what)?;
     }

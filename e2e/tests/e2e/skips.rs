@@ -85,7 +85,7 @@ async fn a_skipped_pod_is_untouched_and_its_reason_is_told_in_warning_event_and_
             let id = reason.replace('_', "");
             Ok((counted && events.to_lowercase().contains(&id)).then_some(()))
         };
-        wait_for(&format!("{reason} in metric and event"), Duration::from_secs(20), told).await?;
+        wait_for(&format!("{reason} in metric and event"), Duration::from_secs(60), told).await?;
     }
     Ok(())
 }
