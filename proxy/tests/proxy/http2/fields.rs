@@ -45,11 +45,11 @@ fn a_head_that_two_servers_could_understand_in_two_ways_is_answered_and_never_ar
         ),
         ("a value of 20 KiB", and(&good, &big), 431, "request_head_size"),
         (
-            "a target of 9 KiB",
+            "a target of 33 KiB",
             vec![
                 method,
                 scheme,
-                (":path", Box::leak(format!("/refused{}", "x".repeat(9 << 10)).into_boxed_str())),
+                (":path", Box::leak(format!("/refused{}", "x".repeat(33 << 10)).into_boxed_str())),
                 authority,
             ],
             414,
