@@ -9,7 +9,9 @@ pub mod event;
 pub mod exchange;
 pub mod field;
 pub mod guard;
+pub mod http2;
 pub mod protocol;
+pub mod proxy_protocol;
 pub mod reader;
 pub mod target;
 

@@ -9,8 +9,16 @@ pub struct Request {
     pub hosts: usize,
     pub body: Vec<u8>,
     pub whole: bool,
-    /// No request follows it on the connection.
+    /// Of HTTP/1.0.
+    pub old: bool,
+    /// No request follows it on the connection, for hyper.
     pub last: bool,
+}
+
+/// Whether hyper keeps the connection: it asks line after line whether one changes what was said before.
+fn is_kept(lines: &[String], old: bool) -> bool {
+    let says = |line: &str, word: &str| line.split(',').any(|member| member.trim() == word);
+    lines.iter().fold(!old, |kept, line| if kept { !says(line, "close") } else { says(line, "keep-alive") })
 }
 
 /// The data of a body in chunks, and where it ends; `None` where it is none, or not complete.
@@ -73,15 +81,15 @@ pub fn requests(bytes: &[u8]) -> Vec<Request> {
         } else {
             Some((Vec::new(), 0))
         };
-        let close = values("connection").iter().any(|value| value.contains("close"));
-        let upgrade = !values("upgrade").is_empty();
+        let old = head.version == Some(0);
         requests.push(Request {
             method: head.method.unwrap_or_default().to_owned(),
             target: head.path.unwrap_or_default().to_owned(),
             fields: head.headers.len(),
             hosts: values("host").len(),
             whole: body.is_some(),
-            last: close || upgrade || head.version == Some(0),
+            old,
+            last: !is_kept(&values("connection"), old),
             body: body.as_ref().map(|body| body.0.clone()).unwrap_or_default(),
         });
         let Some((_, taken)) = body else { break };

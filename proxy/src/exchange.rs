@@ -34,7 +34,7 @@ mod inspect;
 mod late;
 pub mod link;
 pub mod masked;
-mod read;
+pub mod read;
 mod record;
 mod tee;
 pub mod trace;

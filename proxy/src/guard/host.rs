@@ -15,9 +15,18 @@ pub fn is_host(host: &[u8]) -> bool {
         (host.get(..colon), host.get(colon..))
     };
     let name_holds = name.is_some_and(|name| {
-        !name.is_empty() && name.iter().all(|byte| is_name(*byte) || (bracketed && *byte == b':'))
+        !name.is_empty()
+            && name.iter().all(|byte| is_name(*byte) || (bracketed && *byte == b':'))
+            && are_escapes_whole(name)
     });
     name_holds && port.is_some_and(is_port)
+}
+
+/// Two hexadecimal digits follow every `%` (RFC 3986 section 2.1).
+fn are_escapes_whole(name: &[u8]) -> bool {
+    name.split(|byte| *byte == b'%')
+        .skip(1)
+        .all(|rest| rest.get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
 fn is_name(byte: u8) -> bool {
@@ -59,7 +68,8 @@ mod tests {
         }
         for host in [
             "", ":80", "[]", "[]:1", "a b", "a/b", "u@a", "a,b", "a:65536", "a:000080", "a:-1", "a:b",
-            "a:1:2", "[::1", "::1", "[::1]x", "a?b", "a#b", "a\\b", "\u{e9}", "a\0", "a\t",
+            "a:1:2", "[::1", "::1", "[::1]x", "a?b", "a#b", "a\\b", "\u{e9}", "a\0", "a\t", "a%", "a%2",
+            "a%zz", "%4",
         ] {
             assert!(!is_host(host.as_bytes()), "{host:?}");
         }

@@ -105,6 +105,14 @@ impl Cage {
         line.unwrap().parse().unwrap()
     }
 
+    /// Memory the group has now, without files that the kernel can drop.
+    pub fn used_bytes(&self) -> u64 {
+        let usage: u64 = self.memory_file("memory.usage_in_bytes").trim().parse().unwrap();
+        let stat = self.memory_file("memory.stat");
+        let files = stat.lines().find_map(|line| line.strip_prefix("total_inactive_file ")).unwrap();
+        usage.saturating_sub(files.parse().unwrap())
+    }
+
     /// Most memory the group ever had.
     pub fn peak_bytes(&self) -> u64 {
         self.memory_file("memory.max_usage_in_bytes").trim().parse().unwrap()

@@ -2,7 +2,7 @@
 //!
 //! Each fault first kills a naive hyper proxy (examples/passthrough.rs), so that we know it is one.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -56,6 +56,38 @@ impl Naive {
 impl Drop for Naive {
     fn drop(&mut self) {
         let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A neighbour in the same control group that uses what it is told to; what it used is free again when it is dropped.
+struct Ballast<'a> {
+    cage: &'a Cage,
+    child: Child,
+}
+
+impl<'a> Ballast<'a> {
+    fn start(cage: &'a Cage) -> Self {
+        // A file in memory: the kernel cannot drop it as it drops one that was read.
+        let script = "mount -t tmpfs ballast /mnt; while read -r size; do head -c \"$size\" /dev/zero >> /mnt/ballast; \
+                      echo done; done";
+        let mut command = cage.command("sh");
+        command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self { cage, child: command.spawn().unwrap() }
+    }
+
+    /// Until the group uses so many bytes.
+    fn to(&mut self, bytes: u64) {
+        let more = bytes.saturating_sub(self.cage.used_bytes());
+        writeln!(self.child.stdin.as_mut().unwrap(), "{more}").unwrap();
+        let mut said = [0; 5];
+        self.child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    }
+}
+
+impl Drop for Ballast<'_> {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
@@ -144,6 +176,47 @@ fn half_heads_and_held_bodies_kill_a_naive_proxy_of_little_memory_and_not_us() {
     let (peak, rss) = (caged.peak_bytes() >> 20, usage(gateway.pid()).rss_kib / 1024.0);
     drop(gateway);
     row.kept(&format!("peak of the group {peak} MiB, RSS then {rss:.1} MiB"), None);
+}
+
+#[test]
+fn memory_that_fills_up_is_answered_step_by_step_and_nobody_is_killed() {
+    const LIMIT: u64 = 64 << 20;
+    let row =
+        Row::new("14", "85, 92 and 95 % of the memory: keep-alive ends, 503, connections wait; back below");
+    let cage = match Cage::default().memory(LIMIT) {
+        Ok(cage) => cage,
+        Err(why) => return row.skipped(&why),
+    };
+    let gateway = cage.gateway(application::start(), None, &[]);
+    let eventually = |what: &str, holds: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let closes = |client: &mut Client| {
+        client.send(get("/"));
+        let response = client.response();
+        (response.status(), response.head.to_lowercase().contains("connection: close"))
+    };
+    assert_eq!(closes(&mut Client::connect(gateway.address)), (200, false));
+    let mut fill = Ballast::start(&cage);
+    fill.to(LIMIT * 88 / 100);
+    eventually("85 %: keep-alive ends", &|| closes(&mut Client::connect(gateway.address)) == (200, true));
+    fill.to(LIMIT * 935 / 1000);
+    eventually("92 %: 503", &|| closes(&mut Client::connect(gateway.address)).0 == 503);
+    fill.to(LIMIT * 97 / 100);
+    eventually("95 %: connections wait", &|| {
+        drop(TcpStream::connect(gateway.address)); // whoever is accepted first is not yet told
+        gateway.metric("rasp_errors_total", &["shed_accept"]) > 0.0
+    });
+    assert_eq!(gateway.admin("/livez").status(), 200);
+    drop(fill);
+    eventually("back", &|| closes(&mut Client::connect(gateway.address)) == (200, false));
+    assert_eq!(cage.killed(), 0);
+    drop(gateway);
+    row.kept("every step seen", None);
 }
 
 #[test]

@@ -1,21 +1,20 @@
 //! Row 29: very long bodies, both ways, through little memory.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::application::{self, Digest, digest_of, pattern};
 use super::cage::{Cage, gateway, usage};
 use super::client::{Client, get};
-use super::gateway::Gateway;
 use super::row::{Row, Sampler, pick};
 
 const MIB: u64 = 1 << 20;
 
 /// Uploads and says what the application answers.
-fn upload(gateway: &Gateway, content_type: &str, length: u64) -> String {
-    let mut client = Client::connect(gateway.address);
+fn upload(address: SocketAddr, content_type: &str, length: u64) -> String {
+    let mut client = Client::connect(address);
     client.send(format!(
         "POST /digest HTTP/1.1\r\nHost: app\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
     ));
@@ -29,8 +28,8 @@ fn upload(gateway: &Gateway, content_type: &str, length: u64) -> String {
 }
 
 /// Downloads, at first slowly, and says what came.
-fn download(gateway: &Gateway, target: &str) -> String {
-    let mut stream = TcpStream::connect(gateway.address).unwrap();
+fn download(address: SocketAddr, target: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(get(target).as_bytes()).unwrap();
     let (mut digest, mut head, mut buffer) = (Digest::new(), Vec::new(), vec![0; 1 << 18]);
@@ -73,19 +72,30 @@ fn long_bodies_arrive_whole_and_take_no_memory() {
     ] {
         let gateway = gateway(app, Some(spec), &[]);
         // A short one of each kind first: what a process takes once is not what a body takes.
-        upload(&gateway, content_type, MIB);
-        download(&gateway, &format!("/bytes/{MIB}"));
+        upload(gateway.address, content_type, MIB);
+        download(gateway.address, &format!("/bytes/{MIB}"));
         let before = usage(gateway.pid()).rss_kib;
         let sampler = Sampler::start(gateway.pid(), Duration::from_millis(5));
-        assert_eq!(upload(&gateway, content_type, length), expected, "{spec} up");
-        assert_eq!(download(&gateway, &format!("/bytes/{length}")), expected, "{spec} down");
+        assert_eq!(upload(gateway.address, content_type, length), expected, "{spec} up");
+        assert_eq!(download(gateway.address, &format!("/bytes/{length}")), expected, "{spec} down");
         let grown = sampler.finish().peak_kib - before;
         assert!(grown < 4096.0, "{spec}: {grown} KiB more");
         most = most.max(grown);
     }
-    let bytes = f64::from(u32::try_from(length * 6 / MIB).unwrap());
-    let rate = bytes / started.elapsed().as_secs_f64();
-    row.kept(&format!("{} MiB each way, {most:.0} KiB more at most, {rate:.0} MiB/s", length / MIB), None);
+    let bytes = f64::from(u32::try_from(length * 2 / MIB).unwrap());
+    let rate = 3.0 * bytes / started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    assert_eq!(
+        (upload(app, "image/png", length), download(app, &format!("/bytes/{length}"))),
+        (expected.clone(), expected)
+    );
+    let direct = bytes / started.elapsed().as_secs_f64();
+    // A debug build on a shared machine: the share of the direct rate is told, not judged.
+    let measured = format!(
+        "{} MiB each way, {most:.0} KiB more at most, {rate:.0} MiB/s of {direct:.0} direct",
+        length / MIB
+    );
+    row.judged(most <= 2048.0, &measured, None);
 }
 
 #[test]
@@ -100,8 +110,8 @@ fn long_bodies_fit_through_a_container_of_32_mib() {
     let gateway = cage.gateway(application::start(), None, &[]);
     thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| assert_eq!(upload(&gateway, "image/png", length), expected));
-            scope.spawn(|| assert_eq!(download(&gateway, &format!("/bytes/{length}")), expected));
+            scope.spawn(|| assert_eq!(upload(gateway.address, "image/png", length), expected));
+            scope.spawn(|| assert_eq!(download(gateway.address, &format!("/bytes/{length}")), expected));
         }
     });
     assert_eq!(cage.killed(), 0);

@@ -27,6 +27,10 @@ use table::{Expect, FAMILIES, Vector};
 /// Memory that a message may cost, per byte that the client sent, and what any may cost.
 const AMPLIFICATION: u64 = 100;
 const FLOOR_KIB: u64 = 2048;
+/// Processor time that a message may cost, per byte that the client sent, and what any may cost. A debug build takes a
+/// hundredth of it: what is over does more than look at every byte a few times.
+const CPU_PER_BYTE: Duration = Duration::from_micros(10);
+const CPU_FLOOR: Duration = Duration::from_millis(200);
 
 /// How a client sends.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +45,7 @@ struct Bench {
     gateway: Gateway,
     refused: usize,
     begun: usize,
+    most_cpu: Duration,
 }
 
 /// What became of one vector.
@@ -78,7 +83,7 @@ impl Bench {
             }
         });
         let gateway = Gateway::with(upstream.address, spec);
-        Self { upstream, gateway, refused: 0, begun: 0 }
+        Self { upstream, gateway, refused: 0, begun: 0, most_cpu: Duration::ZERO }
     }
 
     /// Sends bytes on a connection of their own and waits for its end.
@@ -113,8 +118,9 @@ impl Bench {
     fn run(&mut self, vector: &Vector, sent: Sent) {
         let bytes = table::bytes(vector.bytes);
         self.gateway.forget_peak_memory();
-        let before = self.gateway.peak_memory();
+        let (before, cpu) = (self.gateway.peak_memory(), self.gateway.cpu());
         let outcome = self.send(&bytes, sent);
+        let cpu = self.gateway.cpu().saturating_sub(cpu);
         let what = format!("{} {sent:?}: {outcome:?}", vector.id);
         let Received { requests, partial } = &outcome.received;
         let in_chunks = vector.id.starts_with("chu") && matches!(sent, Sent::InPieces);
@@ -140,6 +146,9 @@ impl Bench {
         let grown = self.gateway.peak_memory().saturating_sub(before);
         let allowed = FLOOR_KIB.max(bytes.len() as u64 * AMPLIFICATION / 1024);
         assert!(grown <= allowed, "{grown} KiB for {} bytes; {what}", bytes.len());
+        let allowed = CPU_FLOOR + CPU_PER_BYTE * u32::try_from(bytes.len()).unwrap();
+        assert!(cpu <= allowed, "{cpu:?} of processor time for {} bytes; {what}", bytes.len());
+        self.most_cpu = self.most_cpu.max(cpu);
         let next = ask(self.gateway.address, get("/next"));
         assert_eq!(next.status(), 200, "the next client is served after {what}");
     }
@@ -206,6 +215,8 @@ fn run_all(spec: &str, sent: Sent) {
         }
     }
     assert!(failed.is_empty(), "{failed:?}");
+    assert!(bench.most_cpu > Duration::ZERO, "nobody counts processor time");
+    println!("{spec} {sent:?}: {:?} of processor time at most", bench.most_cpu);
     let received = bench.upstream.all().iter().map(|bytes| strict::read(bytes).requests.len()).sum::<usize>();
     // Monitor counts a request when it passes its head on, and some of these break off after that.
     let begun = if spec.contains("Block") { 0 } else { bench.begun };
@@ -349,8 +360,18 @@ fn vectors_of_a_file_of_others() {
     }
 }
 
-/// Waits until the number of open files is what it was.
 impl Gateway {
+    /// Processor time of all its threads, in nanoseconds by the scheduler.
+    fn cpu(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let spent = threads.filter_map(|thread| {
+            let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(spent.sum())
+    }
+
+    /// Waits until the number of open files is what it was.
     fn wait_for_files(&self, expected: usize) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.open_files() > expected {

@@ -88,6 +88,8 @@ fn host(parts: &Parts) -> Result<(), Malformed> {
         (None, None) => Err(Malformed::HostMissing),
         (Some(authority), _) if !is_host(authority.as_str().as_bytes()) => Err(Malformed::HostInvalid),
         (_, Some(host)) if !is_host(host.as_bytes()) => Err(Malformed::HostInvalid),
+        // It becomes the `:authority`, of which `http` takes less than a `Host` may be.
+        (None, Some(host)) if Authority::try_from(host.as_bytes()).is_err() => Err(Malformed::HostInvalid),
         (Some(authority), Some(host))
             if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) =>
         {
@@ -168,6 +170,7 @@ mod tests {
             ("GET", "http://a/", &[("host", "")], Err(Malformed::HostInvalid)),
             ("GET", "http://u@a/", &[], Err(Malformed::HostInvalid)),
             ("GET", "/", &[("host", "u@a")], Err(Malformed::HostInvalid)),
+            ("GET", "/", &[("host", "a%20b")], Err(Malformed::HostInvalid)),
             ("GET", "http://a/", &[("x", " a")], Err(Malformed::Value)),
             ("GET", "http://a/", &[("x", "a\t")], Err(Malformed::Value)),
             ("GET", "http://a/", &[("x", "")], Ok(())),

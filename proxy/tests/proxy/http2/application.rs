@@ -29,6 +29,7 @@ struct State {
     cancelled: Arc<Mutex<Vec<String>>>,
     connections: Arc<Mutex<Vec<Arc<Notify>>>>,
     go: Arc<Notify>,
+    death: Arc<Notify>,
 }
 
 pub struct Application {
@@ -69,6 +70,11 @@ impl Application {
         self.state.connections.lock().unwrap().iter().for_each(|leave| leave.notify_one());
     }
 
+    /// Ends its connections without a word.
+    pub fn die(&self) {
+        self.state.death.notify_waiters();
+    }
+
     /// Lets one request of `/hold` go on.
     pub fn go(&self) {
         self.state.go.notify_one();
@@ -97,7 +103,7 @@ async fn serve(listener: std::net::TcpListener, state: State) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let (state, leave) = (state.clone(), Arc::new(Notify::new()));
+        let (state, leave, death) = (state.clone(), Arc::new(Notify::new()), Arc::clone(&state.death));
         state.connections.lock().unwrap().push(Arc::clone(&leave));
         let service = service_fn(move |request| answer(state.clone(), request));
         tokio::spawn(async move {
@@ -105,6 +111,7 @@ async fn serve(listener: std::net::TcpListener, state: State) {
             let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
             tokio::select! {
                 _ = connection.as_mut() => return,
+                () = death.notified() => return,
                 () = leave.notified() => connection.as_mut().graceful_shutdown(),
             }
             let _ = connection.await;
@@ -130,8 +137,9 @@ async fn answer(state: State, request: Request<Incoming>) -> Result<Response<Any
         }
         "/refuse" => Err(h2::Reason::REFUSED_STREAM.into()),
         "/reset" => Err(h2::Reason::INADEQUATE_SECURITY.into()),
-        "/half" => {
-            let later = Box::pin(tokio::time::sleep(Duration::from_millis(200)));
+        path @ ("/half" | "/stuck") => {
+            let pause = if path == "/half" { Duration::from_millis(200) } else { Duration::from_secs(600) };
+            let later = Box::pin(tokio::time::sleep(pause));
             unfinished.finished();
             Ok(Response::new(Half { sent: false, later }.boxed_unsync()))
         }

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::timeout;
 
-use super::super::gateway::Gateway;
+use super::super::gateway::{Gateway, document};
 use super::application::Application;
 use super::frame::{CANCEL, Client, DATA, GOAWAY, HEADERS, REFUSED_STREAM, RST_STREAM, get, reset};
 
@@ -158,6 +158,51 @@ fn what_the_application_resets_is_reset_with_its_code_and_nothing_else_is() {
     assert_eq!(client.until(|frame| frame.stream == 7 && frame.kind == RST_STREAM).code(), 0xc);
     application.go();
     assert_eq!(client.answer(1), 200);
+}
+
+#[test]
+fn an_application_that_dies_in_the_middle_of_answers_completes_none_of_them() {
+    let application = Application::start();
+    let gateway = Gateway::start(application.address);
+    for _ in 0..5 {
+        let mut client = Client::connect(gateway.address);
+        client.send(get(1, "/stuck"));
+        assert_eq!(client.until(|frame| frame.stream == 1).status(), 200);
+        assert_eq!(client.until(|frame| frame.stream == 1 && frame.kind == DATA).payload, b"half");
+        client.send(get(3, "/hold"));
+        client.ping();
+        application.die();
+        let mut unanswered = None;
+        while let Some(frame) = client.next() {
+            assert!(frame.stream != 1 || !frame.ends_stream(), "half a response with an end");
+            if frame.stream == 3 && frame.kind == HEADERS {
+                assert_eq!(unanswered.replace(frame.status()), None, "two answers");
+            }
+        }
+        assert!(matches!(unanswered, None | Some(502)), "{unanswered:?}");
+        let mut next = Client::connect(gateway.address);
+        next.send(get(1, "/"));
+        assert_eq!(next.answer(1), 200, "the next connection finds it again");
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_stream_is_not_cut_when_the_policy_changes() {
+    let application = Application::start();
+    let gateway = Gateway::with(application.address, "{mode: Monitor}");
+    let mut client = connect(gateway.address).await;
+    let (sender, body) = channel();
+    let mut response = timeout(Duration::from_secs(10), client.send_request(ask("/echo", body))).await;
+    let response = response.as_mut().unwrap().as_mut().unwrap();
+    for round in 0..20 {
+        sender.send(Frame::data(Bytes::from_static(b"\0\0\0\0\x02hi"))).await.unwrap();
+        assert_eq!(piece(response).await.into_data().unwrap(), b"\0\0\0\0\x02hi".as_slice());
+        if round % 5 == 0 {
+            let mode = if round % 2 == 0 { "Block" } else { "Monitor" };
+            gateway.change_policy(&document(&format!("{{mode: {mode}, response: {{body: \"{round}\"}}}}")));
+        }
+    }
+    assert_eq!(application.connections(), 1);
 }
 
 #[test]
