@@ -3,13 +3,17 @@
 //! Both must happen at once: a client that waits for the server to speak first must not wait for us. Nothing that
 //! could be HTTP is ever relayed uninspected because it was slow. Called by the listener.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use rasp_policy::pod::PortProtocol;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -21,6 +25,7 @@ use crate::tls::hello;
 mod answers;
 mod http;
 pub mod http2;
+mod lent;
 mod mismatch;
 mod off;
 pub mod pace;
@@ -34,7 +39,7 @@ mod watched;
 pub mod wire;
 
 pub(crate) use answers::fault;
-pub(crate) use http::{Fresh, UpstreamConnection, redial};
+pub(crate) use http::{Fresh, redial};
 use protocol::{Course, Greeting};
 use relay::{Activity, Noted};
 use secure::Secured;
@@ -118,28 +123,38 @@ async fn connect(target: &Target, shared: &Shared) -> io::Result<TcpStream> {
     }
 }
 
-/// Serves one connection to its end.
+/// Serves one connection to its end. What this future has room for, every connection has for all of its life: so what
+/// is rare, or soon over, is in a box of its own.
 pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
-    if !introduced(&shared, &mut client).await {
+    if shared.hops.is_introduced(client.peer.ip()) && !Box::pin(introduced(&shared, &mut client)).await {
         return drop(client);
     }
-    let Some((mut client, target)) = secure::enter(&shared, client, target).await else { return };
+    let (mut client, target) = match shared.tls.of(target.port()) {
+        None => (client, target),
+        Some(tls) => match Box::pin(secure::enter(&shared, tls, client, target)).await {
+            Some(entered) => entered,
+            None => return,
+        },
+    };
     if shared.policy.load().ruleset.is_off() {
-        return off::serve(shared, client, target).await;
+        return Box::pin(off::serve(shared, client, target)).await;
     }
     let declared = shared.protocols.of(target.port());
     if declared == PortProtocol::Opaque {
-        return opaque_port(&shared, client, &target).await;
+        return Box::pin(opaque_port(&shared, client, &target)).await;
     }
-    match first_bytes(&shared, &mut client.stream, &target, declared).await {
+    let first = Box::pin(first_bytes(&shared, &mut client.stream, &target, declared)).await;
+    match first {
         First::Http { ahead, upstream } => http::serve(shared, client, target, ahead, upstream).await,
-        First::Http2 { ahead, upstream } => http2::serve(shared, client, target, ahead, upstream).await,
+        First::Http2 { ahead, upstream } => {
+            Box::pin(http2::serve(shared, client, target, ahead, upstream)).await;
+        }
         First::Opaque { bypass, mut ahead, upstream } => {
             let _relayed = bypass.map(|bypass| shared.metrics.relayed(bypass, target.port()));
             if bypass == Some(Bypass::Tls) {
-                tell_name(&mut client, &target, &mut ahead).await;
+                Box::pin(tell_name(&mut client, &target, &mut ahead)).await;
             }
-            relay_all(&shared, client.stream, upstream, ahead.freeze()).await;
+            Box::pin(relay_all(&shared, client.stream, upstream, ahead.freeze())).await;
         }
         First::Last { answer } => {
             // An answer of HTTP to nothing, for example 408: pass it on, and let no request follow it.
@@ -148,7 +163,7 @@ pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
         }
         First::Mismatch => {
             shared.metrics.error(&Kind::PortProtocol);
-            mismatch::turn_away(client.stream, declared).await;
+            Box::pin(mismatch::turn_away(client.stream, declared)).await;
         }
         First::Reset => reset(client.stream),
         First::Close => drop(client.stream),
@@ -158,9 +173,6 @@ pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
 /// Lets a declared load balancer say whose connection this is, whatever the mode: the application never sees its header.
 /// `false` where it does not say it.
 async fn introduced(shared: &Shared, client: &mut Client) -> bool {
-    if !shared.hops.is_introduced(client.peer.ip()) {
-        return true;
-    }
     match proxy_protocol::read(&mut client.stream, shared.timers.first_byte).await {
         Ok(address) => {
             client.peer = address.unwrap_or(client.peer);
@@ -235,7 +247,7 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, decl
     // In TLS the application is asked for the client's protocol, which has to be told before.
     let at_once = !matches!(target, Target::Tls(secured) if secured.waits_for_protocol());
     let mut upstream: Option<Upstream> = None;
-    let mut ahead = BytesMut::with_capacity(4096);
+    let mut ahead = BytesMut::new();
     let mut greeting = [0; protocol::GREETING];
     let mut greeted = false;
     // The head's time begins with its first byte and never again: bytes must not buy more of it.
@@ -244,7 +256,7 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, decl
     let told = loop {
         tokio::select! {
             biased;
-            read = client.read_buf(&mut ahead) => match read {
+            read = poll_fn(|context| poll_ahead(client, &mut ahead, context)) => match read {
                 Err(_) => return First::Close,
                 // Half-closed without a request: a port check, or a client of a protocol that is no HTTP.
                 Ok(0) if ahead.is_empty() => break None,
@@ -292,6 +304,19 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, decl
         None => dialling.await.ok().map(Upstream::Open),
     };
     decide(protocol::course(declared, told), upstream, target, ahead)
+}
+
+/// Reads some bytes. Nothing is reserved for a client that sends none.
+fn poll_ahead(
+    client: &mut Stream,
+    ahead: &mut BytesMut,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut space = [MaybeUninit::uninit(); 4096];
+    let mut buffer = ReadBuf::uninit(&mut space);
+    ready!(Pin::new(client).poll_read(context, &mut buffer))?;
+    ahead.extend_from_slice(buffer.filled());
+    Poll::Ready(Ok(buffer.filled().len()))
 }
 
 /// What the client's first bytes and the dial together mean.

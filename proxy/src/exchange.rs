@@ -16,7 +16,7 @@ use rasp_engine::{Head, Outcome};
 use rasp_policy::api::{Mode, RawTarget};
 
 use crate::connection::pace::Phase;
-use crate::connection::{Target, UpstreamConnection, fault};
+use crate::connection::{Target, fault};
 use crate::guard::head::Facts;
 use crate::listener::Place;
 use crate::metrics::Requests;
@@ -112,7 +112,8 @@ pub struct Connection {
     /// The application.
     pub target: Target,
     requests: Requests,
-    link: Link,
+    /// The application's side.
+    pub(crate) link: Link,
     response_timer: Mutex<Timer>,
     _place: Place,
 }
@@ -123,14 +124,6 @@ impl Connection {
         let requests = shared.metrics.requests(target.port());
         let response_timer = Mutex::default();
         Self { shared, phase: Phase::new(), peer, target, requests, link, response_timer, _place: place }
-    }
-
-    /// Resolves when a connection to the application was dialled late.
-    pub(crate) async fn fresh(&self) -> Box<UpstreamConnection> {
-        match &self.link {
-            Link::Http1(link) => link.fresh.take().await,
-            Link::Http2(_) => std::future::pending().await,
-        }
     }
 
     /// The connection is over: what was on its way to its task goes nowhere.

@@ -12,6 +12,10 @@ use rasp_proxy::init::Form;
 use rasp_proxy::{gateway, init, sidecar};
 use tracing_subscriber::EnvFilter;
 
+/// Gives memory back when the connections that needed it have gone, or rest.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// EX_USAGE of sysexits.h.
 const EXIT_USAGE: u8 = 64;
 

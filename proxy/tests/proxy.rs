@@ -30,6 +30,8 @@ mod process;
 mod protocol;
 #[path = "proxy/responses.rs"]
 mod responses;
+#[path = "proxy/resting.rs"]
+mod resting;
 #[path = "proxy/streams.rs"]
 mod streams;
 #[path = "proxy/timers.rs"]

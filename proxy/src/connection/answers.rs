@@ -31,6 +31,11 @@ impl<S> Answers<S> {
         Self { stream, follower: Follower::default(), awaited, metrics, fault: None, finished: false }
     }
 
+    /// The stream.
+    pub fn stream(&self) -> &S {
+        &self.stream
+    }
+
     fn refuse(&mut self, fault: BadResponse) {
         if self.fault.replace(fault).is_none() {
             self.metrics.error(&Kind::Response(fault));

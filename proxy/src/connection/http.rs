@@ -1,10 +1,16 @@
-//! Runs hyper on both sides of one HTTP/1 connection, in one task: one upstream connection for one client connection.
+//! Serves one HTTP/1 connection in one task: hyper on both sides, one upstream connection for one client connection.
 //!
 //! There is no pool, so a response can never reach another client, and the application sees as many connections as
-//! it has clients. When the application closes, so does the client's side.
+//! it has clients. When the application closes, so does the client's side. While nothing happens hyper is let go of,
+//! with its 32 KiB of buffers, and only the sockets are watched ([ADR 12]).
+//!
+//! [ADR 12]: ../../../docs/adr/0012-idle-connections-without-hyper.md
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use bytes::Bytes;
 use hyper::client::conn::http1::{self as client_side, SendRequest};
@@ -14,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 
 use super::answers::Answers;
+use super::lent::{Home, Lent, lend};
 use super::pace::{Left, Paced};
 use super::stream::Stream;
 use super::{Client, Target};
@@ -28,7 +35,14 @@ use crate::state::Shared;
 /// Bytes of the head of a response, and of what is buffered on the application's side.
 const MAX_BUFFER: usize = 256 << 10;
 
-pub(crate) type UpstreamConnection = client_side::Connection<TokioIo<Answers<Stream>>, RequestBody>;
+type Hyper = Box<client_side::Connection<TokioIo<Lent<Answers<Stream>>>, RequestBody>>;
+
+/// hyper on the application's side.
+#[derive(Debug)]
+pub(crate) struct UpstreamConnection {
+    hyper: Hyper,
+    home: Home<Answers<Stream>>,
+}
 
 pub(super) async fn serve(
     shared: Arc<Shared>,
@@ -38,50 +52,91 @@ pub(super) async fn serve(
     upstream: Option<Stream>,
 ) {
     let awaited = Arc::new(Awaited::default());
-    let (sender, upstream) = match upstream {
-        Some(stream) => match handshake(stream, &awaited, &shared).await {
-            Ok((sender, connection)) => (Some(sender), Some(Box::new(connection))),
-            Err(_) => (None, None),
-        },
-        None => (None, None),
-    };
     let Client { stream, peer, place } = client;
-    let link = Link::Http1(Http1::new(sender, Arc::clone(&awaited)));
+    let link = Link::Http1(Http1::new(Arc::clone(&awaited)));
     let connection = Arc::new(Connection::new(Arc::clone(&shared), peer, target, place, link));
     let phase = Arc::clone(&connection.phase);
-    let io = Paced::new(stream, ahead, phase, Arc::clone(&awaited), &shared.timers, shared.guard);
-    let service = service_fn(|request| exchange::serve(Arc::clone(&connection), request));
-    let mut server = std::pin::pin!(
-        server_builder(&shared.guard).serve_connection(TokioIo::new(io), service).with_upgrades()
-    );
-    let mut application = std::pin::pin!(application(upstream));
-    let mut given_up = std::pin::pin!(shared.load.pressure.idle_is_given_up());
-    let (mut application_open, mut kept, mut stays) = (true, true, true);
+    let mut client = Paced::new(stream, ahead, phase, Arc::clone(&awaited), &shared.timers, shared.guard);
+    let mut application = upstream.map(|stream| Answers::new(stream, awaited, Arc::clone(&shared.metrics)));
+    let mut given_up = pin!(shared.load.pressure.idle_is_given_up());
+    while let End::Rests(paced, answers) =
+        Box::pin(talk(&connection, client, application, given_up.as_mut())).await
+    {
+        let (Some(mut paced), Some(mut answers)) = (paced.take(), answers.take()) else { break };
+        tokio::select! {
+            biased;
+            () = disturbed(&mut paced, &mut answers) => (client, application) = (paced, Some(answers)),
+            () = given_up.as_mut() => {
+                shared.metrics.error(&Kind::Shed(Shed::KeepAlive));
+                break;
+            }
+        }
+    }
+    connection.end();
+    if connection.phase.has_run_out() {
+        shared.metrics.error(&Kind::Timeout(Timeout::KeepAliveIdle));
+    }
+    if connection.phase.is_overdue() {
+        shared.metrics.error(&Kind::Timeout(Timeout::Head));
+    }
+}
+
+/// How hyper's part ended.
+enum End {
+    /// With the connection.
+    Over,
+    /// Nothing happens. Both sides are between two exchanges, and hyper held no byte of either.
+    Rests(Home<Paced>, Home<Answers<Stream>>),
+}
+
+/// Runs hyper on both sides, until the connection is over or rests.
+async fn talk(
+    connection: &Arc<Connection>,
+    client: Paced,
+    application: Option<Answers<Stream>>,
+    mut given_up: Pin<&mut impl Future<Output = ()>>,
+) -> End {
+    let (Link::Http1(link), shared) = (&connection.link, &connection.shared) else { return End::Over };
+    let (client, client_home) = lend(client);
+    let service = service_fn(|request| exchange::serve(Arc::clone(connection), request));
+    let mut server =
+        pin!(server_builder(&shared.guard).serve_connection(TokioIo::new(client), service).with_upgrades());
+    let mut application_home = None;
+    let upstream = match application {
+        Some(answers) => handshake(answers).await.ok().map(|(sender, upstream)| {
+            link.open(sender);
+            application_home = Some(upstream.home);
+            upstream.hyper
+        }),
+        None => None,
+    };
+    let mut application = pin!(self::application(upstream));
+    let (mut kept, mut stays) = (true, true);
     let served = loop {
         tokio::select! {
             biased;
             served = server.as_mut() => break served,
-            () = application.as_mut(), if application_open => {
-                application_open = false;
+            () = application.as_mut(), if application_home.is_some() => {
+                application_home = None;
                 // Requests that came before a client closed its half are answered over another connection.
                 if stays && !connection.phase.is_switched() {
                     server.as_mut().graceful_shutdown();
                 }
             }
-            fresh = connection.fresh() => {
-                application.set(self::application(Some(fresh)));
-                application_open = true;
+            fresh = link.fresh.take() => {
+                application.set(self::application(Some(fresh.hyper)));
+                application_home = Some(fresh.home);
             }
             () = connection.phase.over() => {
                 // The application gets no more of a request that is answered, and hyper reads no more of it.
                 application.set(self::application(None));
-                application_open = false;
+                application_home = None;
             }
             left = connection.phase.left(), if stays => match left {
                 Left::Gone => break Ok(()), // and the application's side closes
                 Left::Half => {
                     stays = false;
-                    awaited.leave();
+                    link.awaited.leave();
                 }
             },
             // What is idle ends at once, everything else with its response.
@@ -90,21 +145,37 @@ pub(super) async fn serve(
                 shared.metrics.error(&Kind::Shed(Shed::KeepAlive));
                 server.as_mut().graceful_shutdown();
             }
+            () = rests(connection, link), if kept && stays && application_home.is_some() => {
+                let Some(application_home) = application_home.take() else { break Ok(()) };
+                connection.phase.resume();
+                link.close();
+                client_home.call();
+                application_home.call();
+                return End::Rests(client_home, application_home);
+            }
         }
     };
-    connection.end();
-    if connection.phase.has_run_out() {
-        shared.metrics.error(&Kind::Timeout(Timeout::KeepAliveIdle));
-    }
-    if connection.phase.is_overdue() {
-        shared.metrics.error(&Kind::Timeout(Timeout::Head));
-    }
     if let Err(error) = served {
-        note(&shared, &error);
+        note(shared, &error);
     }
+    End::Over
+}
+/// Resolves when nothing happens on either side. Whatever that depends on changes while hyper is polled.
+async fn rests(connection: &Connection, link: &Http1) {
+    poll_fn(|_| if connection.phase.rests() && link.rests() { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
-async fn application(connection: Option<Box<UpstreamConnection>>) {
+/// Resolves when there is something to read, or the time of the client is up.
+async fn disturbed(client: &mut Paced, application: &mut Answers<Stream>) {
+    poll_fn(|context| {
+        let stirs = client.poll_stirs(context).is_ready()
+            | application.stream().socket().poll_read_ready(context).is_ready();
+        if stirs { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+async fn application(connection: Option<Hyper>) {
     match connection {
         // Its errors reach the exchange that waits for a response.
         Some(connection) => drop((*connection).with_upgrades().await),
@@ -114,29 +185,28 @@ async fn application(connection: Option<Box<UpstreamConnection>>) {
 
 /// Speaks HTTP/1 to the application.
 async fn handshake(
-    stream: Stream,
-    awaited: &Arc<Awaited>,
-    shared: &Shared,
+    answers: Answers<Stream>,
 ) -> hyper::Result<(SendRequest<RequestBody>, UpstreamConnection)> {
-    let stream = Answers::new(stream, Arc::clone(awaited), Arc::clone(&shared.metrics));
-    client_side::Builder::new()
+    let (answers, home) = lend(answers);
+    let (sender, hyper) = client_side::Builder::new()
         .preserve_header_case(true)
         .max_buf_size(MAX_BUFFER)
         .max_headers(response::MAX_FIELDS)
-        .handshake(TokioIo::new(stream))
-        .await
+        .handshake(TokioIo::new(answers))
+        .await?;
+    Ok((sender, UpstreamConnection { hyper: Box::new(hyper), home }))
 }
 
 /// A connection to the application that was dialled late, on its way to the task of its client.
 #[derive(Debug, Default)]
 pub struct Fresh {
-    connection: Mutex<Option<Box<UpstreamConnection>>>,
+    connection: Mutex<Option<UpstreamConnection>>,
     there: Notify,
 }
 
 impl Fresh {
     fn put(&self, connection: UpstreamConnection) {
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(connection));
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         self.there.notify_one();
     }
 
@@ -146,7 +216,7 @@ impl Fresh {
     }
 
     /// Resolves when there is one.
-    pub async fn take(&self) -> Box<UpstreamConnection> {
+    pub async fn take(&self) -> UpstreamConnection {
         loop {
             let there = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
             match there {
@@ -164,7 +234,8 @@ pub(crate) async fn redial(
     link: &Http1,
 ) -> io::Result<SendRequest<RequestBody>> {
     let stream = super::dial(target, shared).await?;
-    let (sender, connection) = handshake(stream, &link.awaited, shared).await.map_err(io::Error::other)?;
+    let answers = Answers::new(stream, Arc::clone(&link.awaited), Arc::clone(&shared.metrics));
+    let (sender, connection) = handshake(answers).await.map_err(io::Error::other)?;
     link.fresh.put(connection);
     Ok(sender)
 }

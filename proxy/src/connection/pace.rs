@@ -29,6 +29,9 @@ use crate::listener::reset_on_close;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
+/// After so long without a byte an idle connection is taken for one that will be idle for long.
+const REST: Duration = Duration::from_secs(1);
+
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
 const BUSY: u8 = 2;
@@ -59,6 +62,7 @@ pub struct Phase {
     told: Notify,
     over: Notify,
     overdue: AtomicBool,
+    rests: AtomicBool,
     /// What the guard says about the next request.
     pub notes: Notes,
     // Set when a response was handed to hyper whole, while its last bytes may still be in hyper's buffer.
@@ -77,6 +81,7 @@ impl Phase {
             told: Notify::new(),
             over: Notify::new(),
             overdue: AtomicBool::new(false),
+            rests: AtomicBool::new(false),
             notes: Notes::default(),
             unflushed: Mutex::new(None),
         })
@@ -132,6 +137,18 @@ impl Phase {
         self.now.load(Ordering::Acquire) == SWITCHED
     }
 
+    /// Whether hyper has waited for the next request for a while, and has nothing left to write.
+    pub fn rests(&self) -> bool {
+        self.rests.load(Ordering::Acquire)
+            && self.now.load(Ordering::Acquire) == IDLE
+            && self.unflushed.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Something may happen.
+    pub fn resume(&self) {
+        self.rests.store(false, Ordering::Release);
+    }
+
     /// hyper has nothing left to write.
     pub(super) fn flushed(&self) {
         self.unflushed.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -169,6 +186,7 @@ pub struct Paced {
     idle: Duration,
     seen: u8,
     since: Instant,
+    rested: bool,
     sleep: Option<Pin<Box<Sleep>>>,
     closed: bool,
     lingered: Option<usize>,
@@ -195,6 +213,7 @@ impl Paced {
             idle: timers.keep_alive_idle,
             seen: HEAD,
             since: Instant::now(),
+            rested: false,
             sleep: None,
             closed: false,
             lingered: None,
@@ -205,24 +224,47 @@ impl Paced {
 
     fn begun(&mut self) {
         if self.phase.now.compare_exchange(IDLE, HEAD, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.seen = HEAD;
-            self.since = Instant::now();
+            self.enter(HEAD);
         }
+    }
+
+    fn enter(&mut self, phase: u8) {
+        self.seen = phase;
+        self.since = Instant::now();
+        if std::mem::take(&mut self.rested) {
+            self.phase.resume();
+        }
+    }
+
+    /// Ready when there is something to read, or the client's time is up.
+    pub fn poll_stirs(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let readable = self.stream.socket().poll_read_ready(context).is_ready();
+        if readable || self.poll_overdue(context).is_ready() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Ready when the client owed something for too long, with the phase it was in.
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<u8> {
         let phase = self.phase.now.load(Ordering::Acquire);
         if phase != self.seen {
-            self.seen = phase;
-            self.since = Instant::now();
+            self.enter(phase);
         }
-        let limit = match phase {
-            IDLE => self.idle,
-            HEAD => self.head,
-            _ => return Poll::Pending,
-        };
-        let deadline = self.since + limit;
+        match phase {
+            IDLE => {
+                if REST < self.idle && self.wire.is_between() {
+                    if !self.rested {
+                        ready!(self.poll_until(self.since + REST, context));
+                    }
+                    self.rested = true;
+                    self.phase.rests.store(true, Ordering::Release);
+                }
+                self.poll_until(self.since + self.idle, context).map(|()| IDLE)
+            }
+            HEAD => self.poll_until(self.since + self.head, context).map(|()| HEAD),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn poll_until(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         // A timer that is armed too early is cheaper than one that is moved with every request.
         if sleep.deadline() > deadline {
@@ -230,7 +272,7 @@ impl Paced {
         }
         while sleep.as_mut().poll(context).is_ready() {
             if sleep.deadline() >= deadline {
-                return Poll::Ready(phase);
+                return Poll::Ready(());
             }
             sleep.as_mut().reset(deadline);
         }

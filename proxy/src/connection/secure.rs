@@ -1,7 +1,8 @@
 //! Ends a client's TLS before anything of the connection is read, and says how the application is spoken to.
 //!
 //! Where the application is spoken to in TLS as well, it is asked for its protocol before the client is answered, so
-//! that both sides speak the same one. A client without TLS chooses by its first bytes, and the application must agree. Called first for every connection; does nothing on a port without TLS.
+//! that both sides speak the same one. A client without TLS chooses by its first bytes, and the application must agree.
+//! Called first for the connections of a port with TLS.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -93,8 +94,12 @@ async fn handshake(
 }
 
 /// `None` when the connection is over already.
-pub(super) async fn enter(shared: &Shared, client: Client, target: Target) -> Option<(Client, Target)> {
-    let Some(tls) = shared.tls.of(target.port()) else { return Some((client, target)) };
+pub(super) async fn enter(
+    shared: &Shared,
+    tls: &Port,
+    client: Client,
+    target: Target,
+) -> Option<(Client, Target)> {
     let Client { stream, peer, place } = client;
     let entered = match (stream, &tls.server) {
         (Stream::Plain(socket), Some(_)) => accept(shared, tls, socket, target).await,

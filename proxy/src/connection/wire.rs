@@ -69,6 +69,11 @@ impl Wire {
         self.at < self.kept.len()
     }
 
+    /// Whether the next byte begins a request, and none of an earlier one is left.
+    pub fn is_between(&self) -> bool {
+        !self.keeps() && !self.over && !self.guard.is_inside()
+    }
+
     /// Whether nothing will ever go on again.
     pub fn is_over(&self) -> bool {
         self.over && self.free == 0

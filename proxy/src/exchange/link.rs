@@ -3,7 +3,7 @@
 //! HTTP/1 takes one request after the other, HTTP/2 all at once; the protocol is that of the client. Called by
 //! `forward`, which has a `Pass` for every request that comes here.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::EXPECT;
@@ -44,17 +44,36 @@ pub struct Http1 {
 }
 
 impl Http1 {
-    /// A connection to the application, or none yet.
-    pub fn new(sender: Option<SendRequest<RequestBody>>, awaited: Arc<Awaited>) -> Self {
-        Self { kept: Mutex::new((sender, None)), awaited, fresh: Fresh::default() }
+    /// No connection to the application yet.
+    pub fn new(awaited: Arc<Awaited>) -> Self {
+        Self { kept: Mutex::default(), awaited, fresh: Fresh::default() }
+    }
+
+    /// The next request goes here.
+    pub(crate) fn open(&self, sender: SendRequest<RequestBody>) {
+        self.kept().0 = Some(sender);
+    }
+
+    /// Nothing goes anywhere until it is opened again.
+    pub(crate) fn close(&self) {
+        self.kept().0 = None;
+    }
+
+    /// Whether the application's side waits for a request, and nothing else.
+    pub(crate) fn rests(&self) -> bool {
+        !self.awaited.is_due() && self.kept().0.as_ref().is_some_and(SendRequest::is_ready)
     }
 
     fn take(&self) -> (Option<SendRequest<RequestBody>>, Timer) {
-        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.kept())
     }
 
     fn keep(&self, sender: SendRequest<RequestBody>, timer: Timer) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = (Some(sender), timer);
+        *self.kept() = (Some(sender), timer);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, (Option<SendRequest<RequestBody>>, Timer)> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

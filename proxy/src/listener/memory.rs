@@ -11,7 +11,7 @@ use super::MAX_CONNECTIONS;
 const MAX_BODIES: usize = 64 << 20;
 const MIN_BODIES: usize = 1 << 20;
 const MIN_CONNECTIONS: usize = 64;
-/// An idle connection takes a quarter of this; the rest is for what it and all others buffer.
+/// An idle connection takes an eighth of this, a busy one a third; the rest is for what it and all others buffer.
 const CONNECTION: u64 = 128 << 10;
 /// A held body takes up to twice its length while its buffer grows, and it gets half of the memory.
 const BODIES_SHARE: u64 = 4;

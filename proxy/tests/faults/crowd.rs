@@ -49,9 +49,21 @@ fn idle_connections_take_little_memory_and_slow_nobody_down() {
         assert_eq!(client.response().status(), 200);
         idle.push(client);
     }
-    let used = usage(gateway.pid());
-    let each = (used.rss_kib - before.rss_kib) / f64::from(u32::try_from(count).unwrap());
     let crowded = slowest(&mut active);
+    // They come to rest after a second, and what they used goes back while others talk.
+    let deadline = Instant::now() + Duration::from_secs(8);
+    let each = loop {
+        let used = usage(gateway.pid()).rss_kib - before.rss_kib;
+        let each = used / f64::from(u32::try_from(count).unwrap());
+        if each <= 12.0 || Instant::now() > deadline {
+            break each;
+        }
+        slowest(&mut active);
+    };
+    for client in idle.iter_mut().step_by(10) {
+        client.send(get("/"));
+        assert_eq!(client.response().status(), 200, "after a rest");
+    }
     drop(idle);
     settled(gateway.pid(), before.files);
 
@@ -64,7 +76,7 @@ fn idle_connections_take_little_memory_and_slow_nobody_down() {
     assert_eq!(gateway.admin("/livez").status(), 200);
     drop(silent);
     settled(gateway.pid(), before.files);
-    assert!(each < 64.0, "{each:.1} KiB for an idle connection");
+    assert!(each < 24.0, "{each:.1} KiB for an idle connection");
     let measured =
         format!("{count} of {each:.1} KiB; p99 of 100 active {alone:.1?} alone, {crowded:.1?} among them");
     row.judged(each <= 16.0, &measured, None);

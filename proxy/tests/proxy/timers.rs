@@ -129,7 +129,7 @@ fn start(
 /// A port of the target that is declared opaque; its address is the upstream's all the same.
 const OPAQUE: u16 = 3306;
 
-fn gateway(upstream: SocketAddr, timers: Timers) -> Inside {
+pub fn gateway(upstream: SocketAddr, timers: Timers) -> Inside {
     serve(Target::Gateway(upstream.to_string().into(), upstream.port()), timers, 1 << 20)
 }
 
