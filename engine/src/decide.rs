@@ -11,9 +11,9 @@
 //! | anything else | allow | forward |
 
 use rasp_policy::api::{FailureMode, Mode};
-use rasp_policy::precedence::{Effective, EffectiveDetection};
+use rasp_policy::precedence::Effective;
 
-use crate::finding::{Class, Finding};
+use crate::finding::Finding;
 use crate::reason::Effect;
 use crate::ruleset::{Coverage, Inspection};
 
@@ -122,7 +122,7 @@ pub(crate) fn decide(effective: &Effective, inspection: Inspection) -> Judgement
 fn judge(effective: &Effective, findings: &[Finding], coverage: Coverage) -> (Verdict, Option<Refusal>) {
     let detected = |mode: Mode| {
         findings.iter().any(|finding| {
-            let detection = settings(effective, finding.class);
+            let detection = effective.detection(finding.class);
             detection.mode == mode && finding.confidence >= detection.min_confidence
         })
     };
@@ -144,12 +144,6 @@ fn judge(effective: &Effective, findings: &[Finding], coverage: Coverage) -> (Ve
         (Effect::OverLimit, Mode::Monitor, _) => (Verdict::WouldBlock, None),
         (Effect::Failure, Mode::Block | Mode::Monitor, _) => (Verdict::Error, None),
         _ => (Verdict::Allow, None),
-    }
-}
-
-fn settings(effective: &Effective, class: Class) -> EffectiveDetection {
-    match class {
-        Class::SqlInjection => effective.sql_injection,
     }
 }
 

@@ -1,33 +1,8 @@
-//! Evidence of a detector. Never the payload: names are reduced to safe characters, samples keep only shape and SQL
-//! words, so a finding may be logged, counted and reported as it is.
+//! Evidence of a detector. Never the payload: names are reduced to safe characters, samples keep only shape and the
+//! words of the detector's language, so a finding may be logged, counted and reported as it is.
 
 pub use rasp_policy::api::Confidence;
-
-/// Attack class of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// CWE-89.
-    SqlInjection,
-}
-
-impl Class {
-    /// Every class.
-    pub const ALL: [Self; 1] = [Self::SqlInjection];
-
-    /// Metric label and event field.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SqlInjection => "sql_injection",
-        }
-    }
-
-    /// Number in the Common Weakness Enumeration.
-    pub fn cwe(self) -> u16 {
-        match self {
-            Self::SqlInjection => 89,
-        }
-    }
-}
+pub use rasp_policy::class::Class;
 
 /// Stable name of a rule, for example `sqli-tautology`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +77,6 @@ pub struct Finding {
     pub location: Location,
     /// How sure the rule is.
     pub confidence: Confidence,
-    /// The shape of the evidence: SQL words and punctuation stay, other letters become `a`, digits `9`.
+    /// The shape of the evidence: words of the language and punctuation stay, other letters become `a`, digits `9`.
     pub sample: String,
 }

@@ -1,8 +1,20 @@
 //! Is this an attack: one message in, findings and a verdict out.
 //!
 //! In reading order: [`message`] (the borrowed view of a request), [`ruleset`] (the compiled policy and the one
-//! pipeline: decode, prefilter, detect), `decode`, `budget`, `sqli` (the detector), [`finding`] (evidence),
+//! pipeline: decode, prefilter, detect), `decode`, `budget`, `detector` (the table of detectors), `prefilter` (which of
+//! them must look at a value), `sqli` (a detector), [`finding`] (evidence), `mask` (what of a value may be shown),
 //! [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
+//!
+//! # Adding a detector
+//!
+//! 1. `engine/src/<class>.rs` and `engine/src/<class>/`: the grammar, a table of rules, tests, and
+//!    `pub(crate) static DETECTOR: Detector = Detector { class, needs, inspect, rules }`. `sqli` is the model.
+//!    `needs` is what a value must have before `inspect` is called; `inspect(field, report)` gets the decoded value
+//!    with its part and name, draws on `report.budget()`, and calls `report.find(field, evidence)`.
+//! 2. `mod <class>;` below, and a line in `DETECTORS` in `detector.rs`.
+//! 3. `detected: true` for the class in `policy/src/class.rs`, then `make generate` for the CRD.
+//! 4. A section with "Class `<id>`" and the table of rules in `docs/rules.md`; the class in the tables of
+//!    `docs/policy.md`, `docs/metrics.md` and `docs/events.md`. Tests compare them.
 //!
 //! Architecture invariant: no IO, no clock, no environment, no log, no async. No input panics, work is bounded per
 //! byte, and nothing that leaves this crate holds payload bytes.
@@ -27,17 +39,20 @@
 mod budget;
 pub mod decide;
 mod decode;
+mod detector;
 pub mod finding;
+mod mask;
 pub mod message;
+mod prefilter;
 pub mod reason;
 pub mod ruleset;
 mod sqli;
 
 pub use budget::Limits;
 pub use decide::{Judgement, Outcome, Pass, Refusal, Verdict, Why};
+pub use detector::{Rule, rules};
 pub use finding::{Class, Confidence, Finding, Location, Part, RuleId};
 pub use message::{Body, BodyPlan, Head};
 pub use rasp_policy::precedence::Effective;
 pub use reason::Reason;
 pub use ruleset::{BuildError, Coverage, Inspection, Ruleset};
-pub use sqli::rules;

@@ -7,10 +7,11 @@ use rasp_policy::precedence::Effective;
 use crate::budget::{Budget, Limits};
 use crate::decide::{self, Judgement};
 use crate::decode::{self, Field, Kind, Visit};
+use crate::detector::{DETECTORS, Detector, Report};
 use crate::finding::Finding;
 use crate::message::{Body, BodyPlan, Head};
+use crate::prefilter::{self, Prefilter};
 use crate::reason::Reason;
-use crate::sqli::Detector;
 
 /// How much of a message was really inspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +48,7 @@ pub enum BuildError {
 pub struct Inspection {
     pub(crate) findings: Vec<Finding>,
     pub(crate) coverage: Coverage,
-    budget: Budget,
+    pub(crate) budget: Budget,
 }
 
 impl Inspection {
@@ -82,6 +83,18 @@ impl Inspection {
         self.budget.spent_work()
     }
 
+    /// Bounds memory: a message can hold an attack in each of its values. The surest ones are kept.
+    pub(crate) fn keep(&mut self, finding: Finding) {
+        let findings = &mut self.findings;
+        if findings.len() < MAX_FINDINGS {
+            findings.push(finding);
+        } else if let Some(weakest) = findings.iter_mut().min_by_key(|known| known.confidence)
+            && weakest.confidence < finding.confidence
+        {
+            *weakest = finding;
+        }
+    }
+
     /// Notes that part of the message was not inspected; the most serious reason is kept.
     pub fn note(&mut self, reason: Reason) {
         let rank = |reason: Reason| Reason::ALL.iter().position(|candidate| *candidate == reason);
@@ -97,7 +110,7 @@ impl Inspection {
 pub struct Ruleset {
     effective: Effective,
     limits: Limits,
-    detector: Option<Detector>,
+    detection: Option<Detection>,
     loaded: bool,
 }
 
@@ -110,14 +123,11 @@ impl Ruleset {
         if !(1..=16_777_216).contains(&effective.max_body_bytes) {
             return Err(BuildError::MaxBodyBytes { bytes: effective.max_body_bytes });
         }
-        let detector = match effective.sql_injection.mode {
-            Mode::Off => None,
-            Mode::Monitor | Mode::Block => Some(Detector::build().map_err(BuildError::BuildPrefilter)?),
-        };
+        let detection = Detection::build(effective).map_err(BuildError::BuildPrefilter)?;
         Ok(Self {
             effective: effective.clone(),
             limits: Limits::for_body(effective.max_body_bytes),
-            detector,
+            detection,
             loaded: true,
         })
     }
@@ -128,7 +138,7 @@ impl Ruleset {
         let mut effective = Effective::builtin_blocking();
         effective.failure_mode = failure_mode;
         let limits = Limits::for_body(0);
-        Self { effective, limits, detector: None, loaded: false }
+        Self { effective, limits, detection: None, loaded: false }
     }
 
     /// The policy this was built from.
@@ -138,22 +148,22 @@ impl Ruleset {
 
     /// Whether every mode is Off: relay untouched.
     pub fn is_off(&self) -> bool {
-        self.effective.mode == Mode::Off && self.effective.sql_injection.mode == Mode::Off
+        self.effective.modes().all(|mode| mode == Mode::Off)
     }
 
     /// Whether anything is in Block, so that a request waits for its judgement.
     pub fn enforces(&self) -> bool {
-        self.effective.mode == Mode::Block || self.effective.sql_injection.mode == Mode::Block
+        self.effective.modes().any(|mode| mode == Mode::Block)
     }
 
     /// Whether no detector would run: everything is Off, or nothing was ever loaded.
     pub fn is_idle(&self) -> bool {
-        self.detector.is_none()
+        self.detection.is_none()
     }
 
     /// What the proxy should hand over of the body that follows this head.
     pub fn body_plan(&self, head: &Head<'_>) -> BodyPlan {
-        match (&self.detector, decode::kind(head)) {
+        match (&self.detection, decode::kind(head)) {
             (None, _) | (_, Kind::Not(_)) => BodyPlan::Skip,
             (Some(_), _) => BodyPlan::Window(self.effective.max_body_bytes),
         }
@@ -162,11 +172,11 @@ impl Ruleset {
     /// Inspects the target: path and query.
     pub fn inspect_head(&self, head: &Head<'_>) -> Inspection {
         let mut inspection = Inspection::new(self.limits);
-        let Some(detector) = &self.detector else {
+        let Some(detection) = &self.detection else {
             inspection.note(if self.loaded { Reason::DetectionOff } else { Reason::NoPolicy });
             return inspection;
         };
-        let mut scan = Scan { detector, inspection: &mut inspection };
+        let mut scan = Scan { detection, inspection: &mut inspection };
         if let Err(reason) = decode::target(head.target, &mut scan) {
             inspection.note(reason);
         }
@@ -175,7 +185,7 @@ impl Ruleset {
 
     /// Inspects the body and adds to what the head gave.
     pub fn inspect_body(&self, head: &Head<'_>, body: Body<'_>, inspection: &mut Inspection) {
-        let Some(detector) = &self.detector else { return };
+        let Some(detection) = &self.detection else { return };
         let kind = decode::kind(head);
         let (bytes, truncated) = match body {
             Body::Empty => return,
@@ -199,7 +209,7 @@ impl Ruleset {
                 Kind::Form | Kind::Json | Kind::Sniff => Reason::BodyTooLarge,
             });
         }
-        let mut scan = Scan { detector, inspection };
+        let mut scan = Scan { detection, inspection };
         if let Err(reason) = decode::body(kind, decode::charset(head), (bytes, truncated), &mut scan) {
             inspection.note(reason);
         }
@@ -211,26 +221,42 @@ impl Ruleset {
     }
 }
 
+/// Which detectors are run.
+#[derive(Debug)]
+struct Detection {
+    prefilter: &'static Prefilter,
+    enabled: prefilter::Set,
+}
+
+impl Detection {
+    /// `None` where every class is Off.
+    fn build(effective: &Effective) -> Result<Option<Self>, aho_corasick::BuildError> {
+        let prefilter = prefilter::shared()?;
+        let is_on =
+            |(_, detector): &(usize, &&Detector)| effective.detection(detector.class).mode != Mode::Off;
+        let enabled =
+            DETECTORS.iter().enumerate().filter(is_on).fold(0, |set, (number, _)| set | 1 << number);
+        Ok((enabled != 0).then_some(Self { prefilter, enabled }))
+    }
+}
+
 /// Runs the detectors on every field that a decoder yields.
 struct Scan<'a> {
-    detector: &'a Detector,
+    detection: &'a Detection,
     inspection: &'a mut Inspection,
 }
 
 impl Visit for Scan<'_> {
     fn field(&mut self, field: &Field<'_>) -> Result<(), Reason> {
-        let Inspection { findings, budget, .. } = self.inspection;
-        budget.part()?;
-        budget.work(field.value.len())?;
-        if !self.detector.may_match(field.value) {
-            return Ok(());
-        }
-        let detected = Detector::detect(field, budget)?;
-        if let Some(finding) = detected.finding {
-            keep(findings, finding);
-        }
-        if detected.too_deep {
-            self.inspection.note(Reason::TooDeep);
+        let Detection { prefilter, enabled } = self.detection;
+        self.inspection.budget.part()?;
+        self.inspection.budget.work(field.value.len())?;
+        let mut candidates = prefilter.candidates(field.value, *enabled);
+        while candidates != 0 {
+            let number = candidates.trailing_zeros() as usize;
+            candidates &= candidates - 1;
+            let Some(detector) = DETECTORS.get(number) else { break };
+            (detector.inspect)(field, &mut Report::new(detector.class, self.inspection))?;
         }
         Ok(())
     }
@@ -241,17 +267,6 @@ impl Visit for Scan<'_> {
 
     fn budget(&mut self) -> &mut Budget {
         &mut self.inspection.budget
-    }
-}
-
-/// Bounds memory: a message can hold an attack in each of its values. The surest ones are kept.
-fn keep(findings: &mut Vec<Finding>, finding: Finding) {
-    if findings.len() < MAX_FINDINGS {
-        findings.push(finding);
-    } else if let Some(weakest) = findings.iter_mut().min_by_key(|known| known.confidence)
-        && weakest.confidence < finding.confidence
-    {
-        *weakest = finding;
     }
 }
 

@@ -4,23 +4,26 @@
 //! close, where a number or a name stands, and as a statement by itself. Reading is lazy and stops at the first token
 //! that no dialect allows there, which is why prose costs little and matches nothing.
 //!
-//! In reading order: `prefilter`, `words` and `functions` (vocabulary), `lexer`, `parser` (the cursor), `reading` (what
+//! In reading order: `needs`, `words` and `functions` (vocabulary), `lexer`, `parser` (the cursor), `reading` (what
 //! may follow an operand), `expression`, `operand`, `statement`, `select`, `evidence` (facts), `rules` (how sure they
-//! are), `mask`. Called by [`crate::ruleset`].
+//! are). Called through [`DETECTOR`].
+
+use rasp_policy::class::Class;
 
 use crate::budget::Budget;
 use crate::decode::Field;
-use crate::finding::{Class, Confidence, Finding, Location, RuleId};
+use crate::detector::{self, Detector, Report};
+use crate::finding::Confidence;
+use crate::mask;
 use crate::reason::Reason;
 
 mod evidence;
 mod expression;
 mod functions;
 mod lexer;
-mod mask;
+mod needs;
 mod operand;
 mod parser;
-mod prefilter;
 mod reading;
 mod rules;
 mod select;
@@ -28,44 +31,48 @@ mod statement;
 mod words;
 
 use evidence::{Evidence, Prefix};
+use functions::FUNCTIONS;
 use lexer::Kind;
 use parser::Parser;
 use rules::{RULES, Rule};
-use words::Word;
+use words::{WORDS, Word};
 
-pub(crate) use mask::name as mask_name;
+pub(crate) static DETECTOR: Detector =
+    Detector { class: Class::SqlInjection, needs: needs::NEEDS, inspect, rules };
 
-/// Every rule with what it says, for documentation and for tests of names that are frozen.
-pub fn rules() -> impl Iterator<Item = (RuleId, &'static str)> {
-    RULES.iter().map(|rule| (rule.id, rule.reason))
+fn rules() -> Vec<detector::Rule> {
+    RULES.iter().map(Rule::listed).collect()
 }
 
-/// The detector. Immutable; one per Ruleset.
-#[derive(Debug)]
-pub(crate) struct Detector {
-    prefilter: prefilter::Prefilter,
+/// Reports the surest finding in a value.
+fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
+    let detected = detect(field.value, report.budget())?;
+    if let Some((rule, confidence, evidence)) = detected.best {
+        let at = evidence.start..evidence.end;
+        let sample = mask::sample(field.value.get(at.clone()).unwrap_or_default(), is_known);
+        report.find(field, detector::Evidence { rule: rule.listed(), confidence, at, sample });
+    } else if detected.too_deep {
+        report.note(Reason::TooDeep);
+    }
+    Ok(())
 }
 
-impl Detector {
-    pub(crate) fn build() -> Result<Self, aho_corasick::BuildError> {
-        Ok(Self { prefilter: prefilter::Prefilter::build()? })
-    }
+fn is_known(word: &[u8]) -> bool {
+    WORDS.find(word).is_some() || FUNCTIONS.find(word).is_some()
+}
 
-    /// Whether [`Detector::detect`] could find something. No false negatives.
-    pub(crate) fn may_match(&self, value: &[u8]) -> bool {
-        self.prefilter.may_match(value)
-    }
+fn detect(value: &[u8], budget: &mut Budget) -> Result<Detected, Reason> {
+    let mut readings = Readings { budget, best: None, too_deep: false };
+    readings.out_of_quotes(value)?;
+    readings.out_of_marks(value)?;
+    readings.unquoted(value)?;
+    Ok(Detected { best: readings.best, too_deep: readings.too_deep })
+}
 
-    /// The surest finding in a value.
-    pub(crate) fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Detected, Reason> {
-        let mut readings = Readings { budget, best: None, too_deep: false };
-        readings.out_of_quotes(field.value)?;
-        readings.out_of_marks(field.value)?;
-        readings.unquoted(field.value)?;
-        let finding =
-            readings.best.map(|(rule, confidence, evidence)| finding(field, rule, confidence, &evidence));
-        Ok(Detected { too_deep: readings.too_deep && finding.is_none(), finding })
-    }
+/// What came of one value: the surest evidence, and whether it is nested deeper than is read.
+struct Detected {
+    best: Option<(&'static Rule, Confidence, Evidence)>,
+    too_deep: bool,
 }
 
 /// The readings of one value from every place in a statement, and the surest evidence of them.
@@ -121,31 +128,6 @@ impl Readings<'_> {
             _ => false,
         };
         self.see(if whole { parser.whole() } else { parser.bare() })
-    }
-}
-
-/// What came of one value.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Detected {
-    pub finding: Option<Finding>,
-    /// It is nested deeper than is read, and nothing was found.
-    pub too_deep: bool,
-}
-
-fn finding(field: &Field<'_>, rule: &'static Rule, confidence: Confidence, evidence: &Evidence) -> Finding {
-    let bytes = field.value.get(evidence.start..evidence.end).unwrap_or_default();
-    Finding {
-        class: Class::SqlInjection,
-        rule: rule.id,
-        reason: rule.reason,
-        location: Location {
-            part: field.part,
-            name: mask_name(field.name),
-            offset: evidence.start,
-            length: bytes.len(),
-        },
-        confidence,
-        sample: mask::sample(bytes),
     }
 }
 

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::selector::LabelSelector;
 
+mod detections;
 mod status;
+pub use detections::Detections;
 pub use status::{Condition, RaspPolicyStatus, TargetCounts, conditions, reasons};
 
 /// API group of every kind of this project.
@@ -138,16 +140,6 @@ impl Confidence {
             Self::Certain => "Certain",
         }
     }
-}
-
-/// Settings of the attack classes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
-pub struct Detections {
-    /// SQL injection (CWE-89).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sql_injection: Option<Detection>,
 }
 
 /// Settings of one attack class.

@@ -1,6 +1,6 @@
 //! What is asked for: the API types users write, how several of them combine, and the signed bytes sidecars read.
 //!
-//! In reading order: [`api`] (RaspPolicy as written), [`document`] (strict reading of YAML files), [`selector`]
+//! In reading order: [`class`] (the attack classes), [`api`] (RaspPolicy as written), [`document`] (strict reading of YAML files), [`selector`]
 //! (which pods), [`precedence`] (which value wins), [`bundle`] (the wire form), [`report`] (what a sidecar tells
 //! back), [`limits`] (of the data path), [`pod`] (names, ports and paths both binaries agree on).
 //!
@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod bundle;
+pub mod class;
 #[cfg(feature = "crd")]
 pub mod crd;
 pub mod document;

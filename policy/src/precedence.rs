@@ -5,8 +5,11 @@
 //! Between equals the strictest wins (Block > Monitor > Off, Closed > Open, Refuse > Encode); any other field goes to
 //! the oldest policy, then to the lowest name.
 
-use crate::api::{Confidence, FailureMode, Mode, RaspPolicySpec, RawTarget};
+use std::borrow::Cow;
+
+use crate::api::{Confidence, Detection, FailureMode, Mode, RaspPolicySpec, RawTarget};
 use crate::bundle::{Bundle, Entry};
+use crate::class::Class;
 use crate::report::EffectiveMode;
 use crate::selector::Labels;
 
@@ -17,8 +20,8 @@ pub struct Effective {
     pub mode: Mode,
     /// What happens to a request that could not be judged, in Block.
     pub failure_mode: FailureMode,
-    /// SQL injection.
-    pub sql_injection: EffectiveDetection,
+    /// Settings of each class, by its index.
+    pub detections: [EffectiveDetection; Class::COUNT],
     /// Bytes of a request body that are inspected.
     pub max_body_bytes: usize,
     /// What happens to a request with raw bytes in its target.
@@ -54,8 +57,8 @@ impl Effective {
     /// |---|---|
     /// | mode | Monitor |
     /// | failureMode | Open |
-    /// | detections.sqlInjection.mode | the mode in force |
-    /// | detections.sqlInjection.minConfidence | High |
+    /// | detections.(class).mode | the mode in force |
+    /// | detections.(class).minConfidence | High |
     /// | inspection.maxBodyBytes | 131072 |
     /// | http.rawTarget | Encode |
     /// | response.status | 403 |
@@ -64,7 +67,8 @@ impl Effective {
         Self {
             mode: Mode::Monitor,
             failure_mode: FailureMode::Open,
-            sql_injection: EffectiveDetection { mode: Mode::Monitor, min_confidence: Confidence::High },
+            detections: [EffectiveDetection { mode: Mode::Monitor, min_confidence: Confidence::High };
+                Class::COUNT],
             max_body_bytes: 131_072,
             raw_target: RawTarget::Encode,
             response_status: 403,
@@ -74,15 +78,38 @@ impl Effective {
 
     /// The built-in defaults in Block, for `rasp-proxy gateway` without a policy file.
     pub fn builtin_blocking() -> Self {
-        let mut effective = Self::builtin();
-        effective.mode = Mode::Block;
-        effective.sql_injection.mode = Mode::Block;
-        effective
+        Self::builtin().in_mode(Mode::Block)
+    }
+
+    /// The same with this mode, and with it for every class.
+    #[must_use]
+    pub fn in_mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self.detections.iter_mut().for_each(|detection| detection.mode = mode);
+        self
+    }
+
+    /// Settings of a class.
+    pub fn detection(&self, class: Class) -> EffectiveDetection {
+        let none = EffectiveDetection { mode: self.mode, min_confidence: Confidence::High };
+        self.detections.get(class.index()).copied().unwrap_or(none)
+    }
+
+    /// Changes settings of a class.
+    pub fn set_detection(&mut self, class: Class, change: impl FnOnce(&mut EffectiveDetection)) {
+        if let Some(detection) = self.detections.get_mut(class.index()) {
+            change(detection);
+        }
+    }
+
+    /// The mode, then that of each class that has a detector.
+    pub fn modes(&self) -> impl Iterator<Item = Mode> {
+        std::iter::once(self.mode).chain(Class::detected().map(|class| self.detection(class).mode))
     }
 
     /// The mode in force as reports and status say it.
     pub fn effective_mode(&self) -> EffectiveMode {
-        EffectiveMode::combine([self.mode.into(), self.sql_injection.mode.into()])
+        EffectiveMode::combine(self.modes().map(EffectiveMode::from))
     }
 }
 
@@ -93,10 +120,10 @@ pub enum Field {
     Mode,
     /// `spec.failureMode`
     FailureMode,
-    /// `spec.detections.sqlInjection.mode`
-    SqlInjectionMode,
-    /// `spec.detections.sqlInjection.minConfidence`
-    SqlInjectionMinConfidence,
+    /// `spec.detections.(class).mode`
+    ClassMode(Class),
+    /// `spec.detections.(class).minConfidence`
+    ClassMinConfidence(Class),
     /// `spec.inspection.maxBodyBytes`
     MaxBodyBytes,
     /// `spec.http.rawTarget`
@@ -109,39 +136,38 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order of the API.
-    pub const ALL: [Self; 8] = [
-        Self::Mode,
-        Self::FailureMode,
-        Self::SqlInjectionMode,
-        Self::SqlInjectionMinConfidence,
-        Self::MaxBodyBytes,
-        Self::RawTarget,
-        Self::ResponseStatus,
-        Self::ResponseBody,
-    ];
+    pub fn all() -> impl Iterator<Item = Self> {
+        let classes =
+            Class::detected().flat_map(|class| [Self::ClassMode(class), Self::ClassMinConfidence(class)]);
+        let rest = [Self::MaxBodyBytes, Self::RawTarget, Self::ResponseStatus, Self::ResponseBody];
+        [Self::Mode, Self::FailureMode].into_iter().chain(classes).chain(rest)
+    }
 
     /// Path in the object, for messages.
-    pub fn path(self) -> &'static str {
+    pub fn path(self) -> Cow<'static, str> {
         match self {
-            Self::Mode => "spec.mode",
-            Self::FailureMode => "spec.failureMode",
-            Self::SqlInjectionMode => "spec.detections.sqlInjection.mode",
-            Self::SqlInjectionMinConfidence => "spec.detections.sqlInjection.minConfidence",
-            Self::MaxBodyBytes => "spec.inspection.maxBodyBytes",
-            Self::RawTarget => "spec.http.rawTarget",
-            Self::ResponseStatus => "spec.response.status",
-            Self::ResponseBody => "spec.response.body",
+            Self::Mode => "spec.mode".into(),
+            Self::FailureMode => "spec.failureMode".into(),
+            Self::ClassMode(class) => format!("spec.detections.{}.mode", class.key()).into(),
+            Self::ClassMinConfidence(class) => {
+                format!("spec.detections.{}.minConfidence", class.key()).into()
+            }
+            Self::MaxBodyBytes => "spec.inspection.maxBodyBytes".into(),
+            Self::RawTarget => "spec.http.rawTarget".into(),
+            Self::ResponseStatus => "spec.response.status".into(),
+            Self::ResponseBody => "spec.response.body".into(),
         }
     }
 
     fn is_set(self, spec: &RaspPolicySpec) -> bool {
-        let sql = spec.detections.as_ref().and_then(|detections| detections.sql_injection.as_ref());
         let response = spec.response.as_ref();
         match self {
             Self::Mode => spec.mode.is_some(),
             Self::FailureMode => spec.failure_mode.is_some(),
-            Self::SqlInjectionMode => sql.is_some_and(|sql| sql.mode.is_some()),
-            Self::SqlInjectionMinConfidence => sql.is_some_and(|sql| sql.min_confidence.is_some()),
+            Self::ClassMode(class) => written(spec, class).is_some_and(|class| class.mode.is_some()),
+            Self::ClassMinConfidence(class) => {
+                written(spec, class).is_some_and(|class| class.min_confidence.is_some())
+            }
             Self::MaxBodyBytes => spec.inspection.as_ref().is_some_and(|i| i.max_body_bytes.is_some()),
             Self::RawTarget => raw_target(spec).is_some(),
             Self::ResponseStatus => response.is_some_and(|response| response.status.is_some()),
@@ -154,16 +180,17 @@ impl Field {
         match self {
             Self::Mode => spec.mode.map_or(0, |mode| mode as u8),
             Self::FailureMode => spec.failure_mode.map_or(0, |mode| mode as u8),
-            Self::SqlInjectionMode => spec
-                .detections
-                .as_ref()
-                .and_then(|detections| detections.sql_injection.as_ref())
-                .and_then(|sql| sql.mode)
-                .map_or(0, |mode| mode as u8),
+            Self::ClassMode(class) => {
+                written(spec, class).and_then(|class| class.mode).map_or(0, |mode| mode as u8)
+            }
             Self::RawTarget => raw_target(spec).map_or(0, |target| target as u8),
             _ => 0,
         }
     }
+}
+
+fn written(spec: &RaspPolicySpec, class: Class) -> Option<&Detection> {
+    spec.detections.as_ref()?.get(class)
 }
 
 fn raw_target(spec: &RaspPolicySpec) -> Option<RawTarget> {
@@ -190,16 +217,11 @@ pub fn resolve(bundle: &Bundle, labels: &Labels) -> Resolution {
 
     let mut effective = Effective::builtin();
     let mut winners = Vec::new();
-    let mut class_mode_set = false;
-    for field in Field::ALL {
+    for field in Field::all() {
         let Some(winner) = winner(bundle, &selected, field) else { continue };
         let Some(entry) = bundle.entries.get(winner) else { continue };
         take(&mut effective, field, &entry.spec);
-        class_mode_set |= field == Field::SqlInjectionMode;
         winners.push((field, winner));
-    }
-    if !class_mode_set {
-        effective.sql_injection.mode = effective.mode;
     }
     Resolution { effective, winners, selected }
 }
@@ -231,19 +253,18 @@ fn winner(bundle: &Bundle, selected: &[usize], field: Field) -> Option<usize> {
 }
 
 fn take(effective: &mut Effective, field: Field, spec: &RaspPolicySpec) {
-    let sql = spec.detections.as_ref().and_then(|detections| detections.sql_injection.as_ref());
     let response = spec.response.as_ref();
     match field {
-        Field::Mode => effective.mode = spec.mode.unwrap_or(effective.mode),
+        // It comes first: a class follows it, unless a policy sets the mode of the class.
+        Field::Mode => *effective = effective.clone().in_mode(spec.mode.unwrap_or(effective.mode)),
         Field::FailureMode => effective.failure_mode = spec.failure_mode.unwrap_or(effective.failure_mode),
-        Field::SqlInjectionMode => {
-            effective.sql_injection.mode =
-                sql.and_then(|sql| sql.mode).unwrap_or(effective.sql_injection.mode);
-        }
-        Field::SqlInjectionMinConfidence => {
-            effective.sql_injection.min_confidence =
-                sql.and_then(|sql| sql.min_confidence).unwrap_or(effective.sql_injection.min_confidence);
-        }
+        Field::ClassMode(class) => effective.set_detection(class, |detection| {
+            detection.mode = written(spec, class).and_then(|class| class.mode).unwrap_or(detection.mode);
+        }),
+        Field::ClassMinConfidence(class) => effective.set_detection(class, |detection| {
+            let minimum = written(spec, class).and_then(|class| class.min_confidence);
+            detection.min_confidence = minimum.unwrap_or(detection.min_confidence);
+        }),
         Field::MaxBodyBytes => {
             let bytes = spec.inspection.as_ref().and_then(|inspection| inspection.max_body_bytes);
             effective.max_body_bytes =

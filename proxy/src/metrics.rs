@@ -168,7 +168,7 @@ impl Metrics {
         for reason in event::DROP_REASONS {
             self.events_dropped.with_label_values(&[event::STDOUT, reason]);
         }
-        for (class, action) in Class::ALL.iter().flat_map(|class| Action::ALL.map(|action| (class, action))) {
+        for (class, action) in Class::detected().flat_map(|class| Action::ALL.map(|action| (class, action))) {
             for mode in [Mode::Monitor, Mode::Block] {
                 self.detections.with_label_values(&[class.as_str(), action.as_str(), mode.as_str()]);
             }

@@ -65,10 +65,7 @@ pub enum Error {
 
 /// A Ruleset with everything Off.
 pub fn unjudged() -> Result<Ruleset, BuildError> {
-    let mut effective = Effective::builtin();
-    effective.mode = Mode::Off;
-    effective.sql_injection.mode = Mode::Off;
-    Ruleset::build(&effective)
+    Ruleset::build(&Effective::builtin().in_mode(Mode::Off))
 }
 
 /// Metrics, and events on standard output.

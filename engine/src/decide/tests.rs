@@ -1,7 +1,7 @@
 use rasp_policy::api::Confidence;
 
 use super::*;
-use crate::finding::{Location, Part, RuleId};
+use crate::finding::{Class, Location, Part, RuleId};
 use crate::reason::Reason;
 
 fn mk_finding(confidence: Confidence) -> Finding {
@@ -22,7 +22,8 @@ fn judged(
     coverage: Option<Reason>,
 ) -> (&'static str, Option<(u16, &'static str)>) {
     let mut effective = Effective::builtin();
-    (effective.mode, effective.sql_injection.mode) = modes;
+    effective = effective.in_mode(modes.1);
+    effective.mode = modes.0;
     effective.failure_mode = failure_mode;
     let mut inspection = Inspection::for_test(finding.map(mk_finding).into_iter().collect());
     if let Some(reason) = coverage {
@@ -139,7 +140,7 @@ fn judges_as_the_table_says() {
 fn acts_from_the_lowest_confidence_that_the_policy_names() {
     let mut effective = Effective::builtin_blocking();
     for minimum in [Low, Medium, High, Certain] {
-        effective.sql_injection.min_confidence = minimum;
+        effective.set_detection(Class::SqlInjection, |class| class.min_confidence = minimum);
         for confidence in [Low, Medium, High, Certain] {
             let judgement = decide(&effective, Inspection::for_test(vec![mk_finding(confidence)]));
             let expected = if confidence >= minimum { Verdict::Block } else { Verdict::Allow };

@@ -60,7 +60,8 @@ fn is_off_only_where_every_mode_is() {
     ];
     for (mode, class, off, enforces) in rows {
         let mut effective = Effective::builtin();
-        (effective.mode, effective.sql_injection.mode) = (mode, class);
+        effective = effective.in_mode(class);
+        effective.mode = mode;
         let ruleset = Ruleset::build(&effective).unwrap();
         assert_eq!((ruleset.is_off(), ruleset.enforces()), (off, enforces), "{mode:?} {class:?}");
         assert_eq!(ruleset.effective(), &effective);
@@ -75,7 +76,7 @@ fn plans_a_window_for_types_with_a_decoder() {
     assert_eq!(plan(None), BodyPlan::Window(131_072));
     assert_eq!(plan(Some("multipart/form-data")), BodyPlan::Skip);
     let mut effective = Effective::builtin_blocking();
-    effective.sql_injection.mode = Mode::Off;
+    effective = effective.in_mode(Mode::Off);
     let off = Ruleset::build(&effective).unwrap();
     assert_eq!(off.body_plan(&mk_head("/", None)), BodyPlan::Skip);
 }

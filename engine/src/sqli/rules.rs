@@ -2,6 +2,7 @@
 //! apply, the surest one counts, then the first.
 
 use super::evidence::{Context, Ending, Evidence, Facts, Opener, Operand, Prefix, Remark};
+use crate::detector;
 use crate::finding::{Confidence, RuleId};
 
 /// One rule.
@@ -10,6 +11,12 @@ pub(super) struct Rule {
     /// What it saw, in a sentence.
     pub reason: &'static str,
     weigh: fn(&Evidence) -> Option<Confidence>,
+}
+
+impl Rule {
+    pub(super) fn listed(&self) -> detector::Rule {
+        detector::Rule { id: self.id, reason: self.reason }
+    }
 }
 
 use Confidence::{Certain, High, Low, Medium};

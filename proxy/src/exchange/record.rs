@@ -97,9 +97,7 @@ pub fn added(exchange: &Exchange, time: Duration) {
 }
 
 fn settings(exchange: &Exchange, class: Class) -> EffectiveDetection {
-    match class {
-        Class::SqlInjection => exchange.policy.ruleset.effective().sql_injection,
-    }
+    exchange.policy.ruleset.effective().detection(class)
 }
 
 /// A finding blocks where its class is in Block and it is sure enough; the others of the request are only reported.

@@ -160,7 +160,7 @@ fn outcome(fault: &Fault, upstream: SocketAddr, (mode, failure_mode): (Mode, Fai
     let target = Target::Gateway(upstream.to_string().into(), upstream.port());
     let inside = serve_changed(target, ALL_LONG, fault.held, fault.before);
     let mut effective = Effective { mode, failure_mode, max_body_bytes: 1024, ..Effective::builtin() };
-    effective.sql_injection.mode = mode;
+    effective.set_detection(Class::SqlInjection, |class| class.mode = mode);
     inside.policy.replace(in_force(&effective));
     (fault.after)(&inside, failure_mode);
     match ask(inside.address, (fault.request)()).status() {

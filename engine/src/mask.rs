@@ -1,13 +1,11 @@
-//! What of a value may leave the process: its shape and the SQL words in it, never its data.
-
-use super::functions::FUNCTIONS;
-use super::words::WORDS;
+//! What of a value may leave the process: its shape and the words of the language that a detector reads, never its data.
 
 const LONGEST_SAMPLE: usize = 96;
 const LONGEST_NAME: usize = 64;
 
-/// SQL words and punctuation stay; of any other word only its length is seen (at most 8 letters `a`), digits become `9`.
-pub(super) fn sample(bytes: &[u8]) -> String {
+/// Punctuation and words that `is_known` stay; of any other word only its length is seen (at most 8 letters `a`),
+/// digits become `9`.
+pub(crate) fn sample(bytes: &[u8], is_known: impl Fn(&[u8]) -> bool) -> String {
     let mut shape = String::new();
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
@@ -22,7 +20,11 @@ pub(super) fn sample(bytes: &[u8]) -> String {
             continue;
         }
         let (word, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-        push_word(&mut shape, word);
+        if is_known(word) {
+            shape.extend(word.iter().map(|byte| char::from(byte.to_ascii_lowercase())));
+        } else {
+            shape.extend(word.iter().take(8).map(|byte| if byte.is_ascii_digit() { '9' } else { 'a' }));
+        }
         rest = after;
     }
     shape
@@ -30,14 +32,6 @@ pub(super) fn sample(bytes: &[u8]) -> String {
 
 fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
-}
-
-fn push_word(shape: &mut String, word: &[u8]) {
-    if WORDS.find(word).is_some() || FUNCTIONS.find(word).is_some() {
-        shape.extend(word.iter().map(|byte| char::from(byte.to_ascii_lowercase())));
-    } else {
-        shape.extend(word.iter().take(8).map(|byte| if byte.is_ascii_digit() { '9' } else { 'a' }));
-    }
 }
 
 /// A parameter name that is safe to log: an ordinary name stays as it is, anything else becomes its shape.

@@ -1,0 +1,147 @@
+//! The detectors: one for each class, each a row of plain functions in [`DETECTORS`].
+//!
+//! A detector says what a value must have (`needs`), and reads the values that have it (`inspect`). All values are
+//! scanned once for the needs of all detectors, by [`crate::prefilter`]; most have none, so that one detector more
+//! costs an ordinary request nothing. How to add one is described in the documentation of the crate.
+
+use rasp_policy::class::Class;
+
+use crate::budget::Budget;
+use crate::decode::Field;
+use crate::finding::{Confidence, Finding, Location, RuleId};
+use crate::mask;
+use crate::reason::Reason;
+use crate::ruleset::Inspection;
+
+/// Every detector. At most 32.
+pub(crate) static DETECTORS: &[&Detector] = &[
+    // One line each.
+    &crate::sqli::DETECTOR,
+];
+
+/// A detector of one class.
+pub(crate) struct Detector {
+    pub class: Class,
+    pub needs: Needs,
+    /// Reports what it finds in a value that has what it needs. Draws on the budget for work beyond one pass over the
+    /// value. Must not allocate where it finds nothing.
+    pub inspect: fn(&Field<'_>, &mut Report<'_>) -> Result<(), Reason>,
+    /// All rules, for documentation. Ids are frozen.
+    pub rules: fn() -> Vec<Rule>,
+}
+
+/// What a value must have before a detector is run on it: a byte of `alone`, or one of `bytes` and a needle as well.
+/// No false negatives: a value that has none of it must not be an attack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Needs {
+    /// Any of these bytes suffices. Choose bytes that ordinary values seldom have.
+    pub alone: &'static [u8],
+    /// Any of these bytes, together with a needle.
+    pub bytes: &'static [u8],
+    /// Words and parts of words, in any case of ASCII letters.
+    pub needles: &'static [&'static str],
+}
+
+/// A rule as the documentation lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Stable name.
+    pub id: RuleId,
+    /// What it sees, in a sentence.
+    pub reason: &'static str,
+}
+
+/// What a rule saw in a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Evidence {
+    pub rule: Rule,
+    pub confidence: Confidence,
+    /// First byte, and the byte after the last one.
+    pub at: std::ops::Range<usize>,
+    /// Shape of the evidence, made by [`crate::mask::sample`].
+    pub sample: String,
+}
+
+/// Receives what a detector finds in one value, and carries the budget that it draws on.
+pub(crate) struct Report<'a> {
+    class: Class,
+    inspection: &'a mut Inspection,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(class: Class, inspection: &'a mut Inspection) -> Self {
+        Self { class, inspection }
+    }
+
+    pub(crate) fn budget(&mut self) -> &mut Budget {
+        &mut self.inspection.budget
+    }
+
+    /// Part of the value was not read, for example what is nested too deep.
+    pub(crate) fn note(&mut self, reason: Reason) {
+        self.inspection.note(reason);
+    }
+
+    pub(crate) fn find(&mut self, field: &Field<'_>, evidence: Evidence) {
+        let finding = Finding {
+            class: self.class,
+            rule: evidence.rule.id,
+            reason: evidence.rule.reason,
+            location: Location {
+                part: field.part,
+                name: mask::name(field.name),
+                offset: evidence.at.start,
+                length: evidence.at.len(),
+            },
+            confidence: evidence.confidence,
+            sample: evidence.sample,
+        };
+        self.inspection.keep(finding);
+    }
+}
+
+/// Every rule with its class, for documentation and for tests of names that are frozen.
+pub fn rules() -> impl Iterator<Item = (Class, Rule)> {
+    DETECTORS.iter().flat_map(|detector| (detector.rules)().into_iter().map(|rule| (detector.class, rule)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_classes_that_policies_may_name_are_those_with_a_detector() {
+        let detectors: BTreeSet<Class> = DETECTORS.iter().map(|detector| detector.class).collect();
+        assert_eq!(detectors, Class::detected().collect());
+        assert_eq!(detectors.len(), DETECTORS.len(), "a class has one detector");
+        assert!(DETECTORS.len() <= 32, "the prefilter has 32 bits");
+    }
+
+    #[test]
+    fn every_rule_has_an_id_of_its_own_and_a_sentence() {
+        let mut ids = BTreeSet::new();
+        for (class, rule) in rules() {
+            assert!(ids.insert(rule.id), "{}: twice", rule.id);
+            assert!(rule.reason.starts_with("the "), "{class:?}: {}", rule.reason);
+        }
+    }
+
+    #[test]
+    fn the_tables_of_the_documentation_are_the_lists_of_rules() {
+        let page = include_str!("../../docs/rules.md");
+        for detector in DETECTORS {
+            let heading = format!("\nClass `{}`", detector.class.as_str());
+            let (_, section) =
+                page.split_once(&heading).unwrap_or_else(|| panic!("no section with {heading}"));
+            let section = section.split("\n## ").next().unwrap();
+            let documented: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+            let rows: Vec<String> = (detector.rules)()
+                .iter()
+                .map(|rule| format!("| `{}` | {} |", rule.id, rule.reason))
+                .collect();
+            assert_eq!(documented, rows);
+        }
+    }
+}
