@@ -147,7 +147,9 @@ fn tell_line(bytes: &[u8]) -> Option<Protocol> {
     let word_end = line.iter().position(|byte| is_blank(*byte));
     let method = line.get(..word_end.unwrap_or(line.len())).unwrap_or_default();
     if method.iter().any(|byte| !byte.is_ascii_graphic()) {
-        return Some(if names_http(line) { Protocol::Http1 } else { Protocol::Opaque });
+        // What follows may come in a packet of its own: the verdict must not depend on that.
+        let http = names_http(line) || begins_with_method(line);
+        return Some(if http { Protocol::Http1 } else { Protocol::Opaque });
     }
     if word_end.is_some() && method == b"PROXY" {
         return Some(Protocol::Http1);
@@ -168,7 +170,8 @@ fn names_http(line: &[u8]) -> bool {
 
 fn begins_with_method(line: &[u8]) -> bool {
     METHODS.iter().any(|method| {
-        line.strip_prefix(*method).is_some_and(|rest| rest.first().is_none_or(|byte| is_blank(*byte)))
+        line.strip_prefix(*method)
+            .is_some_and(|rest| rest.first().is_none_or(|byte| !byte.is_ascii_graphic()))
     })
 }
 
@@ -248,6 +251,8 @@ mod tests {
             (b"GET\n/?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
             (b"POST \r\n", Some(Protocol::Http1)),
             (b"GETS\r\n", Some(Protocol::Opaque)),
+            (b"POST\x04", Some(Protocol::Http1)),
+            (b"POST\x04 /?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
             // Netty skips control bytes before a request line.
             (b"\x01\0GET /?q=A HTTP/1.1\r\n", Some(Protocol::Http1)),
             (b"\x01GET ?q=A", Some(Protocol::Http1)),
