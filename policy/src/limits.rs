@@ -50,7 +50,7 @@ const fn count(key: &'static str, least: u64, most: u64) -> Limit {
 }
 
 /// Every limit.
-pub const LIMITS: [Limit; 19] = [
+pub const LIMITS: [Limit; 47] = [
     time("timeout-first-byte"),
     time("timeout-head"),
     time("timeout-body-idle"),
@@ -70,6 +70,34 @@ pub const LIMITS: [Limit; 19] = [
     Limit { least: 1, most: 10_000, ..optional_time("inspection-time") },
     count("inspection-failures", 1, 1_000),
     count("workers", 1, 64),
+    bytes("head", 4 << 10, 256 << 10),
+    count("head-fields", 10, 1_000),
+    bytes("field-name", 16, 1 << 10),
+    bytes("field-value", 256, 64 << 10),
+    bytes("target", 256, 32 << 10),
+    bytes("method", 8, 256),
+    count("blank-lines", 0, 16),
+    bytes("chunk-extension", 0, 4 << 10),
+    count("chunk-digits", 4, 16),
+    bytes("trailer", 256, 64 << 10),
+    count("trailer-fields", 1, 1_000),
+    bytes("response-head", 8 << 10, 1 << 20),
+    count("response-fields", 10, 1_000),
+    bytes("response-status-line", 256, 64 << 10),
+    count("response-interim", 0, 100),
+    bytes("response-trailer", 256, 64 << 10),
+    count("http2-streams", 1, 1_000),
+    bytes("http2-stream-window", 16 << 10, 16 << 20),
+    bytes("http2-connection-window", 64 << 10, 64 << 20),
+    count("http2-settings", 10, 1_000_000),
+    count("http2-pings", 10, 1_000_000),
+    count("http2-priorities", 10, 1_000_000),
+    count("http2-window-updates", 100, 1_000_000),
+    count("http2-unknown", 10, 1_000_000),
+    count("http2-resets", 10, 1_000_000),
+    count("http2-empty", 10, 1_000_000),
+    Limit { may_be_off: true, ..bytes("websocket-message", 125, 1 << 30) },
+    Limit { may_be_off: true, ..count("websocket-rate", 1, 1_000_000) },
 ];
 
 impl Limit {

@@ -69,6 +69,9 @@ pub const BUNDLE_KEY: &str = "bundle.v1";
 /// Ports that speak server-first or binary protocols and are relayed as opaque bytes where the pod does not say otherwise.
 pub const DEFAULT_OPAQUE_PORTS: [u16; 8] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
 
+/// `terminationGracePeriodSeconds` of a pod that sets none.
+pub const DEFAULT_GRACE: u64 = 30;
+
 /// Environment variables of the sidecar.
 pub mod env {
     /// `Kind/name` of the controller, fixed at admission.
@@ -110,6 +113,8 @@ pub mod env {
     pub const TLS: &str = "RASP_TLS";
     /// Limits that differ from their defaults, in the form of [`crate::limits`].
     pub const LIMITS: &str = "RASP_LIMITS";
+    /// `terminationGracePeriodSeconds` of the pod; absent where that is [`super::DEFAULT_GRACE`].
+    pub const GRACE: &str = "RASP_TERMINATION_GRACE";
     /// Log filter of the `tracing` env-filter form, e.g. `info`.
     pub const LOG: &str = "RASP_LOG";
 }

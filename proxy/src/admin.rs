@@ -23,10 +23,11 @@ use crate::metrics::{self, Metrics};
 use crate::policy::Handle;
 use crate::tls;
 
-/// Connections at once; more wait.
-const MAX_CONNECTIONS: usize = 64;
-const HEAD: Duration = Duration::from_secs(10);
-const CONNECTION: Duration = Duration::from_secs(60);
+/// Connections at once; more wait. Fewer than the file descriptors that are kept from traffic.
+const MAX_CONNECTIONS: usize = 16;
+/// Whoever holds a connection keeps a probe waiting, which gives up after five seconds.
+const HEAD: Duration = Duration::from_secs(2);
+const CONNECTION: Duration = Duration::from_secs(10);
 
 /// What the endpoints tell about.
 pub struct Admin {
@@ -105,6 +106,7 @@ async fn serve(stream: TcpStream, admin: Arc<Admin>) -> hyper::Result<()> {
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
+        .keep_alive(false)
         .header_read_timeout(HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .await

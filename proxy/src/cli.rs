@@ -78,8 +78,8 @@ pub struct Gateway {
     /// Threads that serve connections, as the limit of this name.
     #[arg(long, env = "RASP_WORKERS", value_name = "NUMBER", value_parser = workers)]
     pub workers: Option<Assignment>,
-    /// How long in-flight requests may take after SIGTERM.
-    #[arg(long, env = "RASP_GRACE", value_name = "TIME", default_value = "25s", value_parser = humantime::parse_duration)]
+    /// How long in-flight requests may take after SIGTERM, or after the drain before it.
+    #[arg(long, env = "RASP_GRACE", value_name = "TIME", default_value = "28s", value_parser = humantime::parse_duration)]
     pub grace: Duration,
 }
 

@@ -112,7 +112,7 @@ async fn connect(target: &Target, shared: &Shared) -> io::Result<TcpStream> {
         Err(error) => {
             if error.kind() == io::ErrorKind::TimedOut {
                 shared.load.reach.timed_out(port, began);
-                shared.metrics.error(&Kind::Timeout(Timeout::Connect));
+                shared.incident(&Kind::Timeout(Timeout::Connect), None, port);
             } else {
                 shared.load.reach.answered(port);
                 shared.metrics.error(&Kind::UpstreamConnect);
@@ -126,7 +126,9 @@ async fn connect(target: &Target, shared: &Shared) -> io::Result<TcpStream> {
 /// Serves one connection to its end. What this future has room for, every connection has for all of its life: so what
 /// is rare, or soon over, is in a box of its own.
 pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
-    if shared.hops.is_introduced(client.peer.ip()) && !Box::pin(introduced(&shared, &mut client)).await {
+    if shared.hops.is_introduced(client.peer.ip())
+        && !Box::pin(introduced(&shared, &mut client, target.port())).await
+    {
         return drop(client);
     }
     let (mut client, target) = match shared.tls.of(target.port()) {
@@ -143,7 +145,7 @@ pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
     if declared == PortProtocol::Opaque {
         return Box::pin(opaque_port(&shared, client, &target)).await;
     }
-    let first = Box::pin(first_bytes(&shared, &mut client.stream, &target, declared)).await;
+    let first = Box::pin(first_bytes(&shared, &mut client, &target, declared)).await;
     match first {
         First::Http { ahead, upstream } => http::serve(shared, client, target, ahead, upstream).await,
         First::Http2 { ahead, upstream } => {
@@ -154,7 +156,7 @@ pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
             if bypass == Some(Bypass::Tls) {
                 Box::pin(tell_name(&mut client, &target, &mut ahead)).await;
             }
-            Box::pin(relay_all(&shared, client.stream, upstream, ahead.freeze())).await;
+            Box::pin(relay_all(&shared, client, target.port(), (upstream, ahead.freeze()))).await;
         }
         First::Last { answer } => {
             // An answer of HTTP to nothing, for example 408: pass it on, and let no request follow it.
@@ -162,7 +164,7 @@ pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
             let _ = client.stream.shutdown().await;
         }
         First::Mismatch => {
-            shared.metrics.error(&Kind::PortProtocol);
+            shared.incident(&Kind::PortProtocol, Some(client.peer), target.port());
             Box::pin(mismatch::turn_away(client.stream, declared)).await;
         }
         First::Reset => reset(client.stream),
@@ -172,14 +174,14 @@ pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
 
 /// Lets a declared load balancer say whose connection this is, whatever the mode: the application never sees its header.
 /// `false` where it does not say it.
-async fn introduced(shared: &Shared, client: &mut Client) -> bool {
+async fn introduced(shared: &Shared, client: &mut Client, port: u16) -> bool {
     match proxy_protocol::read(&mut client.stream, shared.timers.first_byte).await {
         Ok(address) => {
             client.peer = address.unwrap_or(client.peer);
             true
         }
         Err(error) => {
-            shared.metrics.error(&Kind::ProxyProtocol);
+            shared.incident(&Kind::ProxyProtocol, Some(client.peer), port);
             tracing::debug!(%error, "the connection does not begin with the PROXY protocol");
             false
         }
@@ -200,20 +202,21 @@ async fn opaque_port(shared: &Arc<Shared>, client: Client, target: &Target) {
     match dial(target, shared).await {
         Ok(upstream) => {
             let _relayed = shared.metrics.relayed(Bypass::OpaquePort, target.port());
-            relay_all(shared, client.stream, upstream, Bytes::new()).await;
+            relay_all(shared, client, target.port(), (upstream, Bytes::new())).await;
         }
         Err(_) => reset(client.stream),
     }
 }
 
-async fn relay_all(shared: &Arc<Shared>, client: Stream, upstream: Stream, ahead: Bytes) {
+async fn relay_all(shared: &Arc<Shared>, client: Client, port: u16, (upstream, ahead): (Stream, Bytes)) {
+    let Client { stream: client, peer, place: _place } = client;
     let _in_flight = shared.drain.begin();
     let activity = Activity::new();
     let mut client = Noted::client(client, ahead, &activity);
     let mut upstream = Noted::upstream(upstream, Bytes::new(), &activity);
     let end = relay::run(&mut client, &mut upstream, shared.timers.opaque_idle).await;
     if end == relay::End::Idle {
-        shared.metrics.error(&Kind::Timeout(Timeout::OpaqueIdle));
+        shared.incident(&Kind::Timeout(Timeout::OpaqueIdle), Some(peer), port);
     }
     relay::close(end, client.into_inner(), upstream.into_inner());
 }
@@ -242,7 +245,8 @@ enum Upstream {
     Refused,
 }
 
-async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, declared: PortProtocol) -> First {
+async fn first_bytes(shared: &Shared, client: &mut Client, target: &Target, declared: PortProtocol) -> First {
+    let (peer, client) = (client.peer, &mut client.stream);
     let mut dialling = std::pin::pin!(dial(target, shared));
     // In TLS the application is asked for the client's protocol, which has to be told before.
     let at_once = !matches!(target, Target::Tls(secured) if secured.waits_for_protocol());
@@ -264,7 +268,7 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, decl
                 Ok(_) => match protocol::tell(&ahead) {
                     Some(protocol) => break Some(protocol),
                     None if ahead.len() > protocol::MAX_LINE => {
-                        shared.metrics.error(&Kind::RequestSyntax);
+                        shared.incident(&Kind::RequestSyntax, Some(peer), target.port());
                         return First::Close;
                     }
                     None if !std::mem::replace(&mut begun, true) => {
@@ -291,7 +295,7 @@ async fn first_bytes(shared: &Shared, client: &mut Stream, target: &Target, decl
             },
             () = &mut overdue => {
                 let late = if begun { Timeout::Head } else { Timeout::FirstByte };
-                shared.metrics.error(&Kind::Timeout(late));
+                shared.incident(&Kind::Timeout(late), Some(peer), target.port());
                 return First::Close;
             }
         }

@@ -3,8 +3,8 @@
 //! While draining, new connections and requests are still served, each response says `connection: close`. Called by
 //! connections and exchanges; ended by SIGTERM or the control socket.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -16,6 +16,9 @@ use crate::load::Admitted;
 /// In-flight work must be absent for so long: a client that just read `connection: close` dials again at once.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// What is in flight has so long in any case.
+const LEAST: Duration = Duration::from_secs(1);
+
 /// Shared by everything that is in flight.
 #[derive(Clone, Debug, Default)]
 pub struct Drain(Arc<Inner>);
@@ -23,6 +26,7 @@ pub struct Drain(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     draining: CancellationToken,
+    began: OnceLock<Instant>,
     in_flight: AtomicUsize,
     changed: Notify,
 }
@@ -58,7 +62,15 @@ impl Drain {
 
     /// From now on connections are not kept alive.
     pub fn start(&self) {
+        self.0.began.get_or_init(Instant::now);
         self.0.draining.cancel();
+    }
+
+    /// What is left of a time that began with the drain. A moment is left in any case: the kubelet gives two seconds to
+    /// a container whose `preStop` took all the time.
+    pub fn left(&self, grace: Duration) -> Duration {
+        let gone = self.0.began.get().map_or(Duration::ZERO, Instant::elapsed);
+        grace.saturating_sub(gone).max(LEAST)
     }
 
     /// Whether the process is on its way out.
@@ -117,5 +129,17 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(work);
         assert!(waiting.await.unwrap());
+    }
+
+    #[test]
+    fn the_time_begins_with_the_drain_and_a_moment_is_left_in_any_case() {
+        let (drain, long, moment) = (Drain::default(), Duration::from_secs(28), Duration::from_millis(20));
+        std::thread::sleep(moment);
+        assert_eq!(drain.left(long), long);
+        drain.start();
+        std::thread::sleep(moment);
+        drain.start();
+        assert!(drain.left(long) + moment <= long, "the second word about it changes nothing");
+        assert_eq!(drain.left(moment), Duration::from_secs(1));
     }
 }

@@ -178,6 +178,9 @@ pub struct Unmapped {
     pub policy_digest: Option<String>,
     /// `full`, or why not.
     pub coverage: &'static str,
+    /// Incidents of this kind that are no events, since the last one that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<u64>,
 }
 
 /// Where in the request.

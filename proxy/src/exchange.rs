@@ -30,6 +30,7 @@ mod client;
 mod content;
 mod fields;
 mod forward;
+pub mod incident;
 mod inspect;
 mod late;
 pub mod link;
@@ -140,7 +141,7 @@ impl Connection {
             if ruleset.is_off() {
                 return Ok(Facts { internal: true, ..Facts::default() }); // nobody looked for such fields
             }
-            read::http2::check(parts, &self.shared.guard)?
+            read::http2::check(parts, &self.shared.messages.request)?
         } else {
             read::note(self.phase.notes.take(), parts, body)?
         };

@@ -12,7 +12,7 @@ use rasp_policy::precedence::Effective;
 
 use crate::connection::Target;
 use crate::drain::Drain;
-use crate::guard;
+use crate::exchange::incident::Incidents;
 use crate::limits::Limits;
 use crate::listener::{memory, raise_file_limit};
 use crate::load::Load;
@@ -120,9 +120,10 @@ pub fn run(config: Config) -> Result<(), Error> {
         policy,
         metrics,
         events,
+        incidents: Incidents::default(),
         drain: Drain::default(),
         timers: limits.timers,
-        guard: guard::Limits::default(),
+        messages: limits.messages,
         identity: Identity::default(),
         probes: Vec::new(),
         protocols,

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use rasp_policy::limits::Assignments;
 
+use crate::guard::{self, frames, response};
+use crate::websocket;
+
 /// Longer than any connection lives: what `off` means to a timer.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -27,6 +30,45 @@ pub struct Limits {
     pub inspection_failures: usize,
     /// Threads that serve connections.
     pub workers: usize,
+    /// What messages may take.
+    pub messages: Messages,
+}
+
+/// What messages may take, of each protocol.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Messages {
+    /// A request.
+    pub request: guard::Limits,
+    /// A response of HTTP/1; its head, of HTTP/2 as well.
+    pub response: response::Limits,
+    /// What HTTP/2 adds.
+    pub http2: Http2,
+    /// Messages of a client over a WebSocket.
+    pub websocket: websocket::Limits,
+}
+
+/// What a client of HTTP/2 may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Http2 {
+    /// Streams of one client at once; the ones above are refused, which tells the client to send them again.
+    pub streams: u32,
+    /// Bytes that a peer may send of one stream before somebody took them.
+    pub stream_window: u32,
+    /// And of all of its streams.
+    pub connection_window: u32,
+    /// Frames that lead nowhere, at once.
+    pub frames: frames::AtOnce,
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self {
+            streams: 100,
+            stream_window: 64 << 10,
+            connection_window: 1 << 20,
+            frames: frames::AtOnce::default(),
+        }
+    }
 }
 
 /// How long things may take.
@@ -107,6 +149,7 @@ impl Limits {
             inspection: Duration::from_millis(50),
             inspection_failures: 5,
             workers: 1,
+            messages: Messages::default(),
         }
     }
 
@@ -123,6 +166,7 @@ impl Limits {
                 Some(Place::Time(time)) => *time = Duration::from_millis(set.value),
                 Some(Place::Size(size)) => *size = usize::try_from(set.value).unwrap_or(usize::MAX),
                 Some(Place::Rate(rate)) => *rate = set.value,
+                Some(Place::Number(number)) => *number = u32::try_from(set.value).unwrap_or(u32::MAX),
                 None => {} // a test holds both lists together
             }
         }
@@ -135,6 +179,7 @@ impl Limits {
             Place::Time(time) => u64::try_from(time.as_millis()).ok()?,
             Place::Size(size) => u64::try_from(*size).ok()?,
             Place::Rate(rate) => *rate,
+            Place::Number(number) => u64::from(*number),
         };
         Some(limit.show(value))
     }
@@ -161,7 +206,37 @@ impl Limits {
             "inspection-time" => Place::Time(&mut self.inspection),
             "inspection-failures" => Place::Size(&mut self.inspection_failures),
             "workers" => Place::Size(&mut self.workers),
-            _ => return None,
+            _ => return self.messages.place(key),
+        })
+    }
+}
+
+impl Messages {
+    fn place(&mut self, key: &str) -> Option<Place<'_>> {
+        let Self { request, response, http2, websocket } = self;
+        Some(match key {
+            "head" => Place::Size(&mut request.head),
+            "head-fields" => Place::Size(&mut request.fields),
+            "field-name" => Place::Size(&mut request.name),
+            "field-value" => Place::Size(&mut request.value),
+            "target" => Place::Size(&mut request.target),
+            "method" => Place::Size(&mut request.method),
+            "blank-lines" => Place::Size(&mut request.blank_lines),
+            "chunk-extension" => Place::Size(&mut request.chunk_extension),
+            "chunk-digits" => Place::Size(&mut request.chunk_digits),
+            "trailer" => Place::Size(&mut request.trailer),
+            "trailer-fields" => Place::Size(&mut request.trailer_fields),
+            "response-head" => Place::Size(&mut response.head),
+            "response-fields" => Place::Size(&mut response.fields),
+            "response-status-line" => Place::Size(&mut response.status_line),
+            "response-interim" => Place::Size(&mut response.interim),
+            "response-trailer" => Place::Size(&mut response.trailer),
+            "http2-streams" => Place::Number(&mut http2.streams),
+            "http2-stream-window" => Place::Number(&mut http2.stream_window),
+            "http2-connection-window" => Place::Number(&mut http2.connection_window),
+            "websocket-message" => Place::Rate(&mut websocket.message),
+            "websocket-rate" => Place::Number(&mut websocket.rate),
+            _ => return http2.frames.of_mut(key).map(Place::Number),
         })
     }
 }
@@ -171,6 +246,7 @@ enum Place<'a> {
     Time(&'a mut Duration),
     Size(&'a mut usize),
     Rate(&'a mut u64),
+    Number(&'a mut u32),
 }
 
 #[cfg(test)]

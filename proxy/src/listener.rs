@@ -18,6 +18,7 @@ use crate::connection::stream::Stream;
 use crate::load::pressure::{Level, Pressure};
 use crate::metrics::Metrics;
 use crate::reason::{Kind, Shed};
+use crate::state::Shared;
 
 pub mod destination;
 pub mod memory;
@@ -81,28 +82,36 @@ pub fn raise_file_limit() {
 pub type Place = Arc<OwnedSemaphorePermit>;
 
 /// The places of all workers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Places {
     free: Arc<Semaphore>,
     pressure: Arc<Pressure>,
+    shared: Option<Arc<Shared>>,
 }
 
 impl Places {
     /// So many.
     pub fn new(count: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), pressure: Arc::default() }
+        Self { free: Arc::new(Semaphore::new(count)), pressure: Arc::default(), shared: None }
     }
 
-    /// None while memory is short.
+    /// None while memory is short; whoever has to wait for one is an event.
     #[must_use]
-    pub fn under(self, pressure: &Arc<Pressure>) -> Self {
-        Self { pressure: Arc::clone(pressure), ..self }
+    pub fn under(self, shared: &Arc<Shared>) -> Self {
+        Self { pressure: Arc::clone(&shared.load.pressure), shared: Some(Arc::clone(shared)), ..self }
+    }
+
+    fn shed(&self, metrics: &Metrics, shed: Shed) {
+        match &self.shared {
+            Some(shared) => shared.incident(&Kind::Shed(shed), None, 0),
+            None => metrics.error(&Kind::Shed(shed)),
+        }
     }
 
     /// Waits for a place; `None` when there will be none any more.
     async fn next(&self, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
         if self.pressure.level() == Level::Closed {
-            metrics.error(&Kind::Shed(Shed::Accept));
+            self.shed(metrics, Shed::Accept);
             while self.pressure.level() == Level::Closed {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -110,7 +119,7 @@ impl Places {
         if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
             return Some(place);
         }
-        metrics.error(&Kind::Shed(Shed::Connections));
+        self.shed(metrics, Shed::Connections);
         loop {
             // Clients that may be idle for an hour must not keep others out.
             self.pressure.make_room();

@@ -5,7 +5,8 @@
 //! have threads as well (see [`admin`], [`policy`]).
 //!
 //! On SIGTERM or SIGINT nothing is cut off: connections stop being kept alive, what is in flight may end within the
-//! grace, then the process exits with 0. A second signal ends it at once.
+//! grace, then the process exits with 0. The grace begins with the drain that a pod's `preStop` asks for, as that of the
+//! kubelet does. A second signal ends it at once.
 
 use std::future::Future;
 use std::io;
@@ -26,11 +27,9 @@ use crate::connection::Target;
 use crate::limits::Limits;
 use crate::listener;
 use crate::metrics::Metrics;
+use crate::reason::{Kind, Shed};
 use crate::state::Shared;
 use crate::{control, event, policy, tls, worker};
-
-/// In-flight work may take so long after SIGTERM; a little less than the default of `terminationGracePeriodSeconds`.
-pub const GRACE: Duration = Duration::from_secs(25);
 
 /// Why a process cannot start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -141,8 +140,9 @@ async fn until_ended(shared: &Shared, mut workers: worker::Ended, grace: Duratio
     }
     tracing::info!(in_flight = shared.drain.in_flight(), "ending after what is in flight");
     tokio::select! {
-        finished = shared.drain.finish(grace) => {
+        finished = shared.drain.finish(shared.drain.left(grace)) => {
             if !finished {
+                shared.incident(&Kind::Shed(Shed::Shutdown), None, 0);
                 tracing::warn!(in_flight = shared.drain.in_flight(), "the time is up, ending now");
             }
         }

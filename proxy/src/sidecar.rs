@@ -6,7 +6,7 @@ use rasp_engine::Ruleset;
 
 use crate::connection::Target;
 use crate::drain::Drain;
-use crate::guard;
+use crate::exchange::incident::Incidents;
 use crate::limits::Limits;
 use crate::listener::{destination, memory, raise_file_limit};
 use crate::load::Load;
@@ -45,9 +45,10 @@ pub fn run(config: Config) -> Result<(), Error> {
         policy: Arc::clone(&policy),
         metrics: Arc::clone(&metrics),
         events,
+        incidents: Incidents::default(),
         drain: Drain::default(),
         timers: limits.timers,
-        guard: guard::Limits::default(),
+        messages: limits.messages,
         identity: config.identity.clone(),
         probes: config.probes,
         protocols: config.protocols,

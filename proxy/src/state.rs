@@ -10,8 +10,8 @@ use rasp_policy::pod::{IpNet, PortProtocols, Probe};
 
 use crate::drain::Drain;
 use crate::event;
-use crate::guard;
-use crate::limits::Timers;
+use crate::exchange::incident::Incidents;
+use crate::limits::{Messages, Timers};
 use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::policy::Handle;
@@ -64,12 +64,14 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where events go.
     pub events: event::Sink,
+    /// What was told of limits that were met.
+    pub incidents: Incidents,
     /// Whether the process is on its way out, and what is still in flight.
     pub drain: Drain,
     /// Timers.
     pub timers: Timers,
-    /// What a message may take.
-    pub guard: guard::Limits,
+    /// What messages may take.
+    pub messages: Messages,
     /// Who this process is.
     pub identity: Identity,
     /// Probes that are forwarded whatever the policy says.

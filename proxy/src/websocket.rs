@@ -16,9 +16,9 @@ pub enum Sender {
 }
 
 /// What frames may be, and how much of them is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a message, all fragments together.
+    /// Bytes of a message, all fragments together; 0 is no limit.
     pub message: u64,
     /// Messages of one second; 0 is no limit.
     pub rate: u32,
@@ -26,12 +26,6 @@ pub struct Limits {
     pub window: usize,
     /// Whether an extension was negotiated: only then may a frame have reserved bits.
     pub extensions: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { message: u64::MAX, rate: 0, window: 0, extensions: false }
-    }
 }
 
 /// What stands out among the bytes that were followed.
@@ -252,7 +246,11 @@ impl Follower {
         }
         let Some(message) = &mut self.message else { return Err(BadFrame::Fragment) };
         message.length = message.length.saturating_add(frame.left);
-        if message.length > self.limits.message { Err(BadFrame::TooLarge) } else { Ok(()) }
+        if self.limits.message > 0 && message.length > self.limits.message {
+            Err(BadFrame::TooLarge)
+        } else {
+            Ok(())
+        }
     }
 
     fn keep(&mut self, frame: &Frame, payload: &[u8]) {

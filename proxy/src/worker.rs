@@ -34,7 +34,7 @@ pub fn start(
     find: impl Fn(&TcpStream, SocketAddr) -> Option<Target> + Clone + Send + Sync + 'static,
 ) -> io::Result<Ended> {
     let cap = listener::connection_cap(count).min(most_connections);
-    let places = Places::new(cap).under(&shared.load.pressure);
+    let places = Places::new(cap).under(shared);
     let (ended, receiver) = mpsc::unbounded_channel();
     for index in 0..count {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

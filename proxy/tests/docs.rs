@@ -181,6 +181,7 @@ fn an_event() -> Event {
         sample: Some("'".into()),
         policy_digest: Some("sha256:00".into()),
         coverage: "full",
+        suppressed: Some(1),
     };
     let request = HttpRequest { http_method: "GET".into(), url: Url { path: Some("/".into()) } };
     let client = Endpoint { ip: Some("192.0.2.1".into()), port: 1 };

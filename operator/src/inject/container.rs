@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use rasp_policy::api::FailureMode;
 use rasp_policy::pod::{
-    ADMIN_PORT, ADMIN_PORT_NAME, BUNDLE_CONFIG_MAP, BUNDLE_KEY, CONFIG_DIR, CONFIG_VOLUME, INIT_CONTAINER,
-    LABELS_FILE, PROXY_CONTAINER, PROXY_UID, RUN_DIR, RUN_VOLUME, TOKEN_FILE, env, networks_text,
+    ADMIN_PORT, ADMIN_PORT_NAME, BUNDLE_CONFIG_MAP, BUNDLE_KEY, CONFIG_DIR, CONFIG_VOLUME, DEFAULT_GRACE,
+    INIT_CONTAINER, LABELS_FILE, PROXY_CONTAINER, PROXY_UID, RUN_DIR, RUN_VOLUME, TOKEN_FILE, env,
+    networks_text,
 };
 use rasp_policy::report;
 use serde_json::{Value, json};
@@ -143,6 +144,9 @@ fn proxy_env(pod: &Pod<'_>, tuning: &Tuning, namespace: &NamespaceFacts, setting
     // A pod without the annotation has no variable, so that it looks as it did before there was one.
     let limits = Some(tuning.limits.to_text()).filter(|line| !line.is_empty());
     variables.extend(limits.map(|line| literal(env::LIMITS, &line)));
+    let grace = pod.spec("terminationGracePeriodSeconds").and_then(Value::as_u64);
+    let grace = grace.filter(|seconds| *seconds != DEFAULT_GRACE);
+    variables.extend(grace.map(|seconds| literal(env::GRACE, &seconds.to_string())));
     variables.extend(namespace.uid.as_ref().map(|uid| literal(env::NAMESPACE_UID, uid)));
     variables
 }

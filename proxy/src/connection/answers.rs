@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::guard::awaited::Awaited;
-use crate::guard::response::Follower;
+use crate::guard::response::{Follower, Limits};
 use crate::metrics::Metrics;
 use crate::reason::{BadResponse, Kind};
 
@@ -27,8 +27,8 @@ pub struct Answers<S> {
 
 impl<S> Answers<S> {
     /// A connection to the application on which nothing was said yet.
-    pub fn new(stream: S, awaited: Arc<Awaited>, metrics: Arc<Metrics>) -> Self {
-        Self { stream, follower: Follower::default(), awaited, metrics, fault: None, finished: false }
+    pub fn new(stream: S, awaited: Arc<Awaited>, metrics: Arc<Metrics>, limits: Limits) -> Self {
+        Self { stream, follower: Follower::new(limits), awaited, metrics, fault: None, finished: false }
     }
 
     /// The stream.

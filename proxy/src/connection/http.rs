@@ -32,8 +32,8 @@ use crate::guard::{Limits, response};
 use crate::reason::{Kind, Malformed, Shed, Timeout};
 use crate::state::Shared;
 
-/// Bytes of the head of a response, and of what is buffered on the application's side.
-const MAX_BUFFER: usize = 256 << 10;
+/// hyper has room for so much more than a head of the application may take, so that the reason is the guard's.
+const ROOM: usize = 64 << 10;
 
 type Hyper = Box<client_side::Connection<TokioIo<Lent<Answers<Stream>>>, RequestBody>>;
 
@@ -56,8 +56,10 @@ pub(super) async fn serve(
     let link = Link::Http1(Http1::new(Arc::clone(&awaited)));
     let connection = Arc::new(Connection::new(Arc::clone(&shared), peer, target, place, link));
     let phase = Arc::clone(&connection.phase);
-    let mut client = Paced::new(stream, ahead, phase, Arc::clone(&awaited), &shared.timers, shared.guard);
-    let mut application = upstream.map(|stream| Answers::new(stream, awaited, Arc::clone(&shared.metrics)));
+    let mut client =
+        Paced::new(stream, ahead, phase, Arc::clone(&awaited), &shared.timers, shared.messages.request);
+    let mut application = upstream
+        .map(|stream| Answers::new(stream, awaited, Arc::clone(&shared.metrics), shared.messages.response));
     let mut given_up = pin!(shared.load.pressure.idle_is_given_up());
     while let End::Rests(paced, answers) =
         Box::pin(talk(&connection, client, application, given_up.as_mut())).await
@@ -77,7 +79,7 @@ pub(super) async fn serve(
         shared.metrics.error(&Kind::Timeout(Timeout::KeepAliveIdle));
     }
     if connection.phase.is_overdue() {
-        shared.metrics.error(&Kind::Timeout(Timeout::Head));
+        connection.incident(&Kind::Timeout(Timeout::Head));
     }
 }
 
@@ -99,15 +101,20 @@ async fn talk(
     let (Link::Http1(link), shared) = (&connection.link, &connection.shared) else { return End::Over };
     let (client, client_home) = lend(client);
     let service = service_fn(|request| exchange::serve(Arc::clone(connection), request));
-    let mut server =
-        pin!(server_builder(&shared.guard).serve_connection(TokioIo::new(client), service).with_upgrades());
+    let mut server = pin!(
+        server_builder(&shared.messages.request)
+            .serve_connection(TokioIo::new(client), service)
+            .with_upgrades()
+    );
     let mut application_home = None;
     let upstream = match application {
-        Some(answers) => handshake(answers).await.ok().map(|(sender, upstream)| {
-            link.open(sender);
-            application_home = Some(upstream.home);
-            upstream.hyper
-        }),
+        Some(answers) => {
+            handshake(answers, &shared.messages.response).await.ok().map(|(sender, upstream)| {
+                link.open(sender);
+                application_home = Some(upstream.home);
+                upstream.hyper
+            })
+        }
         None => None,
     };
     let mut application = pin!(self::application(upstream));
@@ -186,12 +193,13 @@ async fn application(connection: Option<Hyper>) {
 /// Speaks HTTP/1 to the application.
 async fn handshake(
     answers: Answers<Stream>,
+    limits: &response::Limits,
 ) -> hyper::Result<(SendRequest<RequestBody>, UpstreamConnection)> {
     let (answers, home) = lend(answers);
     let (sender, hyper) = client_side::Builder::new()
         .preserve_header_case(true)
-        .max_buf_size(MAX_BUFFER)
-        .max_headers(response::MAX_FIELDS)
+        .max_buf_size(limits.head + ROOM)
+        .max_headers(limits.fields)
         .handshake(TokioIo::new(answers))
         .await?;
     Ok((sender, UpstreamConnection { hyper: Box::new(hyper), home }))
@@ -234,8 +242,14 @@ pub(crate) async fn redial(
     link: &Http1,
 ) -> io::Result<SendRequest<RequestBody>> {
     let stream = super::dial(target, shared).await?;
-    let answers = Answers::new(stream, Arc::clone(&link.awaited), Arc::clone(&shared.metrics));
-    let (sender, connection) = handshake(answers).await.map_err(io::Error::other)?;
+    let answers = Answers::new(
+        stream,
+        Arc::clone(&link.awaited),
+        Arc::clone(&shared.metrics),
+        shared.messages.response,
+    );
+    let (sender, connection) =
+        handshake(answers, &shared.messages.response).await.map_err(io::Error::other)?;
     link.fresh.put(connection);
     Ok(sender)
 }

@@ -21,18 +21,12 @@ use super::{Client, Target};
 use crate::exchange::body::RequestBody;
 use crate::exchange::link::Link;
 use crate::exchange::{self, Connection};
+use crate::limits::Messages;
 use crate::reason::{Kind, Shed, Timeout};
 use crate::state::Shared;
 
-/// Streams of one client at once; the ones above are refused, which tells the client to send them again.
-const MAX_STREAMS: u32 = 100;
-/// Bytes that a peer may send of one stream, and of all, before somebody took them.
-const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Bytes of one stream that wait for the peer.
 const MAX_SEND_BUFFER: usize = 64 << 10;
-/// Bytes of one head, as RFC 9113 section 6.5.2 counts them.
-const MAX_HEAD: u32 = 64 << 10;
 /// After so long without a stream a connection that is ending ends, whether or not the client answered.
 const LAST_BYTES: Duration = Duration::from_secs(3);
 
@@ -47,7 +41,7 @@ pub async fn serve(
 ) {
     let goaway = Arc::new(Notify::new());
     let (sender, upstream) = match application {
-        Some(stream) => match handshake(Heard::new(stream, Arc::clone(&goaway))).await {
+        Some(stream) => match handshake(Heard::new(stream, Arc::clone(&goaway)), &shared.messages).await {
             Ok((sender, connection)) => (Some(sender), Some(connection)),
             Err(_) => (None, None),
         },
@@ -56,8 +50,9 @@ pub async fn serve(
     let lost = upstream.is_none();
     let Client { stream, peer, place } = client;
     let connection = Arc::new(Connection::new(Arc::clone(&shared), peer, target, place, Link::Http2(sender)));
-    let (io, flooded) = Watched::new(stream, ahead, Arc::clone(&connection.phase));
-    let streams = Streams::new(shared.timers.untaken);
+    let (io, flooded) =
+        Watched::new(stream, ahead, Arc::clone(&connection.phase), shared.messages.http2.frames);
+    let streams = Streams::new(Arc::clone(&connection));
     let service = service_fn(|request| {
         let (connection, offer) = (Arc::clone(&connection), streams.offer());
         async move {
@@ -68,7 +63,8 @@ pub async fn serve(
         }
     });
     let mut server = std::pin::pin!(
-        server_builder(&streams, shared.timers.ping).serve_connection(TokioIo::new(io), service)
+        server_builder(&streams, shared.timers.ping, &shared.messages)
+            .serve_connection(TokioIo::new(io), service)
     );
     let mut no_more = std::pin::pin!(async {
         tokio::select! {
@@ -93,10 +89,10 @@ pub async fn serve(
         }
     };
     if let Some(flood) = flooded.get() {
-        shared.metrics.error(&Kind::Flood(*flood));
+        connection.incident(&Kind::Flood(*flood));
         tracing::debug!(reason = flood.id(), "connection ended");
     } else if let Err(error) = served {
-        note(&shared, &error);
+        note(&connection, &error);
     }
 }
 
@@ -113,30 +109,38 @@ type UpstreamConnection = client_side::Connection<TokioIo<Heard<Stream>>, Reques
 /// Speaks HTTP/2 to the application. It gets no PING: applications hang up on peers that send many.
 async fn handshake(
     stream: Heard<Stream>,
+    limits: &Messages,
 ) -> hyper::Result<(client_side::SendRequest<RequestBody>, UpstreamConnection)> {
     client_side::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(limits.http2.stream_window)
+        .initial_connection_window_size(limits.http2.connection_window)
         .max_send_buf_size(MAX_SEND_BUFFER)
-        .max_header_list_size(MAX_HEAD)
+        .max_header_list_size(size(limits.response.head))
         .handshake(TokioIo::new(stream))
         .await
 }
 
-fn server_builder(streams: &Streams, ping: Duration) -> server_side::Builder<Streams> {
+fn server_builder(streams: &Streams, ping: Duration, limits: &Messages) -> server_side::Builder<Streams> {
     let mut builder = server_side::Builder::new(streams.clone());
     builder.timer(TokioTimer::new()).auto_date_header(false);
-    builder.max_concurrent_streams(MAX_STREAMS);
-    builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
-    builder.max_send_buf_size(MAX_SEND_BUFFER).max_header_list_size(MAX_HEAD);
+    let http2 = &limits.http2;
+    builder.max_concurrent_streams(http2.streams);
+    builder.initial_stream_window_size(http2.stream_window);
+    builder.initial_connection_window_size(http2.connection_window);
+    builder.max_send_buf_size(MAX_SEND_BUFFER).max_header_list_size(size(limits.request.head));
     builder.keep_alive_interval(ping).keep_alive_timeout(ping);
     builder
 }
 
-fn note(shared: &Shared, error: &hyper::Error) {
+/// Bytes of a head, as RFC 9113 section 6.5.2 counts them.
+fn size(head: usize) -> u32 {
+    u32::try_from(head).unwrap_or(u32::MAX)
+}
+
+fn note(connection: &Connection, error: &hyper::Error) {
     if error.is_timeout() {
-        shared.metrics.error(&Kind::Timeout(Timeout::Ping));
+        connection.incident(&Kind::Timeout(Timeout::Ping));
     }
     tracing::debug!(%error, "connection ended");
 }

@@ -27,6 +27,7 @@ pub(super) async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
     shared.metrics.bypass(Bypass::Off);
     let _in_flight = shared.drain.begin();
     let activity = Activity::new();
+    let peer = client.peer;
     let mut from = Noted::client(client.stream, Bytes::new(), &activity);
     let mut to = Noted::upstream(upstream, Bytes::new(), &activity);
     let end = tokio::select! {
@@ -34,7 +35,7 @@ pub(super) async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
         () = no_longer(&shared, &activity) => relay::End::Closed,
     };
     if end == relay::End::Idle {
-        shared.metrics.error(&Kind::Timeout(Timeout::OpaqueIdle));
+        shared.incident(&Kind::Timeout(Timeout::OpaqueIdle), Some(peer), target.port());
     }
     relay::close(end, from.into_inner(), to.into_inner());
 }

@@ -101,6 +101,7 @@ pub(super) async fn enter(
     target: Target,
 ) -> Option<(Client, Target)> {
     let Client { stream, peer, place } = client;
+    let port = target.port();
     let entered = match (stream, &tls.server) {
         (Stream::Plain(socket), Some(_)) => accept(shared, tls, socket, target).await,
         (stream, _) => Ok((stream, in_tls(tls, target, None, None, None))),
@@ -109,7 +110,7 @@ pub(super) async fn enter(
         Ok((stream, target)) => Some((Client { stream, peer, place }, target)),
         Err(Refusal::Nothing) => None,
         Err(Refusal::Failed { reason, source: error }) => {
-            shared.metrics.error(&Kind::Tls(reason));
+            shared.incident(&Kind::Tls(reason), Some(peer), port);
             tracing::debug!(reason = reason.id(), %error, "no TLS with the client");
             None
         }

@@ -16,7 +16,9 @@ use hyper::rt::Executor;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::exchange::Connection;
 use crate::exchange::body::{Cut, ResponseBody};
+use crate::reason::{Kind, Timeout};
 
 /// The streams of one client.
 #[derive(Clone, Debug)]
@@ -29,7 +31,7 @@ struct Inner {
     changed: Notify,
     // hyper calls the service, and then hands over the stream's future, without a pause between the two.
     newest: Mutex<Option<Offer>>,
-    patience: Duration,
+    connection: Arc<Connection>,
 }
 
 /// Since when the client was offered what it does not take.
@@ -70,12 +72,15 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
         self.0.live.fetch_add(1, Ordering::AcqRel);
         self.0.begun.fetch_add(1, Ordering::AcqRel);
         self.0.changed.notify_waiters();
-        let (live, patience) = (Live(Arc::clone(&self.0)), self.0.patience);
+        let live = Live(Arc::clone(&self.0));
+        let patience = self.0.connection.shared.timers.untaken;
         let offer = self.0.newest.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         tokio::spawn(async move {
             tokio::select! {
                 () = stream => {}
-                () = offer.ignored(patience) => tracing::debug!("the client takes nothing of a response"),
+                () = offer.ignored(patience) => {
+                    live.0.connection.incident(&Kind::Timeout(Timeout::UntakenStream));
+                }
             }
             drop(live);
         });
@@ -83,14 +88,14 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
 }
 
 impl Streams {
-    /// None yet. A client may take nothing of a response for so long.
-    pub fn new(patience: Duration) -> Self {
+    /// None yet.
+    pub fn new(connection: Arc<Connection>) -> Self {
         Self(Arc::new(Inner {
             live: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
             changed: Notify::new(),
             newest: Mutex::new(None),
-            patience,
+            connection,
         }))
     }
 

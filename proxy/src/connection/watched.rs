@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::pace::Phase;
 use super::relay::replay;
-use crate::guard::frames::{Budgets, Flood, Frames, GOAWAY};
+use crate::guard::frames::{AtOnce, Budgets, Flood, Frames, GOAWAY};
 
 /// A client that floods may not be reading; it has so long to take the GOAWAY, and so many of its bytes are read on so
 /// that closing the socket does not reset the connection before.
@@ -62,7 +62,7 @@ impl Farewell {
 
 impl<S> Watched<S> {
     /// A stream from which `ahead` was already read.
-    pub fn new(stream: S, ahead: Bytes, phase: Arc<Phase>) -> (Self, Told) {
+    pub fn new(stream: S, ahead: Bytes, phase: Arc<Phase>, most: AtOnce) -> (Self, Told) {
         let told = Told::default();
         let watched = Self {
             stream,
@@ -71,7 +71,7 @@ impl<S> Watched<S> {
             begun: Instant::now(),
             from: Frames::of_client(),
             to: Frames::default(),
-            budgets: Budgets::default(),
+            budgets: Budgets::new(most),
             told: Arc::clone(&told),
             farewell: None,
         };

@@ -72,7 +72,7 @@ pub fn failed(exchange: &Exchange, failure: Failure, in_flight: InFlight) -> Res
 /// Answers a request for which there is no room.
 pub fn shed(exchange: &Exchange, shed: Shed, unread: bool, in_flight: InFlight) -> Response<ResponseBody> {
     let connection = Arc::clone(&exchange.connection);
-    connection.shared.metrics.error(&Kind::Shed(shed));
+    exchange.incident(&Kind::Shed(shed));
     let mut response =
         problem(connection, &exchange.trace, StatusCode::SERVICE_UNAVAILABLE, unread, in_flight);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -82,7 +82,7 @@ pub fn shed(exchange: &Exchange, shed: Shed, unread: bool, in_flight: InFlight) 
 /// Answers a client that stopped sending its body.
 pub fn body_timed_out(exchange: &Exchange, late: Timeout, in_flight: InFlight) -> Response<ResponseBody> {
     let connection = Arc::clone(&exchange.connection);
-    connection.shared.metrics.error(&Kind::Timeout(late));
+    exchange.incident(&Kind::Timeout(late));
     readable(exchange, problem(connection, &exchange.trace, StatusCode::REQUEST_TIMEOUT, true, in_flight))
 }
 

@@ -370,7 +370,7 @@ impl Body for ResponseBody {
                     Poll::Ready(frame.map(|frame| frame.map(trimmed).map_err(Cut::Application)))
                 }
                 Poll::Pending => patience.poll(context).map(|late| {
-                    this.connection.shared.metrics.error(&Kind::Timeout(late));
+                    exchange.incident(&Kind::Timeout(late));
                     Some(Err(Cut::Late(late)))
                 }),
             },

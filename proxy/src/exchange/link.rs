@@ -174,7 +174,7 @@ async fn send_http1(
             biased;
             head = sender.try_send_request(request) => head,
             () = overdue(&mut sent, connection.shared.timers.response_head, &mut timer) => {
-                connection.shared.metrics.error(&Kind::Timeout(Timeout::ResponseHead));
+                connection.incident(&Kind::Timeout(Timeout::ResponseHead));
                 return Err(Failure::Timeout);
             }
         };
@@ -224,7 +224,7 @@ async fn send_http2(
         biased;
         head = sender.try_send_request(request) => head,
         () = overdue(&mut sent, connection.shared.timers.response_head, &mut timer) => {
-            connection.shared.metrics.error(&Kind::Timeout(Timeout::ResponseHead));
+            connection.incident(&Kind::Timeout(Timeout::ResponseHead));
             return Err(Failure::Timeout);
         }
     };

@@ -215,6 +215,7 @@ fn unmapped(
         sample: None,
         policy_digest: policy.digest.clone(),
         coverage,
+        suppressed: None,
     }
 }
 

@@ -246,7 +246,7 @@ struct Judge {
 impl Judge {
     fn new(exchange: &Arc<Exchange>, extensions: bool) -> Self {
         let window = exchange.policy.ruleset.effective().max_body_bytes;
-        let limits = Limits { window, extensions, ..Limits::default() };
+        let limits = Limits { window, extensions, ..exchange.connection.shared.messages.websocket };
         Self {
             exchange: Arc::clone(exchange),
             follower: Some(Follower::new(Sender::Client, limits)),
@@ -312,7 +312,7 @@ impl Judge {
     /// A frame that is none: the code to close with, where anything is enforced.
     fn wrong(&mut self, bad: BadFrame) -> Option<u16> {
         let exchange = self.current();
-        exchange.connection.shared.metrics.error(&Kind::Frame(bad));
+        exchange.incident(&Kind::Frame(bad));
         if exchange.policy.ruleset.enforces() {
             return Some(bad.code());
         }

@@ -173,7 +173,7 @@ async fn relay(exchange: &Arc<Exchange>, client: Upgraded, application: Upgraded
         None => relay::run(&mut client, &mut application, idle).await == relay::End::Idle,
     };
     if timed_out {
-        exchange.connection.shared.metrics.error(&Kind::Timeout(Timeout::OpaqueIdle));
+        exchange.incident(&Kind::Timeout(Timeout::OpaqueIdle));
     }
 }
 

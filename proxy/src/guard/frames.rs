@@ -119,30 +119,48 @@ pub enum Flood {
 /// How many frames of one kind may come.
 struct Limit {
     flood: Flood,
+    /// Name of the limit on how many come at once, and its default.
+    key: &'static str,
     at_once: u32,
     per_second: u32,
     per_answer: u32,
     per_data_sent: u32,
 }
 
+const fn limit(flood: Flood, key: &'static str, at_once: u32, pays: [u32; 3]) -> Limit {
+    let [per_second, per_answer, per_data_sent] = pays;
+    Limit { flood, key, at_once, per_second, per_answer, per_data_sent }
+}
+
 /// Far above what clients do: a window is updated for every DATA frame at most, browsers send a few PRIORITY for every
 /// request, gRPC sends a PING every ten seconds, and a client whose deadlines pass resets at most its hundred streams
 /// each second.
 const LIMITS: [Limit; Flood::ALL.len()] = [
-    Limit { flood: Flood::Settings, at_once: 1_000, per_second: 100, per_answer: 0, per_data_sent: 0 },
-    Limit { flood: Flood::Ping, at_once: 1_000, per_second: 100, per_answer: 1, per_data_sent: 1 },
-    Limit { flood: Flood::Priority, at_once: 10_000, per_second: 100, per_answer: 100, per_data_sent: 0 },
-    Limit {
-        flood: Flood::WindowUpdate,
-        at_once: 10_000,
-        per_second: 1_000,
-        per_answer: 10,
-        per_data_sent: 10,
-    },
-    Limit { flood: Flood::Unknown, at_once: 10_000, per_second: 100, per_answer: 10, per_data_sent: 0 },
-    Limit { flood: Flood::Reset, at_once: 100, per_second: 100, per_answer: 1, per_data_sent: 0 },
-    Limit { flood: Flood::Empty, at_once: 1_000, per_second: 100, per_answer: 10, per_data_sent: 0 },
+    limit(Flood::Settings, "http2-settings", 1_000, [100, 0, 0]),
+    limit(Flood::Ping, "http2-pings", 1_000, [100, 1, 1]),
+    limit(Flood::Priority, "http2-priorities", 10_000, [100, 100, 0]),
+    limit(Flood::WindowUpdate, "http2-window-updates", 10_000, [1_000, 10, 10]),
+    limit(Flood::Unknown, "http2-unknown", 10_000, [100, 10, 0]),
+    limit(Flood::Reset, "http2-resets", 100, [100, 1, 0]),
+    limit(Flood::Empty, "http2-empty", 1_000, [100, 10, 0]),
 ];
+
+/// How many frames of each kind may come at once; a million at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtOnce([u32; LIMITS.len()]);
+
+impl Default for AtOnce {
+    fn default() -> Self {
+        Self(LIMITS.map(|limit| limit.at_once))
+    }
+}
+
+impl AtOnce {
+    /// The limit of this name.
+    pub fn of_mut(&mut self, key: &str) -> Option<&mut u32> {
+        self.0.iter_mut().zip(&LIMITS).find_map(|(most, limit)| (limit.key == key).then_some(most))
+    }
+}
 
 impl Flood {
     /// Every kind.
@@ -191,12 +209,18 @@ const FRAME: u32 = 1_000;
 /// What a client has used of its budgets.
 #[derive(Debug, Default)]
 pub struct Budgets {
+    most: AtOnce,
     used: [u32; LIMITS.len()],
     paid_until: Duration,
     last_stream: u32,
 }
 
 impl Budgets {
+    /// Nothing of them was used yet.
+    pub fn new(most: AtOnce) -> Self {
+        Self { most, ..Self::default() }
+    }
+
     /// Counts a frame of the client; `now` is the time since the connection began. Says what there is too much of.
     pub fn received(&mut self, head: FrameHead, now: Duration) -> Option<Flood> {
         if head.kind == HEADERS {
@@ -205,10 +229,10 @@ impl Budgets {
         let flood = Flood::of(head)?;
         self.pay_for_time(now);
         let mut over = false;
-        for (used, limit) in self.used.iter_mut().zip(&LIMITS) {
+        for ((used, most), limit) in self.used.iter_mut().zip(self.most.0).zip(&LIMITS) {
             if limit.flood == flood {
                 *used = used.saturating_add(FRAME);
-                over = *used > limit.at_once * FRAME;
+                over = *used > most.saturating_mul(FRAME);
             }
         }
         over.then_some(flood)

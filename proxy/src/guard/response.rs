@@ -11,21 +11,33 @@ use super::awaited::Awaited;
 use super::{field, line};
 use crate::reason::BadResponse;
 
-/// Bytes of a head. hyper has room for a little more, so that the reason is ours.
-pub const MAX_HEAD: usize = 192 << 10;
-/// Fields of a head or a trailer section. hyper's own limit of 100 refuses what applications send, and it prepares room for
-/// all of them with every head: 256 cost 4,000 instructions more than 100, 1000 would cost 19,000 (tests/proxy/cost.rs).
-pub const MAX_FIELDS: usize = 256;
-/// Bytes of a status line.
-pub const MAX_STATUS_LINE: usize = 8 << 10;
-/// Interim responses (1xx) before the final one.
-pub const MAX_INTERIM: u8 = 10;
+/// What a response may take. Lengths are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of a head.
+    pub head: usize,
+    /// Fields of a head or a trailer section. hyper's own limit of 100 refuses what applications send, and it prepares room
+    /// for all of them with every head: 256 cost 4,000 instructions more than 100, 1000 would cost 19,000
+    /// (tests/proxy/cost.rs).
+    pub fields: usize,
+    /// Of a status line.
+    pub status_line: usize,
+    /// Interim responses (1xx) before the final one.
+    pub interim: usize,
+    /// Of a trailer section.
+    pub trailer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { head: 192 << 10, fields: 256, status_line: 8 << 10, interim: 10, trailer: 16 << 10 }
+    }
+}
+
 /// Bytes of a chunk's extension.
 const MAX_EXTENSION: usize = 256;
 /// Digits of a chunk's size: 64 bits.
 const MAX_SIZE_DIGITS: usize = 16;
-/// Bytes of a trailer section.
-const MAX_TRAILER: usize = 16 << 10;
 
 /// How far the bytes of one read may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,22 +83,29 @@ struct Head {
 /// Follows the responses of one connection.
 #[derive(Debug)]
 pub struct Follower {
+    limits: Limits,
     place: Place,
     head: Head,
     /// The beginning of a line whose end has not come yet.
     cut: Vec<u8>,
-    interim: u8,
+    interim: usize,
     /// The head of an interim response for the client.
     hint: Vec<u8>,
 }
 
 impl Default for Follower {
     fn default() -> Self {
-        Self { place: Place::Between, head: Head::default(), cut: Vec::new(), interim: 0, hint: Vec::new() }
+        Self::new(Limits::default())
     }
 }
 
 impl Follower {
+    /// Nothing was said yet.
+    pub fn new(limits: Limits) -> Self {
+        let (place, head) = (Place::Between, Head::default());
+        Self { limits, place, head, cut: Vec::new(), interim: 0, hint: Vec::new() }
+    }
+
     /// Follows the bytes of one read. Where a fault is found nothing of this read passes, but for the end of a response
     /// that was right: what comes after it is another matter.
     pub fn follow(&mut self, bytes: &[u8], awaited: &Awaited) -> Passed {
@@ -188,14 +207,14 @@ impl Follower {
         let line = self.cut.len() + more;
         self.head.bytes += more;
         let fits = match self.place {
-            Place::Status => line <= MAX_STATUS_LINE,
-            Place::Trailer => self.head.bytes <= MAX_TRAILER,
+            Place::Status => line <= self.limits.status_line,
+            Place::Trailer => self.head.bytes <= self.limits.trailer,
             Place::ChunkEnd => return if line <= 2 { Ok(()) } else { Err(BadResponse::Chunk) },
             Place::ChunkSize => {
                 let fits = line <= MAX_SIZE_DIGITS + MAX_EXTENSION + 2;
                 return if fits { Ok(()) } else { Err(BadResponse::Chunk) };
             }
-            _ => self.head.bytes <= MAX_HEAD,
+            _ => self.head.bytes <= self.limits.head,
         };
         if fits { Ok(()) } else { Err(BadResponse::TooLarge) }
     }
@@ -255,7 +274,7 @@ impl Follower {
 
     fn counted(&mut self) -> Result<(), BadResponse> {
         self.head.fields += 1;
-        if self.head.fields > MAX_FIELDS { Err(BadResponse::TooLarge) } else { Ok(()) }
+        if self.head.fields > self.limits.fields { Err(BadResponse::TooLarge) } else { Ok(()) }
     }
 
     /// What follows a head (RFC 9112 section 6.3).
@@ -294,7 +313,7 @@ impl Follower {
             return Ok(());
         }
         self.interim += 1;
-        if self.interim > MAX_INTERIM {
+        if self.interim > self.limits.interim {
             return Err(BadResponse::Interim);
         }
         if status == 100 {

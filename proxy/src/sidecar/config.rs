@@ -9,11 +9,11 @@ use rasp_policy::api::FailureMode;
 use rasp_policy::limits::Assignments;
 use rasp_policy::pod::{self, IpNet, PortProtocols, Probe, TlsPort, env, network};
 
+use crate::control;
 use crate::policy::keys::Keys;
 use crate::policy::load::Checks;
 use crate::report::{self, Operator, Url};
 use crate::state::{Hops, Identity};
-use crate::{control, process};
 
 /// One wrong variable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +43,9 @@ impl Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} environment variable(s) are wrong", .0.len())]
 pub struct Errors(pub Vec<Error>);
+
+/// The process ends so long before it would be killed.
+const MARGIN: Duration = Duration::from_secs(2);
 
 /// How a sidecar is started.
 #[derive(Debug)]
@@ -106,6 +109,7 @@ impl Config {
         let failure_mode = raw.required(env::FAILURE_MODE, failure_mode);
         let probes = raw.optional(env::PROBES, probes).unwrap_or_default();
         let limits = raw.optional(env::LIMITS, parsed).unwrap_or_default();
+        let grace = raw.optional(env::GRACE, parsed::<u64>).unwrap_or(pod::DEFAULT_GRACE);
         let protocols = raw.optional(env::PORT_PROTOCOLS, parsed).unwrap_or_default();
         let tls = raw.optional(env::TLS, tls).unwrap_or_default();
         let hops = Hops {
@@ -133,7 +137,7 @@ impl Config {
             run_directory: pod::RUN_DIR.into(),
             control_socket: control::default_path(),
             limits,
-            grace: process::GRACE,
+            grace: Duration::from_secs(grace).saturating_sub(MARGIN),
         })
     }
 }

@@ -35,6 +35,12 @@ fn what_a_port_is_not_declared_to_speak_is_turned_away_and_never_arrives() {
         assert!(answered.starts_with(answer), "{row}: {}", answered.escape_ascii());
         assert!(gateway.metric("rasp_errors_total", &["port_protocol"]) > 0.0, "{row}");
         assert!(gateway.metric("rasp_uninspected_total", &[]) < 1.0, "{row}");
+        let event = &gateway.events(1)[0];
+        assert_eq!(
+            (&event["unmapped"]["rule"], &event["src_endpoint"]["ip"]),
+            (&"port_protocol".into(), &"127.0.0.1".into())
+        );
+        assert_eq!(event["dst_endpoint"]["port"], upstream.address.port());
     }
     assert_eq!(upstream.text(), "");
 }

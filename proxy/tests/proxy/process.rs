@@ -107,6 +107,7 @@ fn sigterm_ends_a_process_that_is_not_done_in_time() {
     gateway.signal(Signal::TERM);
     assert!(gateway.wait_for_exit(Duration::from_secs(9)).success());
     assert!(started.elapsed() > Duration::from_secs(4), "the grace is 5 s");
+    assert_eq!(gateway.events(1)[0]["unmapped"]["rule"], "shed_shutdown");
 }
 
 #[test]
@@ -314,6 +315,11 @@ fn a_crowd_without_file_descriptors_neither_spins_nor_starves_probes_and_everybo
     let mut crowd: Vec<Client> = (0..160).map(|_| Client::connect(gateway.address)).collect();
     for client in &mut crowd {
         client.send(get("/"));
+    }
+    // And these take what is kept for the admin endpoints, and say nothing.
+    let _stuck: Vec<Client> = (0..20).map(|_| Client::connect(gateway.admin)).collect();
+    for path in ["/livez", "/metrics"] {
+        assert_eq!(gateway.admin(path).status(), 200, "{path}");
     }
     let before = ticks(gateway.pid());
     for _ in 0..10 {

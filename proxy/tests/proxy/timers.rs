@@ -12,7 +12,8 @@ use rasp_policy::pod::{PortProtocol, PortProtocols, Probe};
 use rasp_policy::precedence::Effective;
 use rasp_proxy::connection::{self, Target};
 use rasp_proxy::drain::Drain;
-use rasp_proxy::limits::{Limits, Timers};
+use rasp_proxy::exchange::incident::Incidents;
+use rasp_proxy::limits::{Limits, Messages, Timers};
 use rasp_proxy::load::Load;
 use rasp_proxy::metrics::Metrics;
 use rasp_proxy::policy::{Handle, InForce};
@@ -93,9 +94,10 @@ fn start(
         policy: Arc::clone(&policy),
         metrics: Arc::clone(&metrics),
         events,
+        incidents: Incidents::default(),
         drain: Drain::default(),
         timers,
-        guard: rasp_proxy::guard::Limits::default(),
+        messages: Messages::default(),
         identity: Identity::default(),
         probes: vec![Probe { port: target.port(), path: "/ready".into(), headers: vec![] }],
         protocols,

@@ -364,3 +364,34 @@ fn sigterm_tells_clients_of_websockets_to_go_elsewhere() {
     assert!(gateway.wait_for_exit(Duration::from_secs(4)).success());
     assert!(upstream.recorded().ends_with(&masked(0x88, &1001_u16.to_be_bytes())));
 }
+
+#[test]
+fn messages_of_a_client_have_a_size_and_a_rate_where_they_are_set() {
+    let table: [(&str, &[&[u8]], u16, &str); 2] = [
+        ("websocket-message=125", &[&[b'a'; 100], &[b'b'; 100]], 1009, "websocket_too_large"),
+        ("websocket-rate=5", &[&b"a"[..]; 30], 1008, "websocket_too_many"),
+    ];
+    for (limits, messages, code, kind) in table {
+        let (upstream, free) = (echo(), echo());
+        let gateway = Gateway::with_flags(upstream.address, &["--limits", limits]);
+        let without = Gateway::with_flags(free.address, &[]);
+        // One message of several fragments, or several messages.
+        let pieces = |frames: &mut Vec<u8>| {
+            for (number, payload) in messages.iter().enumerate() {
+                let first = if kind == "websocket_too_many" { 0x82 } else { [0x02, 0x80][number] };
+                frames.extend(masked(first, payload));
+            }
+        };
+        let mut frames = Vec::new();
+        pieces(&mut frames);
+        let mut client = open(&gateway);
+        client.send(&frames);
+        assert!(client.rest().ends_with(&closing(code)), "{limits}");
+        gateway.counted(kind);
+        let event = &gateway.events(1)[0];
+        assert_eq!(event["unmapped"]["rule"], kind);
+        let mut client = open(&without);
+        client.send(&frames);
+        client.exactly(frames.len() - 4 * messages.len());
+    }
+}

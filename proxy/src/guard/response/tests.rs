@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Follower, MAX_FIELDS, MAX_HEAD, Passed};
+use super::{Follower, Limits, Passed};
 use crate::guard::awaited::{Asking, Awaited};
 use crate::reason::BadResponse;
 
@@ -199,9 +199,9 @@ fn ten_interim_responses_are_enough_and_a_head_has_limits() {
     assert_eq!(follow(Asked::Get, &interim.repeat(11)), Err(BadResponse::Interim));
 
     let fields = |count: usize| [b"HTTP/1.1 200 OK\r\n".to_vec(), b"A: b\r\n".repeat(count)].concat();
-    assert!(follow(Asked::Get, &fields(MAX_FIELDS)).is_ok());
-    assert_eq!(follow(Asked::Get, &fields(MAX_FIELDS + 1)), Err(BadResponse::TooLarge));
-    let long = [b"HTTP/1.1 200 OK\r\nA: ".to_vec(), vec![b'x'; MAX_HEAD]].concat();
+    assert!(follow(Asked::Get, &fields(Limits::default().fields)).is_ok());
+    assert_eq!(follow(Asked::Get, &fields(Limits::default().fields + 1)), Err(BadResponse::TooLarge));
+    let long = [b"HTTP/1.1 200 OK\r\nA: ".to_vec(), vec![b'x'; Limits::default().head]].concat();
     assert_eq!(Follower::default().follow(&long, &awaited(Asked::Get)).fault, Some(BadResponse::TooLarge));
     let line = [b"HTTP/1.1 200 ".to_vec(), vec![b'x'; 100_000]].concat();
     assert_eq!(Follower::default().follow(&line, &awaited(Asked::Get)).fault, Some(BadResponse::TooLarge));

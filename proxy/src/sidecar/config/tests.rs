@@ -49,6 +49,15 @@ fn reads_what_injection_sets() {
 }
 
 #[test]
+fn the_process_ends_two_seconds_before_the_pod_would_be_killed() {
+    for (seconds, expected) in [("", 28), ("30", 28), ("600", 598), ("3", 1), ("1", 0)] {
+        let mut variables = complete();
+        variables.insert("RASP_TERMINATION_GRACE", seconds.to_owned());
+        assert_eq!(read(&variables).unwrap().grace.as_secs(), expected, "{seconds:?}");
+    }
+}
+
+#[test]
 fn tells_every_error_at_once() {
     let Errors(errors) = read(&BTreeMap::new()).unwrap_err();
     let missing = |name| Error::Missing(name);

@@ -71,7 +71,14 @@ fn frames_that_lead_nowhere_end_the_connection() {
         let code = flood(gateway.address, first, 60_000, piece);
         assert_eq!(code, Some(ENHANCE_YOUR_CALM), "{what}");
         if let Some(reason) = reason {
-            gateway.counted(&format!("http2_flood_{reason}"));
+            let kind = format!("http2_flood_{reason}");
+            gateway.counted(&kind);
+            let told = || gateway.events(1).iter().any(|event| event["unmapped"]["rule"] == *kind);
+            let deadline = std::time::Instant::now() + Duration::from_secs(5);
+            while !told() {
+                assert!(std::time::Instant::now() < deadline, "{kind} is no event");
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
     }
     let grown = gateway.peak_memory() - peak;
