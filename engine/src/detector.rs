@@ -17,6 +17,8 @@ use crate::ruleset::Inspection;
 pub(crate) static DETECTORS: &[&Detector] = &[
     // One line each.
     &crate::sqli::DETECTOR,
+    &crate::command::DETECTOR,
+    &crate::code::DETECTOR,
 ];
 
 /// A detector of one class.

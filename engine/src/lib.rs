@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`message`] (the borrowed view of a request), [`ruleset`] (the compiled policy and the one
 //! pipeline: decode, prefilter, detect), `decode`, `budget`, `detector` (the table of detectors), `prefilter` (which of
-//! them must look at a value), `sqli` (a detector), [`finding`] (evidence), `mask` (what of a value may be shown),
+//! them must look at a value), `sqli`, `command`, `code` (detectors; `surroundings` tells what stands around
+//! what they find), [`finding`] (evidence), `mask` (what of a value may be shown),
 //! [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
 //!
 //! # Adding a detector
@@ -37,6 +38,8 @@
 #![deny(clippy::indexing_slicing)]
 
 mod budget;
+mod code;
+mod command;
 pub mod decide;
 mod decode;
 mod detector;
@@ -47,6 +50,7 @@ mod prefilter;
 pub mod reason;
 pub mod ruleset;
 mod sqli;
+mod surroundings;
 
 pub use budget::Limits;
 pub use decide::{Judgement, Outcome, Pass, Refusal, Verdict, Why};

@@ -176,7 +176,7 @@ impl Class {
                 cwe: Some(78),
                 capec: Some(88),
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::PathTraversal => &About {
                 id: "path_traversal",
@@ -230,7 +230,7 @@ impl Class {
                 cwe: Some(94),
                 capec: Some(242),
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::Deserialization => &About {
                 id: "deserialization",

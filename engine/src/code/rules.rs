@@ -1,0 +1,279 @@
+//! How sure code is, from what it calls or names, and what stands around it.
+
+use super::Found;
+use super::calls::{Call, Callee, First, is_name};
+use super::marks::{Kind, Mark};
+use super::words::Use;
+use crate::detector::Rule;
+use crate::finding::{Confidence, RuleId};
+use crate::surroundings::Around;
+
+const fn rule(id: &'static str, reason: &'static str) -> Rule {
+    Rule { id: RuleId(id), reason }
+}
+
+static CALL: Rule = rule("code-call", "the value calls a function that runs, reads or tells something");
+static VARIABLE: Rule =
+    rule("code-variable-call", "the value calls whatever function a variable or a text of PHP names");
+static OBJECT: Rule =
+    rule("code-object-call", "the value runs a program or code through an object of the language");
+static PHP: Rule = rule("code-php", "the value is PHP code in its tags");
+static GLOBAL: Rule = rule("code-php-global", "the value reads what PHP knows of the request or the server");
+static SETTING: Rule = rule("code-php-setting", "the value changes a setting of PHP that guards what runs");
+static PAGE: Rule = rule("code-page", "the value is a page of Java or ASP with code in it");
+static NODE: Rule = rule("code-node", "the value reaches for the process or for a constructor of functions");
+static PYTHON: Rule = rule("code-python", "the value reaches for the inside of Python's objects");
+static RUBY: Rule = rule("code-ruby", "the value makes Ruby run a program");
+static JAVA: Rule = rule("code-java", "the value names a class of Java that runs, reads or loads something");
+
+/// Every rule.
+pub(super) static RULES: [&Rule; 11] =
+    [&CALL, &VARIABLE, &OBJECT, &PHP, &PAGE, &GLOBAL, &SETTING, &NODE, &PYTHON, &RUBY, &JAVA];
+
+/// What stands around.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub before: Around,
+    /// Lines of the value that have something in them.
+    pub lines: usize,
+}
+
+impl Place {
+    /// Neither a document nor a sentence.
+    fn is_short(self) -> bool {
+        self.before <= Around::Word && self.lines < 4
+    }
+
+    fn is_line(self) -> bool {
+        self.before <= Around::Words && self.lines < 4
+    }
+}
+
+pub(super) fn lines(value: &[u8]) -> usize {
+    value.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.trim_ascii().is_empty()).count()
+}
+
+/// Whether an expression begins behind this byte.
+fn breaks_out(last: Option<u8>) -> bool {
+    last.is_none_or(|last| {
+        matches!(
+            last,
+            b';' | b'\''
+                | b'"'
+                | b'{'
+                | b'('
+                | b'@'
+                | b'='
+                | b'.'
+                | b'|'
+                | b'&'
+                | b':'
+                | b','
+                | b'\\'
+                | b'!'
+                | b'+'
+                | b'}'
+                | b'`'
+        )
+    })
+}
+
+pub(super) fn judge_call(call: &Call, place: &Place) -> Option<Found> {
+    let breaks_out = breaks_out(call.last);
+    let expression = call.first == First::Expression;
+    let ends = call.next.is_none_or(|next| {
+        matches!(
+            next,
+            b';' | b')' | b'}' | b'.' | b'\'' | b'"' | b'#' | b'/' | b',' | b'|' | b'&' | b'?' | b'[' | b']'
+        )
+    });
+    // Behind a `{`, a `@` or a quote it is put into code, whatever it is.
+    let woven =
+        call.last.is_some_and(|last| matches!(last, b'{' | b'@' | b'\'' | b'"' | b'.' | b'(' | b'}' | b';'));
+    let (rule, confidence) = match call.callee {
+        Callee::Variable if place.is_short() && call.closed && call.first != First::Other => {
+            (&VARIABLE, Confidence::High)
+        }
+        Callee::Variable => (&VARIABLE, Confidence::Low),
+        Callee::Text if call.closed && place.is_line() => (&VARIABLE, Confidence::Certain),
+        Callee::Text => (&VARIABLE, Confidence::Medium),
+        Callee::Object
+            if (place.is_short() && breaks_out && call.first != First::Other)
+                || (place.is_line() && place.lines < 2 && expression) =>
+        {
+            (&OBJECT, Confidence::High)
+        }
+        Callee::Object => (&OBJECT, Confidence::Medium),
+        Callee::Function(_) if call.statement && expression && call.closed && ends && place.is_line() => {
+            (&CALL, Confidence::High)
+        }
+        // `${system(ls)}`, `".system(id)."`, and nothing else but `system(ls)`
+        Callee::Function(Use::Common)
+            if woven && call.closed && ends && place.is_short() && call.first == First::Other =>
+        {
+            (&CALL, Confidence::High)
+        }
+        Callee::Function(Use::Common) if call.closed && call.alone && !call.apart && place.lines < 2 => {
+            (&CALL, Confidence::High)
+        }
+        Callee::Function(_) if call.backtick && call.last != Some(b' ') && place.is_line() => {
+            (&CALL, Confidence::High)
+        }
+        Callee::Function(Use::Running | Use::Telling) if place.is_short() && ends => {
+            (&CALL, Confidence::High)
+        }
+        Callee::Function(Use::Running | Use::Telling) if place.is_line() && breaks_out && ends => {
+            (&CALL, Confidence::High)
+        }
+        Callee::Function(Use::Running | Use::Telling) => (&CALL, Confidence::Medium),
+        Callee::Function(Use::Common) if place.is_short() && breaks_out && expression && ends => {
+            (&CALL, Confidence::High)
+        }
+        Callee::Function(Use::Common)
+            if place.is_line() && breaks_out && expression && call.closed && ends =>
+        {
+            (&CALL, Confidence::High)
+        }
+        Callee::Function(Use::Common) if place.is_line() && !call.apart => (&CALL, Confidence::Medium),
+        Callee::Function(Use::Common) if place.is_line() => (&CALL, Confidence::Low),
+        Callee::Function(Use::Word) if place.is_short() && woven && expression && call.closed => {
+            (&CALL, Confidence::High)
+        }
+        Callee::Function(Use::Word) if place.is_short() && expression && call.closed => {
+            (&CALL, Confidence::Low)
+        }
+        Callee::Function(_) => return None,
+    };
+    Some(Found { rule, confidence, start: call.start, end: call.end })
+}
+
+/// `first`: it is one of the first marks. Only they are looked at closely, so that many of them cost little.
+pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) -> Option<Found> {
+    let behind = value.get(mark.end..).unwrap_or_default();
+    let last = mark.start.checked_sub(1).and_then(|last| value.get(last)).copied();
+    let text = value.get(mark.start..mark.end).unwrap_or_default();
+    let whole = place.before == Around::Nothing && behind.trim_ascii().is_empty();
+    let short = |confidence| if place.is_short() { confidence } else { Confidence::Medium };
+    let (rule, confidence) = match mark.kind {
+        Kind::PhpTag => (&PHP, php(text, behind, place, first)?),
+        Kind::Page => {
+            (&PAGE, if place.before == Around::Nothing { Confidence::High } else { Confidence::Medium })
+        }
+        Kind::PhpGlobal if behind.first().is_some_and(|byte| is_name(*byte)) => return None,
+        Kind::PhpGlobal => (&GLOBAL, short(Confidence::High)),
+        Kind::PhpSetting if behind.trim_ascii_start().starts_with(b"=") => {
+            (&SETTING, short(Confidence::High))
+        }
+        Kind::PhpSetting if whole => (&SETTING, Confidence::Low),
+        Kind::PhpSetting => return None,
+        Kind::Node
+            if last.is_some_and(is_name)
+                || (text.last().is_some_and(u8::is_ascii_alphanumeric)
+                    && behind.first().is_some_and(|byte| is_name(*byte))) =>
+        {
+            return None;
+        }
+        Kind::Node if place.is_short() => (&NODE, Confidence::High),
+        Kind::Python
+            if last.is_some_and(|last| matches!(last, b'.' | b'\'' | b'"')) || behind.starts_with(b"(") =>
+        {
+            (&PYTHON, short(Confidence::High))
+        }
+        Kind::Node | Kind::Python => {
+            (if mark.kind == Kind::Node { &NODE } else { &PYTHON }, Confidence::Medium)
+        }
+        Kind::Ruby | Kind::JavaClass if last.is_some_and(is_name) => return None,
+        Kind::Ruby if place.is_short() && behind.iter().any(|byte| matches!(byte, b'}' | b')')) => {
+            (&RUBY, Confidence::High)
+        }
+        Kind::Ruby => (&RUBY, Confidence::Low),
+        Kind::JavaClass => (&JAVA, if place.is_line() { Confidence::High } else { Confidence::Medium }),
+        Kind::JavaName if last.is_some_and(|last| is_name(last) || last == b'.' || last == b'/') => {
+            return None;
+        }
+        Kind::JavaName => (&JAVA, java(text, whole)?),
+    };
+    Some(Found { rule, confidence, start: mark.start, end: mark.end })
+}
+
+/// What a page that is uploaded to be run does: it reads the request, runs something, or removes itself.
+const ARMED: &[&[u8]] = &[
+    b"$_",
+    b"eval",
+    b"system",
+    b"exec",
+    b"passthru",
+    b"base64_decode",
+    b"__FILE__",
+    b"phpinfo",
+    b"md5",
+    b"assert",
+    b"include",
+];
+
+/// Code in tags, unless it is a document that XML declares or that somebody wrote about PHP.
+fn php(text: &[u8], behind: &[u8], place: &Place, first: bool) -> Option<Confidence> {
+    if text != b"<?" {
+        return Some(if place.is_short() { Confidence::High } else { Confidence::Medium });
+    }
+    let is = |name: &[u8]| behind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    let is_tag = is(b"php") && !behind.get(3).is_some_and(|byte| is_name(*byte)) || is(b"=");
+    // `<?xml version=` declares a document.
+    let says = |name: &[u8]| {
+        behind.trim_ascii_start().get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+    };
+    let blank = matches!(behind.first(), Some(b' ' | b'\t' | b'\n' | b'\r' | b'$' | b'@'));
+    let is_short_tag = blank
+        && (says(b"echo")
+            || says(b"php")
+            || says(b"print")
+            || behind.iter().take(64).any(|byte| matches!(byte, b';' | b'(' | b'$' | b'?')));
+    let is_odd = is(b"xml") && behind.get(3..).is_some_and(|rest| rest.trim_ascii_start().starts_with(b":"));
+    if !(is_tag || is_short_tag || is_odd) {
+        return None;
+    }
+    let near = behind.get(..1024).unwrap_or(behind);
+    let is_armed = first && ARMED.iter().any(|name| memchr::memmem::find(near, name).is_some());
+    Some(match place.before {
+        Around::Nothing | Around::Word if place.lines < 4 => {
+            if is_armed {
+                Confidence::Certain
+            } else {
+                Confidence::High
+            }
+        }
+        Around::Nothing if is_armed && place.lines < 12 => Confidence::High,
+        Around::Words if is_armed && place.lines < 4 => Confidence::High,
+        _ => Confidence::Medium,
+    })
+}
+
+/// The name of a class by itself. Stack traces and imports have many, and sentences.
+fn java(text: &[u8], whole: bool) -> Option<Confidence> {
+    const PACKAGES: &[&[u8]] = &[
+        b"java.lang.",
+        b"java.io.",
+        b"javax.script.",
+        b"java.beans.",
+        b"java.rmi.",
+        b"java.util.zip.",
+        b"javassist",
+        b"com.opensymphony.",
+        b"com.sun.org.apache",
+        b"com.sun.rowset",
+        b"com.sun.jndi",
+        b"org.omg.",
+        b"sun.reflect",
+        b"javax.naming",
+        b"javax.management",
+    ];
+    let is_fault = [&b"Exception"[..], b"Error", b"Throwable"]
+        .iter()
+        .any(|name| memchr::memmem::find(text, name).is_some());
+    let reaches = PACKAGES.iter().any(|package| text.starts_with(package));
+    match (whole, reaches && !is_fault) {
+        (true, true) => Some(Confidence::High),
+        (false, true) => Some(Confidence::Low),
+        _ => None,
+    }
+}

@@ -1,0 +1,274 @@
+//! OS command injection (CWE-78, CAPEC-88): would this value make a shell run a command of its own?
+//!
+//! The value is read as a POSIX shell, `cmd.exe` and PowerShell would read it: each separator and each substitution
+//! ([POSIX.1-2024 XCU 2](https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html)) opens a place for a
+//! command; quotes, escapes and expansions are undone; what stands there must be a command that is known, or a path to
+//! one, and what follows must look like arguments and not like a sentence. Prose and documents around it lower it.
+//!
+//! In reading order: `words` (vocabulary), `lexer`, `path`, `arguments`, `windows`, `reading` (where, and what), `rules` (how
+//! sure). Called through [`DETECTOR`].
+
+use rasp_policy::class::Class;
+
+use crate::budget::Budget;
+use crate::decode::Field;
+use crate::detector::{Detector, Evidence, Needs, Report, Rule};
+use crate::finding::Confidence;
+use crate::mask;
+use crate::reason::Reason;
+use crate::surroundings::{self, Around, Before};
+
+mod arguments;
+mod lexer;
+mod path;
+mod reading;
+mod rules;
+mod windows;
+mod words;
+
+use reading::{Command, Opener};
+use rules::{Place, RULES};
+
+pub(crate) static DETECTOR: Detector =
+    Detector { class: Class::OsCommandInjection, needs: NEEDS, inspect, rules };
+
+/// An opener; or a blank, and what shells take for one, between a command and its arguments; or the wildcards of a path.
+const NEEDS: Needs = Needs { alone: b";|&\n\r\x1A`$<> \t\x0B\x0C+{[?", bytes: b"", needles: &[] };
+
+fn rules() -> Vec<Rule> {
+    RULES.iter().map(|rule| **rule).collect()
+}
+
+/// Reports the surest finding in a value.
+fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
+    if !may_match(field.value) {
+        return Ok(());
+    }
+    if let Some(Found { rule, confidence, start, end }) = detect(field.value, report.budget())? {
+        let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), is_known);
+        report.find(field, Evidence { rule: *rule, confidence, at: start..end, sample });
+    }
+    Ok(())
+}
+
+fn is_known(word: &[u8]) -> bool {
+    words::find(&word.to_ascii_lowercase()).is_some()
+}
+
+/// Sentences have blanks and no opener, and begin with a word that is no command.
+fn may_match(value: &[u8]) -> bool {
+    let is_active = |byte: &u8| reading::is_opener(*byte) || matches!(byte, b'{' | b'[' | b'?' | b'(' | b'%');
+    value.iter().any(is_active) || starts_like_command(value)
+}
+
+/// Whether the first word is a command, or written in a way that has to be undone to tell.
+fn starts_like_command(value: &[u8]) -> bool {
+    let at = arguments::blanks(value, 0);
+    if reading::is_plain_word(value, at) {
+        return false;
+    }
+    let first = lexer::word(value, at);
+    first.evaded || first.bytes().contains(&b'/') || first.bytes().contains(&b'\\') || reading::starts(&first)
+}
+
+/// The surest finding in a value.
+fn detect(value: &[u8], budget: &mut Budget) -> Result<Option<Found>, Reason> {
+    let mut best = Best { found: None };
+    best.see(shellshock(value));
+    best.see(masked(value));
+    best.see(expansion(value));
+    commands(value, &mut best, budget)?;
+    Ok(best.found)
+}
+
+/// A rule that fits, how sure it is, and where.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    rule: &'static Rule,
+    confidence: Confidence,
+    start: usize,
+    end: usize,
+}
+
+struct Best {
+    found: Option<Found>,
+}
+
+impl Best {
+    fn see(&mut self, found: Option<Found>) {
+        if let Some(found) = found
+            && self.found.is_none_or(|known| found.confidence > known.confidence)
+        {
+            self.found = Some(found);
+        }
+    }
+}
+
+/// Every place where a command could begin.
+fn commands(value: &[u8], best: &mut Best, budget: &mut Budget) -> Result<(), Reason> {
+    let mut before = Before::new(value);
+    let mut shape = None;
+    let mut ticks = Ticks::default();
+    let mut place = Some((Opener::Start, 0, 0));
+    while let Some((opener, start, at)) = place {
+        let open = opener != Opener::Backtick || ticks.opens(value, start);
+        if open {
+            let (command, read) = reading::command(value, opener, start, at);
+            budget.work(read)?;
+            if let Some(command) = command
+                && rules::strength(&command) != rules::Strength::Nothing
+            {
+                let (lines, broken_line, script) = *shape.get_or_insert_with(|| shape_of(value));
+                let place = around(value, &command, &mut before, (lines, broken_line, script));
+                let judged = rules::judge(&command, &place);
+                best.see(judged.map(|(rule, confidence)| Found {
+                    rule,
+                    confidence,
+                    start: command.start,
+                    end: command.end,
+                }));
+            }
+        }
+        if best.found.is_some_and(|found| found.confidence == Confidence::Certain) {
+            break;
+        }
+        place = reading::next_place(value, at);
+    }
+    Ok(())
+}
+
+/// Which backticks open and which close: single ones come in pairs, several in a row quote text in Markdown.
+#[derive(Debug, Default)]
+struct Ticks {
+    open: bool,
+}
+
+impl Ticks {
+    fn opens(&mut self, value: &[u8], at: usize) -> bool {
+        let is_tick = |at: Option<usize>| at.and_then(|at| value.get(at)) == Some(&b'`');
+        if is_tick(at.checked_sub(1)) || is_tick(Some(at + 1)) {
+            return false;
+        }
+        self.open = !self.open;
+        self.open
+    }
+}
+
+fn around(
+    value: &[u8],
+    command: &Command,
+    before: &mut Before<'_>,
+    (lines, broken_line, script): (usize, bool, bool),
+) -> Place {
+    let closer = match command.opener {
+        Opener::Backtick => memchr::memchr(b'`', tail(value, command.end)),
+        Opener::Dollar | Opener::Process => memchr::memchr(b')', tail(value, command.end)),
+        _ => None,
+    };
+    let behind = closer.map_or(&[][..], |length| tail(value, command.end + length + 1));
+    let byte = |back: usize| command.start.checked_sub(back).and_then(|at| value.get(at)).copied();
+    let last = byte(1);
+    let woven = match last {
+        Some(b'(') => byte(2).is_some_and(lexer::is_name),
+        last => last.is_some_and(|last| b".=|&;,+\n".contains(&last)),
+    };
+    let rest = value.get(command.end..).unwrap_or_default();
+    let terminator = rest.first().copied().filter(|_| rest.trim_ascii_end().len() == 1);
+    let prefix = value.get(command.start.saturating_sub(64)..command.start).unwrap_or_default();
+    Place {
+        before: before.upto(command.start),
+        behind: surroundings::behind(behind),
+        last,
+        script,
+        woven,
+        ends: rest.trim_ascii_end().is_empty(),
+        terminator,
+        chained: rest.starts_with(b"||") || rest.starts_with(b"&&"),
+        opens: value.get(command.start).copied().unwrap_or(0),
+        odd: prefix.iter().any(|byte| !lexer::is_name(*byte)),
+        next: behind.first().copied(),
+        broken_line,
+        lines,
+    }
+}
+
+/// A piece that is short, so that many of them cost little.
+fn tail(value: &[u8], at: usize) -> &[u8] {
+    let rest = value.get(at..).unwrap_or_default();
+    rest.get(..128).unwrap_or(rest)
+}
+
+/// Whether the value begins as a line of a script does, or as one that was copied from a terminal.
+fn is_script(value: &[u8]) -> bool {
+    let at = value
+        .iter()
+        .take(16)
+        .take_while(|byte| byte.is_ascii_whitespace() || matches!(byte, b'$' | b'#' | b'>' | b'!' | b'%'))
+        .count();
+    let word = lexer::word(value, at);
+    !word.evaded && reading::starts(&word) && value.get(word.end).is_some_and(|byte| lexer::is_blank(*byte))
+}
+
+/// Lines of a value that have something in them, and whether the first is one word that is no piece of a program,
+/// and whether it begins as a script.
+fn shape_of(value: &[u8]) -> (usize, bool, bool) {
+    let mut lines =
+        value.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.trim_ascii().is_empty());
+    let first = lines.next().unwrap_or_default();
+    let plain = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'@' | b'\'' | b'"' | b')')
+    };
+    let broken =
+        value.starts_with(first) && first.iter().all(plain) && !reading::starts(&lexer::word(first, 0));
+    (1 + lines.count(), broken, is_script(value))
+}
+
+/// `() { :;}; cmd`: CVE-2014-6271 and those that followed.
+fn shellshock(value: &[u8]) -> Option<Found> {
+    let start = value.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let mut rest = value.get(start..)?;
+    for mark in *b"(){" {
+        let blanks = rest.iter().take(8).take_while(|byte| byte.is_ascii_whitespace()).count();
+        rest = rest.get(blanks..)?.strip_prefix(&[mark])?;
+    }
+    let body = rest.get(..64).unwrap_or(rest);
+    let closed = memchr::memchr(b'}', body);
+    let behind = closed.and_then(|length| body.get(length + 1..)).unwrap_or_default().trim_ascii_start();
+    let told = closed.is_some_and(|length| length < 16 && behind.starts_with(b";"));
+    let confidence = match body.trim_ascii_start() {
+        _ if told => Confidence::Certain,
+        [] | [b':' | b'_', ..] => Confidence::High,
+        _ => Confidence::Medium,
+    };
+    Some(Found { rule: &rules::SHELLSHOCK, confidence, start, end: value.len() - rest.len() })
+}
+
+/// The value as a whole.
+fn masked(value: &[u8]) -> Option<Found> {
+    let found = Found { rule: &rules::MASKED, confidence: Confidence::High, start: 0, end: value.len() };
+    path::is_masked_path(value).then_some(found)
+}
+
+/// `${PATH:0:1}`, `${HOME%/*}`: only shells cut variables, and only scripts need it.
+fn expansion(value: &[u8]) -> Option<Found> {
+    const VARIABLES: &[&[u8]] =
+        &[b"PATH", b"HOME", b"PWD", b"SHELL", b"IFS", b"OLDPWD", b"LS_COLORS", b"BASH_VERSION"];
+    let start = memchr::memchr_iter(b'$', value).find(|at| value.get(at + 1) == Some(&b'{'))?;
+    let name = value.get(start + 2..)?;
+    let known = VARIABLES.iter().any(|known| {
+        name.strip_prefix(*known).is_some_and(|rest| !rest.first().is_some_and(|byte| lexer::is_name(*byte)))
+    });
+    let length = memchr::memchr(b'}', name.get(..32).unwrap_or(name))?;
+    let inside = name.get(..length)?;
+    let (lines, ..) = shape_of(value);
+    let cut = lexer::is_slice(inside) || inside == b"IFS";
+    let confidence = if lines < 3 && surroundings::behind(value) <= Around::Words {
+        Confidence::High
+    } else {
+        Confidence::Medium
+    };
+    (known && cut).then_some(Found { rule: &rules::EXPANSION, confidence, start, end: start + length + 3 })
+}
+
+#[cfg(test)]
+mod tests;

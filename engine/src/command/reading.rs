@@ -1,0 +1,341 @@
+//! Where in a value could a command begin, and what would run there? Every separator and every substitution is such a
+//! place, and so is the beginning, for applications that run the value as it is.
+
+use super::arguments::{self, Arguments, Ending};
+use super::lexer::{self, Word, is_blank, is_name};
+use super::path::{self, is_script};
+use super::windows;
+use super::words::{self, Use};
+
+/// What makes a shell look for a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opener {
+    /// The beginning of the value.
+    Start,
+    /// `;`, `|`, `||`, `&`, `&&`
+    Operator,
+    /// A line feed or what some shells take for one.
+    Newline,
+    /// A backtick
+    Backtick,
+    /// `$(`
+    Dollar,
+    /// `<(`, `>(`
+    Process,
+}
+
+/// What stands where a command does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Known(Use),
+    /// A path to an executable.
+    Executable,
+    /// An unknown word that `$IFS` or braces glue to its arguments.
+    Glued,
+    /// A loop or a condition of a Windows batch.
+    Batch,
+    /// The beginning of code that is run as PowerShell.
+    PowerShell,
+}
+
+/// A command that would run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Command {
+    pub opener: Opener,
+    pub name: Name,
+    pub evaded: bool,
+    /// Behind a keyword or a wrapper, as `then`, `sudo`.
+    pub wrapped: bool,
+    /// It only filters what another command prints.
+    pub filters: bool,
+    pub arguments: Arguments,
+    /// The opener, or the name where there is none.
+    pub start: usize,
+    pub end: usize,
+}
+
+/// The next place at or behind `at` where a command could begin: its opener, where that is, and where the command is.
+pub(super) fn next_place(value: &[u8], at: usize) -> Option<(Opener, usize, usize)> {
+    let mut at = at;
+    loop {
+        let rest = value.get(at..)?;
+        at += rest.iter().position(|byte| is_opener(*byte))?;
+        let (opener, length) = match value.get(at..)? {
+            [b'|', b'|' | b'&', ..] | [b'&', b'&', ..] => (Opener::Operator, 2),
+            [b';' | b'|' | b'&', ..] => (Opener::Operator, 1),
+            [b'\n' | b'\r' | 0x1A, ..] => (Opener::Newline, 1),
+            [b'`', ..] => (Opener::Backtick, 1),
+            [b'$', b'(', ..] => (Opener::Dollar, 2),
+            [b'<' | b'>', b'(', ..] => (Opener::Process, 2),
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        return Some((opener, at, at + length));
+    }
+}
+
+/// Bytes that could begin an opener.
+pub(super) const fn is_opener(byte: u8) -> bool {
+    matches!(byte, b';' | b'|' | b'&' | b'\n' | b'\r' | 0x1A | b'`' | b'$' | b'<' | b'>')
+}
+
+/// The command at a place, and how many bytes were read to tell.
+pub(super) fn command(value: &[u8], opener: Opener, start: usize, at: usize) -> (Option<Command>, usize) {
+    let mut at = at;
+    let mut wrapped = false;
+    for _ in 0..WRAPPERS {
+        at = skip(value, at, opener);
+        let first = value.get(at).copied().unwrap_or(b' ');
+        if matches!(first, b'f' | b'F' | b'i' | b'I')
+            && let Some((name, end)) = windows::statement(value.get(at..).unwrap_or_default())
+        {
+            let mut arguments = arguments::read(value, at + end, true);
+            arguments.evaded = false;
+            return (
+                Some(Command {
+                    opener,
+                    name,
+                    evaded: false,
+                    wrapped,
+                    filters: false,
+                    arguments,
+                    start,
+                    end: arguments.end,
+                }),
+                end,
+            );
+        }
+        if !(first.is_ascii_alphanumeric()
+            || matches!(first, b'/' | b'\\' | b'.' | b'$' | b'\'' | b'"' | b'{' | b'[' | b'%' | b'~' | b'?'))
+        {
+            return (None, 1);
+        }
+        if is_plain_word(value, at) {
+            return (None, 1);
+        }
+        let word = lexer::word(value, at);
+        let Some(next) = after_prefix(value, &word) else {
+            let command = judge_name(value, opener, start, at, wrapped, &word);
+            let end = command.map_or(word.end, |command| command.end);
+            return (command, end.saturating_sub(at));
+        };
+        // `time` and `env` run what follows, and are commands by themselves.
+        if let (Some(_), false) =
+            (words::find(word.bytes()), next > word.end + 1 && starts_command(value, next))
+        {
+            let command = judge_name(value, opener, start, at, wrapped, &word);
+            return (command, word.end.saturating_sub(at));
+        }
+        wrapped = true;
+        at = next;
+    }
+    (None, 1)
+}
+
+const WRAPPERS: usize = 4;
+
+/// Whether a word is the name of a command.
+pub(super) fn starts(word: &Word) -> bool {
+    name(word).is_some() || is_prefix(word.bytes())
+}
+
+fn starts_command(value: &[u8], at: usize) -> bool {
+    let word = lexer::word(value, at);
+    name(&word)
+        .is_some_and(|(name, evaded)| evaded || !matches!(name, Name::Known(Use::English | Use::Telling)))
+}
+
+/// Whether a word stands here that is written out and is no command: most words of a text, told at little cost.
+pub(super) fn is_plain_word(value: &[u8], at: usize) -> bool {
+    let rest = value.get(at..).unwrap_or_default();
+    let mut name = [0; 24];
+    let mut length = 0;
+    for byte in rest {
+        match (byte, name.get_mut(length)) {
+            (b'a'..=b'z' | b'0'..=b'9' | b'-', Some(slot)) => *slot = *byte,
+            (b'A'..=b'Z', Some(slot)) => *slot = byte | 0x20,
+            _ => break,
+        }
+        length += 1;
+    }
+    let ends = rest.get(length).is_none_or(|byte| matches!(byte, b' ' | b',' | b':' | b'\n' | b';' | b'|'));
+    let name = name.get(..length).unwrap_or_default();
+    ends && length > 0 && !is_prefix(name) && words::find(name).is_none()
+}
+
+/// Blanks, groups, and the silence of `cmd.exe`.
+fn skip(value: &[u8], at: usize, opener: Opener) -> usize {
+    let mut at = at + arguments::blanks(value, at);
+    for _ in 0..4 {
+        match value.get(at..) {
+            // Notebooks run lines that begin with `!` in a shell.
+            Some([b'!', ..]) if opener == Opener::Start => return at,
+            Some([b'(' | b'!' | b'@', ..]) => at += 1,
+            Some([b'{', next, ..]) if is_blank(*next) => at += 1,
+            _ => return at,
+        }
+        at += arguments::blanks(value, at);
+    }
+    at
+}
+
+/// Words that run what follows them.
+fn is_prefix(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"sudo"
+            | b"env"
+            | b"time"
+            | b"nohup"
+            | b"exec"
+            | b"command"
+            | b"builtin"
+            | b"eval"
+            | b"then"
+            | b"do"
+            | b"else"
+            | b"if"
+            | b"while"
+            | b"until"
+            | b"nice"
+            | b"setsid"
+            | b"busybox"
+            | b"call"
+            | b"doas"
+            | b"start"
+            | b"xargs"
+            | b"elif"
+    )
+}
+
+/// Where the command goes on behind `X=1 ` or a word that only runs what follows.
+fn after_prefix(value: &[u8], word: &Word) -> Option<usize> {
+    let bytes = word.bytes();
+    let is_blank_behind = value.get(word.end).is_some_and(|byte| is_blank(*byte));
+    let is_assignment = {
+        let length = bytes.iter().take_while(|byte| is_name(**byte)).count();
+        length > 0 && bytes.get(length) == Some(&b'=') && !bytes.first().is_some_and(u8::is_ascii_digit)
+    };
+    if is_blank_behind && (is_assignment || is_prefix(bytes)) {
+        return Some(word.end + arguments::blanks(value, word.end));
+    }
+    None
+}
+
+fn judge_name(
+    value: &[u8],
+    opener: Opener,
+    start: usize,
+    at: usize,
+    wrapped: bool,
+    word: &Word,
+) -> Option<Command> {
+    let behind = value.get(word.end..).unwrap_or_default();
+    let (name, evaded) = match name(word) {
+        // A path alone is the path of a file.
+        Some((Name::Executable, _)) if opener == Opener::Start && is_script(word.bytes()) => return None,
+        Some((name, evaded)) => (name, evaded),
+        None if word.glued
+            && word.bytes().len() > 1
+            && word.bytes().iter().all(|byte| is_name(*byte) || b"/.-".contains(byte)) =>
+        {
+            (Name::Glued, true)
+        }
+        // Somebody's own program, asked for what only attackers ask for.
+        None if word.bytes().starts_with(b"/") && !word.glob && opener != Opener::Start => {
+            let arguments = arguments::read(value, word.end, false);
+            return arguments.sensitive.then_some(Command {
+                opener,
+                name: Name::Executable,
+                evaded: false,
+                wrapped,
+                filters: false,
+                arguments,
+                start,
+                end: arguments.end,
+            });
+        }
+        None => return None,
+    };
+    let behind = if is_powershell(word.bytes()) { behind.trim_ascii_start() } else { behind };
+    match behind {
+        // A call of a function, which a shell would define.
+        [b'(', ..] if !is_powershell(word.bytes()) => return None,
+        [b'(', ..] => {
+            let mut arguments = arguments::read(value, word.end, true);
+            arguments.evaded = false;
+            return Some(Command {
+                opener,
+                name: Name::PowerShell,
+                evaded,
+                wrapped,
+                filters: false,
+                arguments,
+                start,
+                end: word.end,
+            });
+        }
+        _ => {}
+    }
+    let arguments = arguments::read(value, word.end, word.glued);
+    let start = if opener == Opener::Start { at } else { start };
+    let filters = matches!(
+        word.bytes(),
+        b"grep"
+            | b"egrep"
+            | b"sort"
+            | b"awk"
+            | b"sed"
+            | b"wc"
+            | b"head"
+            | b"tail"
+            | b"jq"
+            | b"cut"
+            | b"tr"
+            | b"uniq"
+    );
+    Some(Command {
+        opener,
+        name,
+        evaded: evaded || word.glued,
+        wrapped,
+        filters,
+        arguments,
+        start,
+        end: arguments.end,
+    })
+}
+
+fn is_powershell(name: &[u8]) -> bool {
+    matches!(name, b"iex" | b"iwr" | b"irm" | b"invoke-expression" | b"invoke-webrequest")
+}
+
+/// What a word would run, and whether it is written so that this is not seen.
+fn name(word: &Word) -> Option<(Name, bool)> {
+    let bytes = word.bytes();
+    if word.long || bytes.is_empty() {
+        return None;
+    }
+    if bytes.contains(&b'/') || bytes.contains(&b'\\') {
+        return path::executable(word).map(|evaded| (Name::Executable, evaded));
+    }
+    if let [b'%', ..] = bytes {
+        let is_shell = bytes == b"%comspec%" || bytes.contains(&b'~') && bytes.ends_with(b"%");
+        return is_shell.then_some((Name::Executable, true));
+    }
+    if word.dynamic && !word.evaded {
+        return None;
+    }
+    let bare = [&b".exe"[..], b".com", b".cmd"]
+        .iter()
+        .find_map(|ending| bytes.strip_suffix(*ending))
+        .unwrap_or(bytes);
+    words::find(bare).map(|meaning| (Name::Known(meaning), word.evaded))
+}
+
+/// Whether a command that ended this way ended as a whole.
+pub(super) fn is_whole(ending: Ending) -> bool {
+    ending != Ending::Open
+}
