@@ -332,7 +332,7 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<RequestLine, Malformed> 
     if !field::is_token(name) || name == b"PRI" || target.is_empty() {
         return Err(Malformed::Line); // PRI belongs to HTTP/2 (RFC 9113 section 11.6)
     }
-    if length > limits.target {
+    if length > limits.target || !target::fits(target) {
         return Err(Malformed::TargetSize);
     }
     let http_1_0 = match rest.get(length + 1..).unwrap_or_default() {

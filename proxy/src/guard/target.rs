@@ -120,6 +120,15 @@ fn oddities(path_and_query: &[u8]) -> Oddities {
     odd
 }
 
+/// What `http::Uri` takes, in bytes.
+const MAX_WRITTEN: usize = u16::MAX as usize - 1;
+
+/// Whether a target is short enough for `http::Uri` when what may have to be encoded is.
+pub fn fits(target: &[u8]) -> bool {
+    let encoded = || target.iter().filter(|byte| CLASS[usize::from(**byte)] & ENCODED != 0).count();
+    target.len() <= MAX_WRITTEN / 3 || target.len() + 2 * encoded() <= MAX_WRITTEN
+}
+
 /// Writes a target as it goes on: in origin form, with every byte encoded that `http::Uri` takes no raw byte of.
 pub fn write(target: &[u8], form: Form, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";

@@ -235,7 +235,7 @@ const CHUNKS: [Vector; 35] = [
 ];
 
 /// Request lines and targets.
-const LINES: [Vector; 51] = [
+const LINES: [Vector; 53] = [
     yes("lin-01", "GET /r?a=1&b=%20%0a HTTP/1.1¶Host: app¶¶", &["GET /r?a=1&b=%20%0a HTTP/1.1\r\n"]),
     yes("lin-02", "GET / HTTP/1.0¶¶", &["GET / HTTP/1."]),
     yes("lin-03", "¶GET /r HTTP/1.1¶Host: app¶¶", &["GET /r HTTP/1.1\r\n"]),
@@ -291,6 +291,8 @@ const LINES: [Vector; 51] = [
     no("lin-49", 501, "«M*3000» /r HTTP/1.1¶Host: app¶¶"),
     no("lin-50", 414, "GET /«a*60000» HTTP/1.1¶Host: app¶¶"),
     yes("lin-51", "GET /?q=«a*30000» HTTP/1.1¶Host: app¶¶", &["aaaa HTTP/1.1\r\n"]),
+    no("lin-52", 414, "GET /?q=«<*30000» HTTP/1.1¶Host: app¶¶"),
+    yes("lin-53", "GET /?q=«<*20000» HTTP/1.1¶Host: app¶¶", &["%3C%3C%3C HTTP/1.1\r\n"]),
 ];
 
 /// Fields and `Host`.
