@@ -19,6 +19,13 @@ pub(crate) static DETECTORS: &[&Detector] = &[
     &crate::sqli::DETECTOR,
     &crate::command::DETECTOR,
     &crate::code::DETECTOR,
+    &crate::template::DETECTOR,
+    &crate::expression::DETECTOR,
+    &crate::nosql::DETECTOR,
+    &crate::ldap::DETECTOR,
+    &crate::xpath::DETECTOR,
+    &crate::deserialization::DETECTOR,
+    &crate::prototype::DETECTOR,
 ];
 
 /// A detector of one class.

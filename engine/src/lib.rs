@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`message`] (the borrowed view of a request), [`ruleset`] (the compiled policy and the one
 //! pipeline: decode, prefilter, detect), `decode`, `budget`, `detector` (the table of detectors), `prefilter` (which of
-//! them must look at a value), `sqli`, `command`, `code` (detectors; `surroundings` tells what stands around
+//! them must look at a value), `sqli`, `command`, `code`, `template`, `expression`, `nosql`, `ldap`, `xpath`,
+//! `deserialization`, `prototype` (detectors; `marks` finds words for them, `surroundings` tells what stands around
 //! what they find), [`finding`] (evidence), `mask` (what of a value may be shown),
 //! [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
 //!
@@ -42,15 +43,23 @@ mod code;
 mod command;
 pub mod decide;
 mod decode;
+mod deserialization;
 mod detector;
+mod expression;
 pub mod finding;
+mod ldap;
+mod marks;
 mod mask;
 pub mod message;
+mod nosql;
 mod prefilter;
+mod prototype;
 pub mod reason;
 pub mod ruleset;
 mod sqli;
 mod surroundings;
+mod template;
+mod xpath;
 
 pub use budget::Limits;
 pub use decide::{Judgement, Outcome, Pass, Refusal, Verdict, Why};

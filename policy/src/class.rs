@@ -158,7 +158,7 @@ impl Class {
                 cwe: Some(943),
                 capec: Some(676),
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::CrossSiteScripting => &About {
                 id: "cross_site_scripting",
@@ -212,7 +212,7 @@ impl Class {
                 cwe: Some(1336),
                 capec: None,
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::ExpressionInjection => &About {
                 id: "expression_injection",
@@ -221,7 +221,7 @@ impl Class {
                 cwe: Some(917),
                 capec: None,
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::CodeInjection => &About {
                 id: "code_injection",
@@ -239,7 +239,7 @@ impl Class {
                 cwe: Some(502),
                 capec: Some(586),
                 owasp: Some("A08:2021"),
-                detected: false,
+                detected: true,
             },
             Self::XmlExternalEntity => &About {
                 id: "xml_external_entity",
@@ -257,7 +257,7 @@ impl Class {
                 cwe: Some(90),
                 capec: Some(136),
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::XpathInjection => &About {
                 id: "xpath_injection",
@@ -266,7 +266,7 @@ impl Class {
                 cwe: Some(643),
                 capec: Some(83),
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::HeaderInjection => &About {
                 id: "header_injection",
@@ -284,7 +284,7 @@ impl Class {
                 cwe: Some(1321),
                 capec: None,
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::OpenRedirect => &About {
                 id: "open_redirect",
