@@ -40,7 +40,7 @@ pub fn bind_any(port: u16) -> io::Result<std::net::TcpListener> {
 const EADDRNOTAVAIL: i32 = rustix::io::Errno::ADDRNOTAVAIL.raw_os_error();
 const EAFNOSUPPORT: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
 
-/// Binds one address; an unspecified IPv6 address takes IPv4 as well.
+/// Binds one address; an unspecified IPv6 address takes IPv4 as well. Accepted connections inherit how it is tuned.
 pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -48,6 +48,7 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    tune(&socket);
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -147,7 +148,6 @@ where
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
-                tune(&stream);
                 tokio::spawn(serve(stream, peer, Arc::new(place)));
             }
             Err(error) if is_the_clients(&error) => {}
@@ -178,10 +178,10 @@ fn is_the_clients(error: &io::Error) -> bool {
 const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
 /// Small writes leave at once, and a peer that vanished without a word is noticed.
-pub(crate) fn tune(stream: &TcpStream) {
+pub(crate) fn tune<'s>(socket: impl Into<SockRef<'s>>) {
     let keepalive =
         TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
-    let socket = SockRef::from(stream);
+    let socket = socket.into();
     // They only fail on a socket that is already dead; the next read says so.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&keepalive);
@@ -206,11 +206,19 @@ mod tests {
     use socket2::SockRef;
 
     #[tokio::test]
-    async fn a_peer_that_acknowledges_nothing_is_given_up_after_two_minutes() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        super::tune(&stream);
-        let limit = SockRef::from(&stream).tcp_user_timeout().unwrap();
-        assert_eq!(limit, Some(Duration::from_secs(120)));
+    async fn a_peer_that_acknowledges_nothing_is_given_up_whoever_connected() {
+        let listener = super::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let dialled = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        super::tune(&dialled);
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        for stream in [&dialled, &accepted] {
+            let socket = SockRef::from(stream);
+            assert!(socket.tcp_nodelay().unwrap());
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(15));
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(120)));
+        }
     }
 }
