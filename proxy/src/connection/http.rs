@@ -9,6 +9,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -17,7 +18,6 @@ use hyper::client::conn::http1::{self as client_side, SendRequest};
 use hyper::server::conn::http1 as server_side;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::sync::Notify;
 
 use super::answers::Answers;
 use super::lent::{Home, Lent, lend};
@@ -34,6 +34,9 @@ use crate::state::Shared;
 
 /// hyper has room for so much more than a head of the application may take, so that the reason is the guard's.
 const ROOM: usize = 64 << 10;
+
+/// Fields of a head that hyper reads when it is told no other number, the documented default.
+const HYPERS_FIELDS: usize = 100;
 
 type Hyper = Box<client_side::Connection<TokioIo<Lent<Answers<Stream>>>, RequestBody>>;
 
@@ -130,16 +133,16 @@ async fn talk(
                     server.as_mut().graceful_shutdown();
                 }
             }
-            fresh = link.fresh.take() => {
+            fresh = happens(|| link.fresh.take()) => {
                 application.set(self::application(Some(fresh.hyper)));
                 application_home = Some(fresh.home);
             }
-            () = connection.phase.over() => {
+            () = happens(|| connection.phase.is_over().then_some(())) => {
                 // The application gets no more of a request that is answered, and hyper reads no more of it.
                 application.set(self::application(None));
                 application_home = None;
             }
-            left = connection.phase.left(), if stays => match left {
+            left = happens(|| connection.phase.left()), if stays => match left {
                 Left::Gone => break Ok(()), // and the application's side closes
                 Left::Half => {
                     stays = false;
@@ -152,7 +155,9 @@ async fn talk(
                 shared.metrics.error(&Kind::Shed(Shed::KeepAlive));
                 server.as_mut().graceful_shutdown();
             }
-            () = rests(connection, link), if kept && stays && application_home.is_some() => {
+            () = happens(|| (connection.phase.rests() && link.rests()).then_some(())),
+                if kept && stays && application_home.is_some() =>
+            {
                 let Some(application_home) = application_home.take() else { break Ok(()) };
                 connection.phase.resume();
                 link.close();
@@ -167,9 +172,11 @@ async fn talk(
     }
     End::Over
 }
-/// Resolves when nothing happens on either side. Whatever that depends on changes while hyper is polled.
-async fn rests(connection: &Connection, link: &Http1) {
-    poll_fn(|_| if connection.phase.rests() && link.rests() { Poll::Ready(()) } else { Poll::Pending }).await;
+
+/// Resolves when there is something. Only for what changes while hyper is polled, earlier in the same task:
+/// nobody is woken.
+async fn happens<T>(mut something: impl FnMut() -> Option<T>) -> T {
+    poll_fn(|_| something().map_or(Poll::Pending, Poll::Ready)).await
 }
 
 /// Resolves when there is something to read, or the time of the client is up.
@@ -209,13 +216,13 @@ async fn handshake(
 #[derive(Debug, Default)]
 pub struct Fresh {
     connection: Mutex<Option<UpstreamConnection>>,
-    there: Notify,
+    there: AtomicBool,
 }
 
 impl Fresh {
     fn put(&self, connection: UpstreamConnection) {
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
-        self.there.notify_one();
+        self.there.store(true, Ordering::Release);
     }
 
     /// Nobody waits for one any more.
@@ -223,15 +230,13 @@ impl Fresh {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Resolves when there is one.
-    pub async fn take(&self) -> UpstreamConnection {
-        loop {
-            let there = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-            match there {
-                Some(connection) => return connection,
-                None => self.there.notified().await,
-            }
+    /// The connection, if there is one. Asked whenever anything happens on a connection, so without the lock.
+    fn take(&self) -> Option<UpstreamConnection> {
+        if !self.there.load(Ordering::Acquire) {
+            return None;
         }
+        self.there.store(false, Ordering::Release);
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -258,7 +263,11 @@ pub(crate) async fn redial(
 fn server_builder(limits: &Limits) -> server_side::Builder {
     let mut builder = server_side::Builder::new();
     builder.half_close(true).auto_date_header(false).preserve_header_case(true);
-    builder.max_buf_size(limits.head + 2 * limits.target + (8 << 10)).max_headers(limits.fields);
+    builder.max_buf_size(limits.head + 2 * limits.target + (8 << 10));
+    // The same number when it is not said costs hyper nothing; said, two arrays are filled for every head.
+    if limits.fields != HYPERS_FIELDS {
+        builder.max_headers(limits.fields);
+    }
     builder
 }
 

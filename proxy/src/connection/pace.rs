@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::relay::replay;
@@ -59,8 +58,7 @@ pub struct Phase {
     idled: AtomicBool,
     broken: AtomicBool,
     left: AtomicU8,
-    told: Notify,
-    over: Notify,
+    over: AtomicBool,
     overdue: AtomicBool,
     rests: AtomicBool,
     /// What the guard says about the next request.
@@ -78,8 +76,7 @@ impl Phase {
             idled: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             left: AtomicU8::new(STAYS),
-            told: Notify::new(),
-            over: Notify::new(),
+            over: AtomicBool::new(false),
             overdue: AtomicBool::new(false),
             rests: AtomicBool::new(false),
             notes: Notes::default(),
@@ -97,29 +94,26 @@ impl Phase {
         let _ = self.now.compare_exchange(BUSY, IDLE, Ordering::AcqRel, Ordering::Acquire);
         *self.unflushed.lock().unwrap_or_else(PoisonError::into_inner) = in_flight;
         if self.linger.load(Ordering::Acquire) {
-            self.over.notify_one();
+            self.over.store(true, Ordering::Release);
         }
     }
 
     fn leave(&self, left: u8) {
         self.left.store(left, Ordering::Release);
-        self.told.notify_one();
     }
 
-    /// Resolves when the client closed while its request is answered: its half, or all of it.
-    pub async fn left(&self) -> Left {
-        loop {
-            match self.left.load(Ordering::Acquire) {
-                HALF => return Left::Half,
-                GONE => return Left::Gone,
-                _ => self.told.notified().await,
-            }
+    /// What the client closed while its request was answered: its half, or all of it.
+    pub fn left(&self) -> Option<Left> {
+        match self.left.load(Ordering::Acquire) {
+            HALF => Some(Left::Half),
+            GONE => Some(Left::Gone),
+            _ => None,
         }
     }
 
-    /// Resolves when the last response of the connection was given although the client may still be sending.
-    pub async fn over(&self) {
-        self.over.notified().await;
+    /// Whether the last response of the connection was given although the client may still be sending. Said once.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire) && self.over.swap(false, Ordering::AcqRel)
     }
 
     /// A response broke off. Of one that ends with the connection, only a reset says so.
