@@ -180,6 +180,7 @@ fn around(
         behind: surroundings::behind(behind),
         last,
         script,
+        enclosed: rest.starts_with(b")") && prefix.contains(&b'('),
         woven,
         ends: rest.trim_ascii_end().is_empty(),
         terminator,

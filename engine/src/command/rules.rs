@@ -49,6 +49,8 @@ pub(super) struct Place {
     pub script: bool,
     /// A backtick stands where an expression goes on, as in `f(`x`)` and `a.`x``, and not where Markdown has it.
     pub woven: bool,
+    /// A parenthesis opens before the command and closes behind it.
+    pub enclosed: bool,
     /// The command ends with the value.
     pub ends: bool,
     /// `||` or `&&` follows.
@@ -155,6 +157,8 @@ fn operator(command: &Command, place: &Place, strength: Strength) -> Option<Conf
     };
     Some(match (strength, place.before) {
         (Strength::Complete, Around::Nothing | Around::Word) => Confidence::Certain,
+        // `(root) CMD (cd / && run-parts /etc/cron.daily)`: a log tells what ran.
+        (Strength::Complete, Around::Words) if place.enclosed => Confidence::Medium,
         (Strength::Complete, Around::Words) if !place.script || command.arguments.sensitive => {
             Confidence::High
         }

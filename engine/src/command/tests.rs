@@ -259,6 +259,7 @@ const TEXT: &[&str] = &[
     "sleep 5",
     "docker run -it --rm alpine sh",
     "git log --oneline | head",
+    "CRON[77]: (root) CMD (cd / && run-parts --report /etc/cron.daily)",
 ];
 
 #[test]
