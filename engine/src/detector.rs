@@ -17,6 +17,10 @@ use crate::ruleset::Inspection;
 pub(crate) static DETECTORS: &[&Detector] = &[
     // One line each.
     &crate::sqli::DETECTOR,
+    &crate::path::DETECTOR,
+    &crate::inclusion::DETECTOR,
+    &crate::ssrf::DETECTOR,
+    &crate::xml::DETECTOR,
     &crate::command::DETECTOR,
     &crate::code::DETECTOR,
     &crate::template::DETECTOR,

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`message`] (the borrowed view of a request), [`ruleset`] (the compiled policy and the one
 //! pipeline: decode, prefilter, detect), `decode`, `budget`, `detector` (the table of detectors), `prefilter` (which of
-//! them must look at a value), `sqli`, `command`, `code`, `template`, `expression`, `nosql`, `ldap`, `xpath`,
+//! them must look at a value), `sqli`, `path`, `inclusion`, `ssrf`, `xml`, `command`, `code`, `template`, `expression`, `nosql`, `ldap`, `xpath`,
 //! `deserialization`, `prototype` (detectors; `marks` finds words for them, `surroundings` tells what stands around
 //! what they find), [`finding`] (evidence), `mask` (what of a value may be shown),
 //! [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
@@ -47,18 +47,22 @@ mod deserialization;
 mod detector;
 mod expression;
 pub mod finding;
+mod inclusion;
 mod ldap;
 mod marks;
 mod mask;
 pub mod message;
 mod nosql;
+mod path;
 mod prefilter;
 mod prototype;
 pub mod reason;
 pub mod ruleset;
 mod sqli;
+mod ssrf;
 mod surroundings;
 mod template;
+mod xml;
 mod xpath;
 
 pub use budget::Limits;

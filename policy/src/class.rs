@@ -185,7 +185,7 @@ impl Class {
                 cwe: Some(22),
                 capec: Some(126),
                 owasp: Some("A01:2021"),
-                detected: false,
+                detected: true,
             },
             Self::FileInclusion => &About {
                 id: "file_inclusion",
@@ -194,7 +194,7 @@ impl Class {
                 cwe: Some(98),
                 capec: Some(193),
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::ServerSideRequestForgery => &About {
                 id: "server_side_request_forgery",
@@ -203,7 +203,7 @@ impl Class {
                 cwe: Some(918),
                 capec: Some(664),
                 owasp: Some("A10:2021"),
-                detected: false,
+                detected: true,
             },
             Self::TemplateInjection => &About {
                 id: "template_injection",
@@ -248,7 +248,7 @@ impl Class {
                 cwe: Some(611),
                 capec: Some(221),
                 owasp: Some("A05:2021"),
-                detected: false,
+                detected: true,
             },
             Self::LdapInjection => &About {
                 id: "ldap_injection",

@@ -11,8 +11,28 @@ pub(super) fn decode(path: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
         pairs::text(&Field { part: Part::Path, name: b"", value }, visit)?;
     }
     let decoded = percent::decode(path, false, &mut buffer);
+    if is_walk(decoded) {
+        pairs::text(&Field { part: Part::Path, name: b"", value: decoded }, visit)?;
+    }
     let Some(tail) = spanning(decoded) else { return Ok(()) };
     pairs::text(&Field { part: Part::Path, name: b"", value: tail }, visit)
+}
+
+/// Whether the segments may only mean something together, as the path of a file: it goes up, has separators or dots
+/// that are written otherwise, or holds the name of a directory of the system.
+fn is_walk(path: &[u8]) -> bool {
+    const DIRECTORIES: &[&[u8]] =
+        &[b"/etc/", b"/proc/", b"/winnt/", b"/windows/", b"/web-inf", b"/meta-inf", b"/0x2e"];
+    let is_odd = |byte: &u8| matches!(byte, b'\\' | b'%' | 0 | 0xC0 | 0xC1 | 0xE0 | 0xEF | 0xF0);
+    let begins = |rest: &[u8], known: &[u8]| {
+        rest.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
+    };
+    path.iter().any(is_odd)
+        || memchr::memchr_iter(b'.', path).any(|at| path.get(at + 1) == Some(&b'.'))
+        || memchr::memchr_iter(b'/', path).any(|at| {
+            let rest = path.get(at..).unwrap_or_default();
+            DIRECTORIES.iter().any(|known| begins(rest, known))
+        })
 }
 
 /// The tail of a path from the segment before the first one that holds SQL punctuation, where a value may hold a slash

@@ -1,0 +1,270 @@
+//! Path traversal (CWE-22, CAPEC-126): would this value, used as a path, leave the directory that it belongs to?
+//!
+//! The value is read as a lenient file system or a server that decodes twice reads it: separators and dots in all the
+//! ways they can be written (`units`), then runs of `..` (`climb`), then the file that is meant (`targets`). What
+//! stands around it tells a value that is a path from a text that has one in it.
+//! Sources: OWASP Path Traversal, RFC 3986 5.2.4, RFC 3629 10 (overlong forms).
+
+use rasp_policy::class::Class;
+
+use crate::decode::Field;
+use crate::detector::{Detector, Evidence, Needs, Report, Rule};
+use crate::finding::Confidence::{self, Certain, High, Low, Medium};
+use crate::finding::{Part, RuleId};
+use crate::mask;
+use crate::reason::Reason;
+
+mod climb;
+pub(crate) mod targets;
+pub(crate) mod units;
+
+use climb::Climb;
+use targets::Target;
+
+pub(crate) static DETECTOR: Detector = Detector { class: Class::PathTraversal, needs: NEEDS, inspect, rules };
+
+const NEEDS: Needs = Needs {
+    // Never part of UTF-8.
+    alone: b"\xC0\xC1",
+    bytes: b"./%L\\",
+    needles: &[
+        "..",
+        "/etc/",
+        "/proc/",
+        "/var/",
+        "/usr/",
+        "/opt/",
+        "/root/",
+        "/home/",
+        "/boot",
+        "/dev/",
+        "/sys/",
+        "/windows",
+        "/winnt",
+        "c:/",
+        "-inf/",
+        "/apache",
+        "/xampp",
+        "/wamp",
+        "/private/",
+        "/library/",
+        "/volumes/",
+        ".ht",
+        ".git/",
+        ".ssh/",
+        ".env",
+        ".aws/",
+        "wp-config",
+        "0x2e",
+        "%2e",
+        "%c0",
+        "\u{ff0e}",
+        "\u{2024}",
+        "li4vli4v",
+        "ly4uly4u",
+        "c:\\",
+        "\\\\",
+        "\\etc\\",
+        "\\windows",
+        "\\winnt",
+        "\\boot.ini",
+        "li5cli5c",
+        "l2v0yy",
+    ],
+};
+
+const CLIMB: Rule =
+    Rule { id: RuleId("path-climb"), reason: "the value climbs out of the directory that it belongs to" };
+const TARGET: Rule = Rule {
+    id: RuleId("path-target"),
+    reason: "the value climbs to a file of the system or a secret of the application",
+};
+const DISGUISED: Rule = Rule {
+    id: RuleId("path-disguised"),
+    reason: "the value climbs with dots or separators that are written to pass a filter",
+};
+const TRUNCATED: Rule =
+    Rule { id: RuleId("path-truncated"), reason: "the value climbs and ends the path with a NUL byte" };
+const ABSOLUTE: Rule = Rule {
+    id: RuleId("path-absolute"),
+    reason: "the value is the path of a file of the system or of a secret of the application",
+};
+const SHARE: Rule =
+    Rule { id: RuleId("path-share"), reason: "the value is the path of a share on a Windows host" };
+const ENCODED: Rule = Rule {
+    id: RuleId("path-encoded"),
+    reason: "the value is the path of a file elsewhere, encoded as base64",
+};
+
+fn rules() -> Vec<Rule> {
+    vec![CLIMB, TARGET, DISGUISED, TRUNCATED, ABSOLUTE, SHARE, ENCODED]
+}
+
+fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
+    report.budget().work(2 * field.value.len())?;
+    let Some(Found { rule, confidence, start, end }) = detect(field.part, field.value) else { return Ok(()) };
+    let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), targets::is_word);
+    report.find(field, Evidence { rule, confidence, at: start..end, sample });
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    rule: Rule,
+    confidence: Confidence,
+    start: usize,
+    end: usize,
+}
+
+fn detect(part: Part, value: &[u8]) -> Option<Found> {
+    let blanks = value.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let mut best = absolute(part, value, blanks);
+    let text_from = text_from(value, blanks);
+    climb::each(value, |climb| {
+        if best.is_some_and(|known| known.confidence == Certain) {
+            return;
+        }
+        let Some((rule, confidence)) = judge(part, value, &climb, climb.start <= text_from) else { return };
+        if best.is_none_or(|known| confidence > known.confidence) {
+            best = Some(Found { rule, confidence, start: climb.start, end: climb.end });
+        }
+    });
+    best
+}
+
+/// The first byte that a path has only where it is part of a text: what comes after it is said, not used.
+fn text_from(value: &[u8], blanks: usize) -> usize {
+    let is_text = |byte: &u8| byte.is_ascii_whitespace() || b"<>\"'`(){}".contains(byte);
+    let rest = value.get(blanks..).unwrap_or_default();
+    rest.iter().position(is_text).map_or(value.len(), |at| at + blanks)
+}
+
+fn judge(part: Part, value: &[u8], climb: &Climb, is_alone: bool) -> Option<(Rule, Confidence)> {
+    let rest = value.get(climb.end..).unwrap_or_default();
+    let name = units::name(rest);
+    let target = targets::find(name.bytes());
+    let behind = rest.get(name.read..).unwrap_or_default();
+    let words = behind.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).take(4).count();
+    let is_alone = is_alone && words < 3 && part != Part::Text && !behind.contains(&b'\n');
+    if !is_alone {
+        // Part of a text, which may be about paths.
+        return match (target, climb.count) {
+            (Some(_), 2..) | (_, 4..) => Some((if target.is_some() { TARGET } else { CLIMB }, Medium)),
+            _ => None,
+        };
+    }
+    let has_nul = climb.has_nul || behind.first() == Some(&0) || behind.starts_with(b"%00");
+    let depth = depth_before(value.get(..climb.start).unwrap_or_default());
+    let starts = depth == 0;
+    let leaves_root = part == Part::Path && value.starts_with(b"/") && climb.count > depth;
+    // A segment that holds a separator held it encoded.
+    let in_segment = part == Part::Path
+        && !value.starts_with(b"/")
+        && value.iter().any(|byte| matches!(byte, b'/' | b'\\'));
+    match (target, climb.count) {
+        (Some(Target::Secret), 2..) => return Some((TARGET, Certain)),
+        (Some(Target::Secret), _) | (Some(Target::System), 2..) => return Some((TARGET, High)),
+        _ => {}
+    }
+    if has_nul {
+        return Some((TRUNCATED, if climb.count > 2 { Certain } else { High }));
+    }
+    if climb.is_odd && (climb.count > 1 || in_segment || climb.is_forged && starts) {
+        return Some((DISGUISED, High));
+    }
+    let is_asset = targets::is_asset(name.bytes());
+    let confidence = match (climb.count, part) {
+        (6.., _) => Certain,
+        (5, _) => High,
+        (3.., Part::Json) if is_asset || !starts => Medium,
+        (3.., Part::Path) if climb.count <= depth && !climb.is_odd => Medium,
+        (3.., _) => High,
+        _ if leaves_root || in_segment => High,
+        (2, Part::Query | Part::QueryName | Part::Form) if starts && !is_asset => High,
+        (2, _) => Medium,
+        _ if climb.is_odd => Medium,
+        _ => Low,
+    };
+    Some((if climb.is_odd { DISGUISED } else { CLIMB }, confidence))
+}
+
+/// Directories that a path has entered before it climbs.
+fn depth_before(before: &[u8]) -> usize {
+    before.split(|byte| matches!(byte, b'/' | b'\\')).filter(|name| !name.is_empty() && *name != b".").count()
+}
+
+/// The value as a whole is a path that does not depend on where it starts.
+fn absolute(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
+    let rest = value.get(blanks..)?;
+    let found = |rule, confidence| Some(Found { rule, confidence, start: blanks, end: value.len() });
+    if is_encoded(rest) {
+        return found(ENCODED, High);
+    }
+    if part == Part::Text || rest.len() > LONGEST {
+        return None;
+    }
+    let name = units::name(rest);
+    let behind = rest.get(name.read..).unwrap_or_default();
+    let has_nul = behind.first() == Some(&0) || behind.starts_with(b"%00");
+    // `;`, `|` and `&` begin a command, which is for another detector; what is behind them is still not a text.
+    let words = behind.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).take(3).count();
+    if words > 2 || (words > 0 && behind.trim_ascii().first().is_some_and(|byte| b"<>\"'`(,=".contains(byte)))
+    {
+        return None;
+    }
+    if part == Part::Path {
+        let secret = targets::ends_in_secret(name.bytes());
+        return if secret { found(ABSOLUTE, High) } else { None };
+    }
+    if is_share(rest) {
+        let is_hidden = memchr::memchr(b'$', rest).is_some()
+            || rest.starts_with(b"\\\\.\\")
+            || rest.starts_with(b"\\\\?\\");
+        return found(SHARE, if is_hidden || rest.starts_with(b"\\\\::") { High } else { Low });
+    }
+    let is_rooted = units::is_rooted(rest);
+    let is_name = matches!(part, Part::JsonKey | Part::FormName | Part::QueryName);
+    // Applications that manage machines name directories of theirs.
+    let is_managed = part == Part::Json || is_name;
+    let confidence = match targets::find(name.bytes())? {
+        Target::Secret if is_rooted || targets::is_hidden(name.bytes()) => High,
+        Target::System if !is_rooted => return None,
+        Target::System
+            if has_nul
+                || !is_managed && targets::is_file(name.bytes()) && !targets::is_asset(name.bytes()) =>
+        {
+            High
+        }
+        Target::System if !targets::is_file(name.bytes()) => Low,
+        _ => Medium,
+    };
+    found(ABSOLUTE, confidence)
+}
+
+const LONGEST: usize = 1024;
+
+fn is_share(rest: &[u8]) -> bool {
+    let Some(host) = rest.strip_prefix(b"\\\\") else { return false };
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:?$@".contains(byte);
+    let length = host.iter().take_while(|byte| is_name(byte)).count();
+    length > 0 && host.get(length) == Some(&b'\\') && host.get(length + 1).is_some_and(is_name)
+}
+
+/// `../../../`, `..\..\..\`, `/etc/passwd` and their like, as base64. Its letters tell three bytes exactly.
+fn is_encoded(rest: &[u8]) -> bool {
+    const STARTS: &[&[u8]] = &[
+        b"Li4vLi4vLi4v",
+        b"Li5cLi5cLi5c",
+        b"Ly4uLy4uLy4u",
+        b"L2V0Yy9wYXNz",
+        b"L2V0Yy9zaGFk",
+        b"L2V0Yy9ob3N0",
+        b"L2V0Yy9pc3N1",
+        b"L2V0Yy9tYXN0",
+    ];
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_%".contains(byte);
+    STARTS.iter().any(|start| rest.starts_with(start)) && rest.trim_ascii_end().iter().all(is_letter)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,333 @@
+//! Server-side request forgery (CWE-918, CAPEC-664): does this value send the application to where its sender cannot
+//! go? The value is read as a lenient URL library reads it (WHATWG URL 4.4, `inet_aton` for hosts), and the host is
+//! resolved without a resolver: numbers in any notation, names that resolve to addresses of their own.
+//!
+//! Addresses of clusters and of developers are ordinary in configuration (`http://svc.ns.svc`, callbacks to
+//! `localhost`): plain ones are hints. Disguise, the metadata of a cloud and protocols that speak to services are not.
+
+use rasp_policy::class::Class;
+
+use crate::decode::Field;
+use crate::detector::{Detector, Evidence, Needs, Report, Rule};
+use crate::finding::Confidence::{self, Certain, High, Low, Medium};
+use crate::finding::{Part, RuleId};
+use crate::mask;
+use crate::reason::Reason;
+
+pub(crate) mod host;
+
+use host::Host;
+
+pub(crate) static DETECTOR: Detector =
+    Detector { class: Class::ServerSideRequestForgery, needs: NEEDS, inspect, rules };
+
+const NEEDS: Needs = Needs {
+    alone: b"",
+    bytes: b":/",
+    needles: &[
+        "://",
+        "//",
+        ":/",
+        ":\\",
+        "169.254.",
+        "metadata.",
+        "gopher:",
+        "dict:",
+        "tftp:",
+        "netdoc:",
+        "jar:",
+        "ldap:",
+        "ldaps:",
+        "ldapi:",
+    ],
+};
+
+const METADATA: Rule = Rule {
+    id: RuleId("ssrf-metadata"),
+    reason: "the value is an address of the metadata of a cloud or an orchestrator",
+};
+const SCHEME: Rule = Rule {
+    id: RuleId("ssrf-scheme"),
+    reason: "the value is an address of a protocol that speaks to services inside",
+};
+const DISGUISED: Rule = Rule {
+    id: RuleId("ssrf-disguised"),
+    reason: "the value is an address inside that is written to look like another",
+};
+const REBINDING: Rule = Rule {
+    id: RuleId("ssrf-rebinding"),
+    reason: "the value names a host that resolves to whatever address its name holds",
+};
+const INTERNAL: Rule = Rule {
+    id: RuleId("ssrf-internal"),
+    reason: "the value is an address of this host or of a network inside",
+};
+
+fn rules() -> Vec<Rule> {
+    vec![METADATA, SCHEME, DISGUISED, REBINDING, INTERNAL]
+}
+
+fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
+    report.budget().work(field.value.len())?;
+    let Some((rule, confidence, start, end)) = detect(field.part, field.value) else { return Ok(()) };
+    let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), is_word);
+    report.find(field, Evidence { rule, confidence, at: start..end, sample });
+    Ok(())
+}
+
+fn is_word(word: &[u8]) -> bool {
+    let words: &[&str] =
+        &["http", "https", "gopher", "dict", "ldap", "ftp", "jar", "file", "localhost", "metadata"];
+    words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+fn detect(part: Part, value: &[u8]) -> Option<(Rule, Confidence, usize, usize)> {
+    let blanks = value.iter().take_while(|byte| **byte <= b' ').count();
+    let text = value.get(blanks..)?.trim_ascii_end();
+    let is_one = text.len() <= LONGEST && !text.iter().any(|byte| matches!(byte, b' ' | b'\n' | b'\t'));
+    if !is_one || part == Part::Text {
+        // A payload of a protocol may hold blanks of its own.
+        let (rule, confidence) = protocol(text).filter(|(_, confidence)| *confidence == Certain)?;
+        return (part != Part::Text).then_some((rule, confidence, blanks, blanks + text.len().min(64)));
+    }
+    if part == Part::Path {
+        // `/proxy/http://169.254.169.254/`: of the whole path, that is the tail behind a scheme.
+        let at = text.windows(3).position(|three| three == b"://")?;
+        let start = text.get(..at)?.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let (rule, confidence) = judge(text.get(start..)?)?;
+        return (confidence > Medium).then_some((rule, High, blanks + start, blanks + text.len()));
+    }
+    let (rule, confidence) = judge(text)?;
+    let is_name = matches!(part, Part::QueryName | Part::FormName | Part::JsonKey);
+    let confidence = if is_name { confidence.min(Medium) } else { confidence };
+    Some((rule, confidence, blanks, blanks + text.len()))
+}
+
+const LONGEST: usize = 8192;
+
+fn judge(text: &[u8]) -> Option<(Rule, Confidence)> {
+    if let Some(found) = protocol(text) {
+        return Some(found);
+    }
+    let address = Address::read(text)?;
+    let host = host::read(address.host);
+    match host {
+        Host::Metadata if address.has_scheme || !address.path.is_empty() => Some((METADATA, Certain)),
+        Host::Metadata => Some((METADATA, High)),
+        _ if !address.has_scheme => None,
+        Host::Disguised => Some((DISGUISED, High)),
+        Host::Rebinding => Some((REBINDING, High)),
+        Host::Internal if address.is_deceptive => Some((DISGUISED, High)),
+        Host::Internal => Some((INTERNAL, if is_service(&address) { High } else { Medium })),
+        Host::Cluster => Some((INTERNAL, Low)),
+        Host::Other if address.is_deceptive && address.user_is_internal => Some((DISGUISED, High)),
+        Host::Other => None,
+    }
+}
+
+/// Ports and paths of services that answer whoever reaches them, and no browser is sent to.
+fn is_service(address: &Address<'_>) -> bool {
+    const PORTS: &[&str] = &[
+        "22", "25", "2375", "2376", "2379", "3306", "5432", "5984", "6379", "6443", "9200", "10250", "10255",
+        "11211", "27017",
+    ];
+    const PATHS: &[&str] =
+        &["/server-status", "/2018-06-01/runtime", "/_cat/", "/containers/json", "/actuator/", "/latest/"];
+    PORTS.iter().any(|port| port.as_bytes() == address.port)
+        || PATHS.iter().any(|path| address.path.starts_with(path.as_bytes()))
+}
+
+/// Protocols that only few clients speak, and services of many kinds understand.
+fn protocol(text: &[u8]) -> Option<(Rule, Confidence)> {
+    let text = strip(text, b"url:").unwrap_or(text);
+    let colon = memchr::memchr(b':', text.get(..12).unwrap_or(text))?;
+    let (scheme, rest) = text.split_at_checked(colon)?;
+    let rest = rest.get(1..)?;
+    let is = |known: &str| scheme.eq_ignore_ascii_case(known.as_bytes());
+    let has_slashes = rest.starts_with(b"//") && rest.len() > 2;
+    let confidence = match () {
+        () if is("gopher") && has_slashes => {
+            if memchr::memmem::find(rest, b"/_").is_some() {
+                Certain
+            } else {
+                High
+            }
+        }
+        () if is("netdoc") && rest.starts_with(b"/") => High,
+        () if (is("dict") || is("tftp") || is("ldapi")) && has_slashes => High,
+        () if is("jar")
+            && (strip(rest, b"http").is_some()
+                || strip(rest, b"file:").is_some()
+                || strip(rest, b"ftp").is_some()) =>
+        {
+            High
+        }
+        () if (is("ldap") || is("ldaps")) && has_slashes => {
+            let address = Address::read(text)?;
+            if matches!(host::read(address.host), Host::Internal | Host::Disguised | Host::Metadata) {
+                High
+            } else {
+                Low
+            }
+        }
+        () => return None,
+    };
+    Some((SCHEME, confidence))
+}
+
+fn strip<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
+    let (head, rest) = text.split_at_checked(start.len())?;
+    head.eq_ignore_ascii_case(start).then_some(rest)
+}
+
+/// A URL, or the host and path of one.
+#[derive(Debug)]
+pub(crate) struct Address<'a> {
+    pub has_scheme: bool,
+    pub host: &'a [u8],
+    pub port: &'a [u8],
+    pub path: &'a [u8],
+    /// A user, or a backslash, stands before the host.
+    pub is_deceptive: bool,
+    user_is_internal: bool,
+}
+
+impl<'a> Address<'a> {
+    pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
+        let text = strip(text, b"url:").unwrap_or(text);
+        let scheme =
+            text.iter().take(16).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'+').count();
+        let colon = text.get(scheme) == Some(&b':')
+            && text.get(scheme + 1).is_some_and(|byte| matches!(byte, b'/' | b'\\'));
+        let after = if scheme > 0 && colon { text.get(scheme + 1..)? } else { text };
+        let slashes = after.iter().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
+        let has_scheme = scheme > 0 && colon || slashes > 1;
+        if !has_scheme && slashes > 0 {
+            return None;
+        }
+        let rest = after.get(slashes..)?;
+        let length =
+            rest.iter().position(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#')).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(length)?;
+        let (user, server) = match memchr::memrchr(b'@', authority) {
+            Some(at) => (authority.get(..at)?, authority.get(at + 1..)?),
+            None => (&b""[..], authority),
+        };
+        let (host, port) = match (server.first(), memchr::memrchr(b']', server), memchr::memchr(b':', server))
+        {
+            (Some(b'['), Some(end), _) => (server.get(..=end)?, server.get(end + 2..).unwrap_or_default()),
+            (_, _, Some(colon)) => (server.get(..colon)?, server.get(colon + 1..)?),
+            _ => (server, &b""[..]),
+        };
+        let user_is_host = memchr::memchr(b'.', user).is_some();
+        // `http://inside:80@good.example` and `http://good.example#@inside`: parsers differ in which one is the host.
+        let user_host = user.split(|byte| *byte == b':').next().unwrap_or_default();
+        let user_is_internal =
+            matches!(host::read(user_host), Host::Internal | Host::Metadata | Host::Disguised);
+        Some(Self {
+            has_scheme,
+            host,
+            port,
+            path,
+            is_deceptive: user_is_host || user_is_internal,
+            user_is_internal,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sure(value: &[u8]) -> Confidence {
+        detect(Part::Query, value).map_or(Low, |(_, confidence, ..)| confidence)
+    }
+
+    #[test]
+    fn addresses_that_only_an_attacker_writes_are_attacks() {
+        let rows: &[&str] = &[
+            "http://169.254.169.254/latest/meta-data/",
+            "169.254.169.254/latest/user-data",
+            "http://[fd00:ec2::254]/latest/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[::ffff:a9fe:a9fe]/",
+            "http://2852039166/latest/",
+            "http://0xa9fea9fe/",
+            "http://0251.0376.0251.0376/",
+            "http://metadata.google.internal/computeMetadata/v1/",
+            "http://100.100.100.200/latest/",
+            "https://kubernetes.default.svc/api",
+            "http://0x7f.1/",
+            "http://127.1/admin",
+            "http://0/",
+            "http://0177.0.0.1/server-status",
+            "http://2130706433/",
+            "http://[::]:25/",
+            "http://[0:0:0:0:0:ffff:127.0.0.1]/",
+            "http://127.0.0.1:6379/",
+            "http://good.example@127.0.0.1/",
+            "http://localhost:443@evil.example/",
+            "http://127.0.0.1.nip.io/",
+            "http://localtest.me/",
+            "http://10-0-0-1.sslip.io/",
+            "http://\u{2460}\u{2461}\u{2466}.0.0.1/",
+            "http://127\u{3002}0\u{3002}0\u{3002}1/",
+            "//169.254.169.254/a",
+            "gopher://127.0.0.1:6379/_*1%0d%0a",
+            "dict://localhost:11211/stat",
+            "netdoc:///etc/passwd",
+            "jar:http://evil.example/a.jar!/b",
+            "ldap://127.0.0.1:389/a",
+            "tftp://evil.example/a",
+        ];
+        for row in rows {
+            assert!(sure(row.as_bytes()) >= High, "{row}: {:?}", detect(Part::Query, row.as_bytes()));
+        }
+        assert!(detect(Part::Path, b"/proxy/http://169.254.169.254/latest").is_some());
+    }
+
+    #[test]
+    fn addresses_of_developers_and_clusters_are_ordinary() {
+        let rows: &[&str] = &[
+            "http://localhost:8080/callback",
+            "http://127.0.0.1:3000/",
+            "http://[::1]:8080/",
+            "http://10.0.0.5/hook",
+            "http://web.shop.svc.cluster.local:8080/hook",
+            "http://prometheus:9090/",
+            "https://example.org/a?b=http://example.org",
+            "https://user@example.org/repo.git",
+            "https://1.1.1.1/dns-query",
+            "ldap://ldap.example.org",
+            "1.2.3.4",
+            "127.0.0.1:8081",
+            "2130706433",
+            "0/",
+            "12:30",
+            "//cdn.example.org/a.js",
+            "a//b",
+            "the metadata is at http://169.254.169.254/latest/ of the host",
+            "jar: a vessel",
+            "dict: {a: b}",
+            "postgres://user:secret@db:5432/shop",
+            "https://bit.ly/a",
+            "",
+        ];
+        for row in rows {
+            assert!(sure(row.as_bytes()) < High, "{row}: {:?}", detect(Part::Query, row.as_bytes()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(value in "(http|gopher|jar|[a-z]{0,4})?[:/@\\\\.\\[\\]0-9a-fx]{0,40}.{0,8}") {
+            for part in [Part::Query, Part::Path, Part::Json, Part::Text] {
+                if let Some((.., start, end)) = detect(part, value.as_bytes()) {
+                    prop_assert!(start <= end && end <= value.len());
+                }
+            }
+        }
+    }
+}
