@@ -17,6 +17,11 @@ use crate::ruleset::Inspection;
 pub(crate) static DETECTORS: &[&Detector] = &[
     // One line each.
     &crate::sqli::DETECTOR,
+    &crate::xss::DETECTOR,
+    &crate::header::DETECTOR,
+    &crate::mail::DETECTOR,
+    &crate::include::DETECTOR,
+    &crate::redirect::DETECTOR,
     &crate::path::DETECTOR,
     &crate::inclusion::DETECTOR,
     &crate::ssrf::DETECTOR,

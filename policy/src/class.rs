@@ -167,7 +167,7 @@ impl Class {
                 cwe: Some(79),
                 capec: Some(63),
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::OsCommandInjection => &About {
                 id: "os_command_injection",
@@ -275,7 +275,7 @@ impl Class {
                 cwe: Some(113),
                 capec: Some(34),
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::PrototypePollution => &About {
                 id: "prototype_pollution",
@@ -293,7 +293,7 @@ impl Class {
                 cwe: Some(601),
                 capec: None,
                 owasp: Some("A01:2021"),
-                detected: false,
+                detected: true,
             },
             Self::MailInjection => &About {
                 id: "mail_injection",
@@ -302,7 +302,7 @@ impl Class {
                 cwe: Some(93),
                 capec: Some(134),
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::ServerSideInclude => &About {
                 id: "server_side_include",
@@ -311,7 +311,7 @@ impl Class {
                 cwe: Some(97),
                 capec: Some(101),
                 owasp: Some("A03:2021"),
-                detected: false,
+                detected: true,
             },
             Self::WebShell => &About {
                 id: "web_shell",

@@ -126,8 +126,8 @@ fn a_payload_that_cannot_be_obeyed_in_full_is_refused() {
         (edit("", "later", 1.into()), Refusal::UnknownField("later".into())),
         (edit("/entries/0/spec", "later", 1.into()), Refusal::UnknownField("entries.0.spec.later".into())),
         (
-            edit("/entries/0/spec/detections", "crossSiteScripting", serde_json::json!({})),
-            Refusal::UnknownField("entries.0.spec.detections.crossSiteScripting".into()),
+            edit("/entries/0/spec/detections", "noSuchInjection", serde_json::json!({})),
+            Refusal::UnknownField("entries.0.spec.detections.noSuchInjection".into()),
         ),
     ];
     for (payload, refusal) in table {

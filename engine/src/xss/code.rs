@@ -1,0 +1,194 @@
+//! Judges the value as a part of a script: after the quote it closes, between quotes of a template, or by itself.
+
+use super::evidence::{Best, Evidence};
+use super::rules::Rule;
+use super::script::{self, Ending, Reading, Start};
+use super::style;
+use super::url::{self, Scheme};
+use crate::finding::Confidence::{self, Certain, High, Low, Medium};
+use crate::finding::Part;
+
+/// Closing quotes that are tried, of each kind. Attacks are short where they have many.
+fn tries(value: &[u8]) -> usize {
+    (8192 / value.len().max(1)).clamp(6, 16)
+}
+
+pub(super) fn judge(value: &[u8], part: Part, best: &mut Best) -> usize {
+    let mut work = value.len();
+    work += texts(value, part, best);
+    work += bare(value, part, best);
+    work += addresses(value, best);
+    work += templates(value, best);
+    disguised(value, best);
+    if let Some(confidence) = style::weigh_value(value) {
+        best.see(Evidence { rule: Rule::Style, confidence, start: 0, end: value.len(), hostile: false });
+    }
+    work
+}
+
+/// As if it stood in a text of a script, which it closes.
+fn texts(value: &[u8], part: Part, best: &mut Best) -> usize {
+    let mut work = 0;
+    for quote in *b"'\"`" {
+        for at in memchr::memchr_iter(quote, value).take(tries(value)) {
+            let reading = script::read(value, at + 1, Start::Operand);
+            work += reading.end - at;
+            let calls_early = reading.tokens >= 2;
+            let confidence = match reading.ending {
+                _ if !calls_early || !reading.runs() => continue,
+                Ending::Broken if reading.attacks() && reading.hostile && reading.calls => High,
+                Ending::Broken => continue,
+                _ if reading.attacks() && reading.hostile => Certain,
+                Ending::Comment | Ending::OpenText if reading.attacks() => High,
+                Ending::Complete if reading.attacks() && reading.calls && is_parameter(value, part) => High,
+                _ if reading.attacks() => Medium,
+                _ => continue,
+            };
+            best.see(evidence(Rule::Text, confidence, at, &reading));
+        }
+    }
+    work
+}
+
+/// As if it stood in a script, outside of texts.
+fn bare(value: &[u8], part: Part, best: &mut Best) -> usize {
+    let mut work = 0;
+    let comment = memchr::memchr_iter(b'*', value).find(|at| value.get(at + 1) == Some(&b'/'));
+    for (at, start) in [(Some(0), Start::Statement), (comment.map(|at| at + 2), Start::Statement)] {
+        let Some(at) = at else { continue };
+        let reading = script::read(value, at, start);
+        work += reading.end - at;
+        if !reading.sensitive || !(reading.runs() || reading.hidden || reading.hostile) {
+            continue;
+        }
+        let parameter = is_parameter(value, part);
+        let confidence = match reading.ending {
+            Ending::Broken if reading.runs() && ends_script(value, reading.end) => High,
+            Ending::Broken if reading.calls && reading.hostile && ends_tag(value, reading.end) => High,
+            Ending::Broken => Low,
+            Ending::Incomplete if value.ends_with(b"(") => Medium,
+            _ if reading.hostile && (reading.calls || reading.tight || reading.hidden) => High,
+            Ending::Complete | Ending::OpenText | Ending::Comment
+                if parameter && (reading.tight || reading.hidden) =>
+            {
+                High
+            }
+            Ending::Complete if parameter && is_page_secret(value) => High,
+            _ if reading.runs() => Medium,
+            _ => Low,
+        };
+        best.see(evidence(Rule::Code, confidence, at, &reading));
+    }
+    work
+}
+
+/// A parameter is a name or a number, and not a program; strings of documents are all kinds of things.
+fn is_parameter(value: &[u8], part: Part) -> bool {
+    !matches!(part, Part::Json | Part::JsonKey | Part::Text | Part::Path)
+        && value.len() <= 256
+        && memchr::memchr(b'\n', value.trim_ascii()).is_none()
+}
+
+/// `document.cookie` and the like, with comments or brackets in it or not.
+fn is_page_secret(value: &[u8]) -> bool {
+    let has = |word: &[u8]| value.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    has(b"document")
+        && (has(b"cookie") || has(b"domain"))
+        && (!value.trim_ascii().contains(&b' ') || has(b"*/"))
+}
+
+fn ends_tag(value: &[u8], at: usize) -> bool {
+    matches!(value.get(at), Some(b'<' | b'>' | b'/'))
+}
+
+fn ends_script(value: &[u8], at: usize) -> bool {
+    value.get(at..).unwrap_or_default().trim_ascii_start().starts_with(b"</")
+}
+
+/// `javascript:` at the beginning, or where an address begins inside of the value.
+fn addresses(value: &[u8], best: &mut Best) -> usize {
+    let mut work = 0;
+    match url::scheme(value) {
+        Scheme::Script(start) => {
+            let reading = script::read(value, start, Start::Statement);
+            work += reading.end - start;
+            let confidence = match reading.ending {
+                _ if reading.attacks() => Certain,
+                Ending::Broken => Low,
+                _ if reading.runs() => High,
+                Ending::Comment => Medium,
+                _ => Low,
+            };
+            best.see(evidence(Rule::Address, confidence, 0, &reading));
+        }
+        Scheme::Document => {
+            let end = value.len();
+            best.see(Evidence { rule: Rule::Address, confidence: High, start: 0, end, hostile: true });
+        }
+        _ => {}
+    }
+    let mut read_to = 0;
+    for colon in memchr::memchr_iter(b':', value) {
+        if colon < read_to {
+            continue;
+        }
+        let before = value.get(..colon).unwrap_or_default();
+        let is = |name: &[u8]| {
+            before.len() >= name.len()
+                && before.get(before.len() - name.len()..).is_some_and(|end| end.eq_ignore_ascii_case(name))
+        };
+        if !is(b"ascript") && !is(b"vbscript") {
+            continue;
+        }
+        let reading = script::read(value, colon + 1, Start::Statement);
+        work += reading.end - colon;
+        read_to = reading.end;
+        if reading.attacks() && reading.hostile {
+            best.see(evidence(Rule::Address, High, colon, &reading));
+        }
+    }
+    work
+}
+
+/// `${alert(1)}` in a template of a script, and `&{alert(1)}` in attributes of the oldest browsers.
+fn templates(value: &[u8], best: &mut Best) -> usize {
+    let mut work = 0;
+    for at in memchr::memchr2_iter(b'$', b'&', value)
+        .filter(|at| value.get(at + 1) == Some(&b'{'))
+        .take(tries(value))
+    {
+        let reading = script::read(value, at + 2, Start::Statement);
+        work += reading.end - at;
+        if reading.attacks() && reading.hostile {
+            best.see(evidence(Rule::Text, High, at, &reading));
+        }
+    }
+    work
+}
+
+/// Code of brackets and signs alone: every letter is taken out of the names of values (`(![]+[])[+[]]` is `f`).
+fn disguised(value: &[u8], best: &mut Best) {
+    let is_sign = |byte: &u8| matches!(byte, b'[' | b']' | b'(' | b')' | b'!' | b'+');
+    let Some(start) = value.iter().position(is_sign) else { return };
+    let run = |rest: &[u8]| rest.iter().take_while(|byte| is_sign(byte) || **byte == b' ').count();
+    let mut at = start;
+    while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
+        let length = run(rest);
+        let text = rest.get(..length).unwrap_or_default();
+        let holds = |part: &[u8]| memchr::memmem::find(text, part).is_some();
+        // A form has turned its `+` into blanks.
+        let adds = holds(b"+") && length >= SHORTEST_DISGUISE || length >= 4 * SHORTEST_DISGUISE;
+        if adds && holds(b"![]") && (holds(b"[+") || holds(b"[]")) {
+            let end = at + length;
+            best.see(Evidence { rule: Rule::Disguised, confidence: Certain, start: at, end, hostile: true });
+            return;
+        }
+        at += length.max(1);
+    }
+}
+
+const SHORTEST_DISGUISE: usize = 15;
+
+fn evidence(rule: Rule, confidence: Confidence, start: usize, reading: &Reading) -> Evidence {
+    Evidence { rule, confidence, start, end: reading.end, hostile: reading.hostile }
+}
