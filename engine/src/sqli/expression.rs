@@ -68,10 +68,17 @@ impl Parser<'_> {
             if negated {
                 self.bump();
             }
+            if self.kind() == Kind::Word(Word::Sounds) {
+                // `it sounds right` is prose.
+                if self.peek() != Kind::Word(Word::Like) {
+                    return Ok(shape);
+                }
+                self.bump();
+            }
             match self.kind() {
                 Kind::Compare | Kind::Question | Kind::Word(Word::Like) => {
                     self.bump();
-                    // `sounds like`, `similar to`, `= any (..)`, `= not ..`
+                    // `similar to`, `= any (..)`, `= not ..`
                     while matches!(
                         self.kind(),
                         Kind::Word(Word::Like | Word::Quantifier | Word::Not) | Kind::Bang

@@ -191,6 +191,7 @@ impl Parser<'_> {
             Kind::Compare
             | Kind::Question
             | Kind::Word(Word::Like | Word::Is | Word::In | Word::Between | Word::Not) => Opener::Compare,
+            Kind::Word(Word::Sounds) if self.peek() == Kind::Word(Word::Like) => Opener::Compare,
             Kind::Math | Kind::Star | Kind::Word(Word::Math) | Kind::Cast => Opener::Math,
             Kind::Comma => Opener::Comma,
             Kind::Word(

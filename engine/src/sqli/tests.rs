@@ -93,6 +93,14 @@ fn location_is_where_the_value_leaves_its_place() {
 }
 
 #[test]
+fn a_word_that_is_half_an_operator_compares_nothing() {
+    for value in ["where abs sounds role ", "1 or x sounds y", "1 where sounds"] {
+        assert_eq!(detect(value.as_bytes()).finding, None, "{value}");
+    }
+    assert!(detect(b"' or x sounds like 'y").finding.is_some());
+}
+
+#[test]
 fn a_value_that_is_nested_too_deep_is_not_called_inspected() {
     let mut value = b"1 or ".to_vec();
     value.extend_from_slice(&b"(".repeat(1_000));

@@ -31,6 +31,8 @@ pub(super) enum Word {
     File,
     /// `like`, `rlike`, `regexp`, `glob` and others that stand between two operands
     Like,
+    /// `sounds`, which is an operator before `like` alone
+    Sounds,
     Is,
     In,
     Between,
@@ -190,7 +192,7 @@ pub(super) static WORDS: Table<Word> = Table::new(&[
     ("shutdown", W::Shutdown),
     ("similar", W::Like),
     ("some", W::Quantifier),
-    ("sounds", W::Like),
+    ("sounds", W::Sounds),
     ("straight_join", W::JoinKind),
     ("sysdate", W::Constant),
     ("system_user", W::Constant),
