@@ -17,6 +17,7 @@ struct Case {
     target: String,
     content_type: &'static [u8],
     body: String,
+    fields: &'static [(&'static str, &'static str)],
 }
 
 fn main() -> Result<()> {
@@ -47,6 +48,7 @@ fn inspect(ruleset: &Ruleset, case: &Case) -> usize {
         target: case.target.as_bytes(),
         content_type: Some(case.content_type),
         content_encoding: None,
+        fields: &case.fields,
     };
     let mut inspection = ruleset.inspect_head(&head);
     ruleset.inspect_body(&head, Body::Complete(case.body.as_bytes()), &mut inspection);
@@ -61,6 +63,7 @@ fn cases() -> Vec<Case> {
         target: target.to_owned(),
         content_type,
         body,
+        fields: &[],
     };
     let form: &[u8] = b"application/x-www-form-urlencoded";
     let json: &[u8] = b"application/json";
@@ -75,6 +78,23 @@ fn cases() -> Vec<Case> {
             String::new(),
         ),
         case("get encoded query", "/search?q=how+to+order+a+table+for+2%3F&from=home", form, String::new()),
+        Case {
+            fields: &[
+                ("host", "shop.example.com"),
+                ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+                ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"),
+                ("accept-language", "en-GB,en;q=0.8,de;q=0.5"),
+                ("accept-encoding", "gzip, deflate, br, zstd"),
+                ("referer", "https://shop.example.com/search?q=tables&page=2"),
+                (
+                    "cookie",
+                    "session=0f8fad5b-d9cb-469f-a165-70867728950e; theme=dark; consent=all%20of%20them",
+                ),
+                ("sec-fetch-mode", "navigate"),
+                ("upgrade-insecure-requests", "1"),
+            ],
+            ..case("get of a browser", "/search/articles?q=bread&page=3&sort=date", form, String::new())
+        },
         case("form 1 KB", "/f", form, "field=some+words+here&".repeat(47)),
         case("json 6 KB", "/j", json, json_document(60)),
         case("json 100 KB", "/j", json, json_document(1_000)),

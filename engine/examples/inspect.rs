@@ -26,11 +26,22 @@ fn main() -> anyhow::Result<()> {
 
 fn judge(ruleset: &Ruleset, request: &Value) -> Value {
     let text = |key: &str| request.get(key).and_then(Value::as_str).unwrap_or_default();
+    let fields: Vec<(&str, &str)> = request
+        .get("headers")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .flat_map(|(name, value)| {
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            values.iter().filter_map(move |value| Some((name.as_str(), value.as_str()?)))
+        })
+        .collect();
     let head = Head {
         method: text("method"),
         target: text("uri").as_bytes(),
         content_type: header(request, "content-type"),
         content_encoding: header(request, "content-encoding"),
+        fields: &fields.as_slice(),
     };
     let body = text("body").as_bytes();
     let body = match ruleset.body_plan(&head) {

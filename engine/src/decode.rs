@@ -3,9 +3,10 @@
 
 use crate::budget::Budget;
 use crate::finding::Part;
-use crate::message::Head;
+use crate::message::{Fields, Head};
 use crate::reason::Reason;
 
+mod header;
 mod json;
 mod media;
 mod pairs;
@@ -74,6 +75,11 @@ pub(crate) fn target(target: &[u8], visit: &mut dyn Visit) -> Result<(), Reason>
         Some(query) => pairs::decode(query, pairs::QUERY, visit),
         None => Ok(()),
     }
+}
+
+/// Yields values of the fields of a head.
+pub(crate) fn fields(fields: &dyn Fields, visit: &mut dyn Visit) -> Result<(), Reason> {
+    header::decode(fields, visit)
 }
 
 /// Yields names and values of a body. `charset` is what the type declares.

@@ -33,6 +33,10 @@ pub enum Part {
     JsonKey,
     /// A text body as a whole.
     Text,
+    /// A field of the head, or a part of one that applications read for itself: a parameter of `Referer`, a password.
+    Header,
+    /// The value of a cookie, or its name.
+    Cookie,
 }
 
 impl Part {
@@ -47,6 +51,8 @@ impl Part {
             Self::Json => "json",
             Self::JsonKey => "json_key",
             Self::Text => "text",
+            Self::Header => "header",
+            Self::Cookie => "cookie",
         }
     }
 }

@@ -26,7 +26,7 @@
 //!
 //! let ruleset = Ruleset::build(&Effective::builtin_blocking())?;
 //! let target = b"/items?id=1%27%20OR%20%271%27=%271";
-//! let head = Head { method: "GET", target, content_type: None, content_encoding: None };
+//! let head = Head { method: "GET", target, content_type: None, content_encoding: None, fields: &() };
 //! let mut inspection = ruleset.inspect_head(&head);
 //! ruleset.inspect_body(&head, Body::Empty, &mut inspection);
 //! let judgement = ruleset.decide(inspection);
@@ -74,7 +74,7 @@ pub use budget::Limits;
 pub use decide::{Judgement, Outcome, Pass, Refusal, Verdict, Why};
 pub use detector::{Rule, rules};
 pub use finding::{Class, Confidence, Finding, Location, Part, RuleId};
-pub use message::{Body, BodyPlan, Head};
+pub use message::{Body, BodyPlan, Fields, Head, Show};
 pub use rasp_policy::precedence::Effective;
 pub use reason::Reason;
 pub use ruleset::{BuildError, Coverage, Inspection, Ruleset};

@@ -1,5 +1,31 @@
 //! The borrowed view of a request that the proxy hands over. Holds nothing and copies nothing.
 
+use std::fmt::Debug;
+
+use crate::reason::Reason;
+
+/// Who gets name and value of a field, and may refuse to see more.
+pub type Show<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), Reason> + 'a;
+
+/// The fields of a head, wherever they are kept.
+pub trait Fields: Debug + Sync {
+    /// Shows name and value of each line, as they came, until one is refused.
+    fn each(&self, show: &mut Show<'_>) -> Result<(), Reason>;
+}
+
+/// None.
+impl Fields for () {
+    fn each(&self, _: &mut Show<'_>) -> Result<(), Reason> {
+        Ok(())
+    }
+}
+
+impl<N: AsRef<[u8]> + Debug + Sync, V: AsRef<[u8]> + Debug + Sync> Fields for &[(N, V)] {
+    fn each(&self, show: &mut Show<'_>) -> Result<(), Reason> {
+        self.iter().try_for_each(|(name, value)| show(name.as_ref(), value.as_ref()))
+    }
+}
+
 /// What the head of a request says, as it came: nothing decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
@@ -11,6 +37,8 @@ pub struct Head<'a> {
     pub content_type: Option<&'a [u8]>,
     /// Value of `content-encoding`.
     pub content_encoding: Option<&'a [u8]>,
+    /// All fields. Only `inspect_head` reads them.
+    pub fields: &'a dyn Fields,
 }
 
 /// What the proxy should hand over of the body that follows a head.

@@ -44,7 +44,7 @@ pub enum BuildError {
 }
 
 /// What inspecting one message found, and what it cost.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Inspection {
     pub(crate) findings: Vec<Finding>,
     pub(crate) coverage: Coverage,
@@ -169,7 +169,7 @@ impl Ruleset {
         }
     }
 
-    /// Inspects the target: path and query.
+    /// Inspects the head: path, query and fields.
     pub fn inspect_head(&self, head: &Head<'_>) -> Inspection {
         let mut inspection = Inspection::new(self.limits);
         let Some(detection) = &self.detection else {
@@ -177,7 +177,9 @@ impl Ruleset {
             return inspection;
         };
         let mut scan = Scan { detection, inspection: &mut inspection };
-        if let Err(reason) = decode::target(head.target, &mut scan) {
+        if let Err(reason) =
+            decode::target(head.target, &mut scan).and_then(|()| decode::fields(head.fields, &mut scan))
+        {
             inspection.note(reason);
         }
         inspection

@@ -97,6 +97,10 @@ fn detect(part: Part, value: &[u8]) -> Option<(Rule, Confidence, usize, usize)> 
         let (rule, confidence) = judge(text.get(start..)?)?;
         return (confidence > Medium).then_some((rule, High, blanks + start, blanks + text.len()));
     }
+    // Whom a client or a proxy names as host or peer is an address as well, and nothing is fetched from it.
+    if part == Part::Header && !text.windows(3).any(|three| three == b"://") {
+        return None;
+    }
     let (rule, confidence) = judge(text)?;
     let is_name = matches!(part, Part::QueryName | Part::FormName | Part::JsonKey);
     let confidence = if is_name { confidence.min(Medium) } else { confidence };
@@ -286,6 +290,8 @@ mod tests {
             assert!(sure(row.as_bytes()) >= High, "{row}: {:?}", detect(Part::Query, row.as_bytes()));
         }
         assert!(detect(Part::Path, b"/proxy/http://169.254.169.254/latest").is_some());
+        assert!(detect(Part::Header, b"http://169.254.169.254/latest").is_some());
+        assert!(detect(Part::Header, b"169.254.169.254").is_none(), "a peer");
     }
 
     #[test]

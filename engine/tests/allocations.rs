@@ -10,11 +10,16 @@ use std::process::{Command, Stdio};
 use rasp_engine::{Body, Effective, Head, Ruleset};
 
 fn inspect(ruleset: &Ruleset, target: &str, content_type: &str, body: &str) {
+    inspect_with(ruleset, target, &[], content_type, body);
+}
+
+fn inspect_with(ruleset: &Ruleset, target: &str, fields: &[(&str, &str)], content_type: &str, body: &str) {
     let head = Head {
         method: "POST",
         target: target.as_bytes(),
         content_type: Some(content_type.as_bytes()),
         content_encoding: None,
+        fields: &fields,
     };
     let mut inspection = ruleset.inspect_head(&head);
     ruleset.inspect_body(&head, Body::Complete(body.as_bytes()), &mut inspection);
@@ -35,6 +40,30 @@ fn an_ordinary_request_allocates_nothing() {
     assert_eq!(allocations("/", "text/plain", "It's a sentence, and it doesn't allocate; or does it?"), 0);
 }
 
+/// As a browser sends them.
+const BROWSER: &[(&str, &str)] = &[
+    ("host", "shop.example.com"),
+    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+    ("accept-language", "en-GB,en;q=0.8,de;q=0.5"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("referer", "https://shop.example.com/search/articles?q=bread&page=2&sort=price-desc"),
+    ("cookie", "session=0f8fad5b-d9cb-469f-a165-70867728950e; theme=dark; _ga=GA1.2.1234567890.1234567890"),
+    ("sec-ch-ua", "\"Chromium\";v=\"128\", \"Not;A=Brand\";v=\"24\""),
+    ("sec-fetch-dest", "document"),
+    ("sec-fetch-mode", "navigate"),
+    ("upgrade-insecure-requests", "1"),
+    ("x-forwarded-for", "203.0.113.7, 10.0.0.1"),
+    ("x-request-id", "0f8fad5b-d9cb-469f-a165-70867728950e"),
+];
+
+#[test]
+fn the_fields_of_a_browser_allocate_nothing() {
+    let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
+    let inspect = || inspect_with(&ruleset, "/api/v1/items/42?page=3&sort=price-desc", BROWSER, "", "");
+    assert_eq!(allocation_counter::measure(inspect).count_total, 0);
+}
+
 #[test]
 fn decoding_reuses_its_buffers() {
     let body = "field=some+words&".repeat(1_000);
@@ -48,17 +77,19 @@ struct Case {
     target: &'static str,
     content_type: &'static str,
     body: String,
+    fields: &'static [(&'static str, &'static str)],
     allocations: u64,
     instructions: f64,
 }
 
 /// What `bench/` sends, or close to it.
-fn cases() -> [Case; 5] {
+fn cases() -> [Case; 6] {
     let case = |name, target, content_type, body, allocations, instructions| Case {
         name,
         target,
         content_type,
         body,
+        fields: &[],
         allocations,
         instructions,
     };
@@ -70,7 +101,11 @@ fn cases() -> [Case; 5] {
         form
     });
     [
-        case("parameters", parameters, "", String::new(), 3, 23_500.0),
+        case("parameters", parameters, "", String::new(), 3, 26_500.0),
+        Case {
+            fields: BROWSER,
+            ..case("parameters and a browser", parameters, "", String::new(), 3, 58_000.0)
+        },
         case("form of 2 KiB", "/orders", "application/x-www-form-urlencoded", form, 3, 369_000.0),
         case("JSON of 10 KiB", "/orders", "application/json", json(75), 0, 995_000.0),
         case("JSON of 100 KiB", "/orders", "application/json", json(750), 0, 10_030_000.0),
@@ -143,7 +178,7 @@ fn what_valgrind_counts() {
     for case in cases() {
         // Counted is the difference to a run that names no case.
         if case.name == name {
-            inspect(&ruleset, case.target, case.content_type, &case.body);
+            inspect_with(&ruleset, case.target, case.fields, case.content_type, &case.body);
         }
     }
 }

@@ -49,7 +49,13 @@ fn encode(value: &[u8]) -> String {
 /// Findings of a value, the surest first, and the verdict in Block.
 fn judge(ruleset: &Ruleset, value: &[u8]) -> (Vec<Finding>, Verdict) {
     let target = encode(value);
-    let head = Head { method: "GET", target: target.as_bytes(), content_type: None, content_encoding: None };
+    let head = Head {
+        method: "GET",
+        target: target.as_bytes(),
+        content_type: None,
+        content_encoding: None,
+        fields: &(),
+    };
     let inspection = ruleset.inspect_head(&head);
     assert_eq!(inspection.coverage(), Coverage::Full);
     let judgement = ruleset.decide(inspection);

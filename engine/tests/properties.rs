@@ -22,12 +22,17 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn work(target: &[u8], content_type: Option<&str>, body: Body<'_>) -> usize {
+    work_with(target, &[], content_type, body)
+}
+
+fn work_with(target: &[u8], fields: &[(&str, &[u8])], content_type: Option<&str>, body: Body<'_>) -> usize {
     let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
     let head = Head {
         method: "POST",
         target,
         content_type: content_type.map(str::as_bytes),
         content_encoding: None,
+        fields: &fields,
     };
     let mut inspection = ruleset.inspect_head(&head);
     ruleset.inspect_body(&head, body, &mut inspection);
@@ -43,12 +48,14 @@ proptest! {
     fn no_request_makes_it_panic_and_work_is_bounded(
         target in bytes(),
         body in bytes(),
+        field in bytes(),
+        name in proptest::sample::select(vec!["Cookie", "Referer", "User-Agent", "Authorization", "X-A"]),
         content_type in proptest::sample::select(TYPES),
         truncated in any::<bool>(),
     ) {
-        let length = target.len() + body.len();
+        let length = target.len() + field.len() + body.len();
         let body = if truncated { Body::Truncated(&body) } else { Body::Complete(&body) };
-        let work = work(&target, content_type, body);
+        let work = work_with(&target, &[(name, &field)], content_type, body);
         prop_assert!(work <= 64 * length + 4_096, "{work} units for {length} bytes");
         prop_assert!(work <= Limits::for_body(131_072).work + 131_072);
     }

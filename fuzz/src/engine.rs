@@ -22,18 +22,21 @@ fn judge(ruleset: &Ruleset, head: &Head<'_>, body: Body<'_>) -> Judgement {
     ruleset.decide(inspection)
 }
 
-/// The first byte chooses type and body; the first line is the target, the rest is the body.
+/// The first byte chooses type, body and whether there are fields; the first line is the target, and the value of all
+/// fields, the rest is the body.
 pub fn run(data: &[u8]) {
     static RULESET: OnceLock<Ruleset> = OnceLock::new();
     let ruleset = RULESET.get_or_init(|| Ruleset::build(&Effective::builtin_blocking()).unwrap());
     let Some((choice, rest)) = data.split_first() else { return };
     let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
     let (target, body) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());
+    let fields = ["cookie", "referer", "user-agent", "authorization", "accept"].map(|name| (name, target));
     let head = Head {
         method: "POST",
         target,
         content_type: TYPES[usize::from(choice & 7)].map(str::as_bytes),
         content_encoding: (choice & 64 != 0).then_some(b"gzip"),
+        fields: &fields.get(..if choice & 128 == 0 { 0 } else { 5 }).unwrap_or_default(),
     };
     let body = match choice >> 3 & 3 {
         0 => Body::Complete(body),

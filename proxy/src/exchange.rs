@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::{Body as _, Incoming};
-use rasp_engine::{Head, Outcome};
+use rasp_engine::{Fields, Head, Outcome};
 use rasp_policy::api::{Mode, RawTarget};
 
 use crate::connection::pace::Phase;
@@ -219,13 +219,14 @@ impl Exchange {
         }
     }
 
-    /// The engine's view.
-    fn head(&self) -> Head<'_> {
+    /// The engine's view, with fields where the head is inspected.
+    fn head<'a>(&'a self, fields: &'a dyn Fields) -> Head<'a> {
         Head {
             method: self.method.as_str(),
             target: self.uri.path_and_query().map_or("", PathAndQuery::as_str).as_bytes(),
             content_type: self.content_type.as_ref().map(HeaderValue::as_bytes),
             content_encoding: self.content_encoding.as_ref().map(HeaderValue::as_bytes),
+            fields,
         }
     }
 

@@ -29,6 +29,7 @@ fn one(ruleset: &Ruleset, request: &Request) -> Judged {
         target: &request.target,
         content_type: request.field("content-type"),
         content_encoding: request.field("content-encoding"),
+        fields: &request.fields.as_slice(),
     };
     let started = Instant::now();
     let mut inspection = ruleset.inspect_head(&head);

