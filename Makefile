@@ -16,6 +16,10 @@ BINARIES  = $(or $(CARGO_TARGET_DIR),target)/$(HOST)/debug
 # helm and kubeconform are compiled with the cluster; nothing of them is installed on this machine.
 TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-operator"
 
+# Property tests try the same cases every time, so that a change is judged by what it changes. `make soak` and the fuzz
+# targets try others; what they find becomes a case of a test.
+SEED      = PROPTEST_RNG_SEED=$(or $(PROPTEST_RNG_SEED),20261126)
+
 .NOTPARALLEL: # two builds at once take longer than one after the other
 .PHONY: help demo demo-down test fmt clippy doc unit vectors h2spec arrows generate generated-up-to-date charts soak fuzz deny bench score e2e images \
   binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
@@ -44,7 +48,7 @@ doc: ## documentation builds without warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 unit: ## unit and integration tests; nothing but this machine's loopback and network namespaces
-	cargo test --locked --workspace -- $(TEST)
+	$(SEED) cargo test --locked --workspace -- $(TEST)
 
 vectors: ## the vectors of HTTP/1 in the file VECTORS against the proxy, as a table
 	RASP_VECTORS=$(abspath $(or $(VECTORS),../shared/vectors/http1.json)) \

@@ -4,13 +4,14 @@
 //! |---|---|---|
 //! | finding >= minConfidence, its class in Block | block | refuse, configured status |
 //! | over a limit, mode Block | block | refuse 413 |
-//! | failure, mode Block, Closed | error | refuse 503 |
+//! | failure, or one of a class in Block; mode Block, Closed | error | refuse 503 |
 //! | a body that holds values nobody can read, mode Block, Closed | block | refuse 415 or 400 |
 //! | finding >= minConfidence, its class in Monitor; or over a limit, mode Monitor | would_block | forward |
-//! | failure, mode Block (Open) or Monitor | error | forward |
+//! | failure, or one of a class; mode Block (Open) or Monitor | error | forward |
 //! | anything else | allow | forward |
 
 use rasp_policy::api::{FailureMode, Mode};
+use rasp_policy::class::Classes;
 use rasp_policy::precedence::Effective;
 
 use crate::finding::Finding;
@@ -110,41 +111,51 @@ pub struct Judgement {
 }
 
 pub(crate) fn decide(effective: &Effective, inspection: Inspection) -> Judgement {
-    let Inspection { findings, coverage, .. } = inspection;
-    let (verdict, refusal) = judge(effective, &findings, coverage);
+    let coverage = inspection.coverage();
+    let (verdict, refusal) = judge(effective, &inspection);
     let outcome = match refusal {
         None => Outcome::Forward(Pass { _judged: () }),
         Some(refusal) => Outcome::Refuse(refusal),
     };
-    Judgement { verdict, findings, coverage, outcome }
+    Judgement { verdict, findings: inspection.findings, coverage, outcome }
 }
 
-fn judge(effective: &Effective, findings: &[Finding], coverage: Coverage) -> (Verdict, Option<Refusal>) {
+fn judge(effective: &Effective, inspection: &Inspection) -> (Verdict, Option<Refusal>) {
     let detected = |mode: Mode| {
-        findings.iter().any(|finding| {
+        inspection.findings.iter().any(|finding| {
             let detection = effective.detection(finding.class);
             detection.mode == mode && finding.confidence >= detection.min_confidence
         })
     };
-    let effect = match coverage {
+    let effect = match inspection.coverage {
         Coverage::Full => Effect::Passes,
         Coverage::Partial(reason) => reason.effect(),
     };
+    let lost = strictest(effective, inspection.lost());
+    let met = |wanted: Effect, mode: Mode| effect == wanted && effective.mode == mode;
+    let failed = |mode: Mode| met(Effect::Failure, mode) || lost == Some(mode);
+    let closed = effective.failure_mode == FailureMode::Closed;
     let refuse = |status, why| Some(Refusal { status, why });
-    if detected(Mode::Block) {
-        return (Verdict::Block, refuse(effective.response_status, Why::Detected));
-    }
-    match (effect, effective.mode, effective.failure_mode) {
-        (Effect::OverLimit, Mode::Block, _) => (Verdict::Block, refuse(413, Why::BodyTooLarge)),
-        (Effect::Failure, Mode::Block, FailureMode::Closed) => (Verdict::Error, refuse(503, Why::NotJudged)),
-        (Effect::Unread(status), Mode::Block, FailureMode::Closed) => {
+    match effect {
+        _ if detected(Mode::Block) => (Verdict::Block, refuse(effective.response_status, Why::Detected)),
+        _ if met(Effect::OverLimit, Mode::Block) => (Verdict::Block, refuse(413, Why::BodyTooLarge)),
+        _ if closed && failed(Mode::Block) => (Verdict::Error, refuse(503, Why::NotJudged)),
+        Effect::Unread(status) if closed && effective.mode == Mode::Block => {
             (Verdict::Block, refuse(status, Why::NotJudged))
         }
-        _ if detected(Mode::Monitor) => (Verdict::WouldBlock, None),
-        (Effect::OverLimit, Mode::Monitor, _) => (Verdict::WouldBlock, None),
-        (Effect::Failure, Mode::Block | Mode::Monitor, _) => (Verdict::Error, None),
+        _ if detected(Mode::Monitor) || met(Effect::OverLimit, Mode::Monitor) => (Verdict::WouldBlock, None),
+        _ if failed(Mode::Block) || failed(Mode::Monitor) => (Verdict::Error, None),
         _ => (Verdict::Allow, None),
     }
+}
+
+/// The strictest mode of these classes. One that only watches must not refuse anything by failing.
+fn strictest(effective: &Effective, classes: Classes) -> Option<Mode> {
+    if classes.is_empty() {
+        return None;
+    }
+    let blocks = classes.iter().any(|class| effective.detection(class).mode == Mode::Block);
+    Some(if blocks { Mode::Block } else { Mode::Monitor })
 }
 
 #[cfg(test)]

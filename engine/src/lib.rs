@@ -75,6 +75,7 @@ pub use decide::{Judgement, Outcome, Pass, Refusal, Verdict, Why};
 pub use detector::{Rule, rules};
 pub use finding::{Class, Confidence, Finding, Location, Part, RuleId};
 pub use message::{Body, BodyPlan, Fields, Head, Show};
+pub use rasp_policy::class::Classes;
 pub use rasp_policy::precedence::Effective;
 pub use reason::Reason;
-pub use ruleset::{BuildError, Coverage, Inspection, Ruleset};
+pub use ruleset::{BuildError, Coverage, Inspection, Ruleset, Run};

@@ -28,7 +28,7 @@ pub(crate) fn shared() -> Result<&'static Prefilter, BuildError> {
 }
 
 impl Prefilter {
-    fn build(needs: impl Iterator<Item = Needs>) -> Result<Self, BuildError> {
+    pub(crate) fn build(needs: impl Iterator<Item = Needs>) -> Result<Self, BuildError> {
         let mut bytes = [[0; 2]; 256];
         let mut needles: Vec<&str> = Vec::new();
         let mut wanted_by: Vec<Set> = Vec::new();

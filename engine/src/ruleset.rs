@@ -1,7 +1,10 @@
 //! The compiled policy and the one pipeline: decode, prefilter, detect. Immutable, shared by `Arc`, swapped as a whole.
 //! It never decides: that is [`crate::decide`].
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use rasp_policy::api::{FailureMode, Mode};
+use rasp_policy::class::{Class, Classes};
 use rasp_policy::precedence::Effective;
 
 use crate::budget::{Budget, Limits};
@@ -20,6 +23,17 @@ pub enum Coverage {
     Full,
     /// Not all of it; the most serious reason.
     Partial(Reason),
+}
+
+impl Coverage {
+    /// Less by this reason, unless there is a more serious one.
+    fn or(self, reason: Reason) -> Self {
+        let rank = |reason: Reason| Reason::ALL.iter().position(|candidate| *candidate == reason);
+        match self {
+            Self::Partial(known) if rank(known) >= rank(reason) => self,
+            _ => Self::Partial(reason),
+        }
+    }
 }
 
 /// Why a Ruleset could not be built. The policy is at fault, never traffic.
@@ -49,6 +63,23 @@ pub struct Inspection {
     pub(crate) findings: Vec<Finding>,
     pub(crate) coverage: Coverage,
     pub(crate) budget: Budget,
+    without: Classes,
+    /// Those of them that should have looked at a value.
+    suspended: Classes,
+    /// Those whose detector panicked on a value.
+    failed: Classes,
+    run: Run,
+}
+
+/// Which detectors were run, and how that went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Those that were run on a value.
+    pub ran: Classes,
+    /// Those that panicked. Their panic took nothing else with it.
+    pub panicked: Classes,
+    /// The one that spent most work units, if any did.
+    pub costliest: Option<(Class, usize)>,
 }
 
 impl Inspection {
@@ -60,7 +91,15 @@ impl Inspection {
     }
 
     fn new(limits: Limits) -> Self {
-        Self { findings: Vec::new(), coverage: Coverage::Full, budget: Budget::new(limits) }
+        Self {
+            findings: Vec::new(),
+            coverage: Coverage::Full,
+            budget: Budget::new(limits),
+            without: Classes::NONE,
+            suspended: Classes::NONE,
+            failed: Classes::NONE,
+            run: Run::default(),
+        }
     }
 
     #[cfg(test)]
@@ -75,12 +114,36 @@ impl Inspection {
 
     /// Coverage so far.
     pub fn coverage(&self) -> Coverage {
-        self.coverage
+        let lost = [(self.failed, Reason::InternalError), (self.suspended, Reason::Suspended)];
+        lost.into_iter()
+            .filter(|(classes, _)| !classes.is_empty())
+            .fold(self.coverage, |coverage, (_, reason)| coverage.or(reason))
     }
 
     /// Work units spent so far.
     pub fn work(&self) -> usize {
         self.budget.spent_work()
+    }
+
+    /// Leaves these classes out from now on. A value that one of them would have looked at counts as not judged by it.
+    pub fn leave_out(&mut self, classes: Classes) {
+        self.without = classes;
+    }
+
+    /// Counts a value as not judged by a class whose detector panicked on it.
+    pub fn panicked(&mut self, class: Class) {
+        self.run.panicked.insert(class);
+        self.failed.insert(class);
+    }
+
+    /// Classes that did not judge a value they should have judged.
+    pub(crate) fn lost(&self) -> Classes {
+        self.suspended.with(self.failed)
+    }
+
+    /// Which detectors were run since this was asked last.
+    pub fn take_run(&mut self) -> Run {
+        std::mem::take(&mut self.run)
     }
 
     /// Bounds memory: a message can hold an attack in each of its values. The surest ones are kept.
@@ -97,11 +160,7 @@ impl Inspection {
 
     /// Notes that part of the message was not inspected; the most serious reason is kept.
     pub fn note(&mut self, reason: Reason) {
-        let rank = |reason: Reason| Reason::ALL.iter().position(|candidate| *candidate == reason);
-        match self.coverage {
-            Coverage::Partial(known) if rank(known) >= rank(reason) => {}
-            _ => self.coverage = Coverage::Partial(reason),
-        }
+        self.coverage = self.coverage.or(reason);
     }
 }
 
@@ -171,7 +230,13 @@ impl Ruleset {
 
     /// Inspects the head: path, query and fields.
     pub fn inspect_head(&self, head: &Head<'_>) -> Inspection {
+        self.inspect_head_without(head, Classes::NONE)
+    }
+
+    /// Inspects the target, and leaves classes out, as [`Inspection::leave_out`] says.
+    pub fn inspect_head_without(&self, head: &Head<'_>, without: Classes) -> Inspection {
         let mut inspection = Inspection::new(self.limits);
+        inspection.leave_out(without);
         let Some(detection) = &self.detection else {
             inspection.note(if self.loaded { Reason::DetectionOff } else { Reason::NoPolicy });
             return inspection;
@@ -224,8 +289,8 @@ impl Ruleset {
 }
 
 /// Which detectors are run.
-#[derive(Debug)]
 struct Detection {
+    detectors: &'static [&'static Detector],
     prefilter: &'static Prefilter,
     enabled: prefilter::Set,
 }
@@ -238,7 +303,13 @@ impl Detection {
             |(_, detector): &(usize, &&Detector)| effective.detection(detector.class).mode != Mode::Off;
         let enabled =
             DETECTORS.iter().enumerate().filter(is_on).fold(0, |set, (number, _)| set | 1 << number);
-        Ok((enabled != 0).then_some(Self { prefilter, enabled }))
+        Ok((enabled != 0).then_some(Self { detectors: DETECTORS, prefilter, enabled }))
+    }
+}
+
+impl std::fmt::Debug for Detection {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Detection").field("enabled", &self.enabled).finish_non_exhaustive()
     }
 }
 
@@ -248,17 +319,41 @@ struct Scan<'a> {
     inspection: &'a mut Inspection,
 }
 
+impl Scan<'_> {
+    /// Runs one. Whatever makes it panic takes neither the findings of the others nor the rest of the message.
+    fn run(&mut self, detector: &Detector, field: &Field<'_>) -> Result<(), Reason> {
+        let class = detector.class;
+        if self.inspection.without.contains(class) {
+            self.inspection.suspended.insert(class);
+            return Ok(());
+        }
+        let before = self.inspection.work();
+        let inspect = || (detector.inspect)(field, &mut Report::new(class, self.inspection));
+        let Ok(end) = catch_unwind(AssertUnwindSafe(inspect)) else {
+            self.inspection.panicked(class);
+            return Ok(());
+        };
+        let spent = self.inspection.work() - before;
+        let run = &mut self.inspection.run;
+        run.ran.insert(class);
+        if spent > run.costliest.map_or(0, |(_, most)| most) {
+            run.costliest = Some((class, spent));
+        }
+        end
+    }
+}
+
 impl Visit for Scan<'_> {
     fn field(&mut self, field: &Field<'_>) -> Result<(), Reason> {
-        let Detection { prefilter, enabled } = self.detection;
+        let Detection { detectors, prefilter, enabled } = self.detection;
         self.inspection.budget.part()?;
         self.inspection.budget.work(field.value.len())?;
         let mut candidates = prefilter.candidates(field.value, *enabled);
         while candidates != 0 {
             let number = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
-            let Some(detector) = DETECTORS.get(number) else { break };
-            (detector.inspect)(field, &mut Report::new(detector.class, self.inspection))?;
+            let Some(detector) = detectors.get(number) else { break };
+            self.run(detector, field)?;
         }
         Ok(())
     }

@@ -53,6 +53,59 @@ pub enum Class {
     KnownExploit,
 }
 
+/// A set of classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Classes(u32);
+
+impl Classes {
+    /// No class.
+    pub const NONE: Self = Self(0);
+
+    /// The bits that [`Classes::bits`] gave.
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// Bit [`Class::index`] for each class of the set.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether it has no class.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it has this class.
+    pub fn contains(self, class: Class) -> bool {
+        self.0 & (1 << class.index()) != 0
+    }
+
+    /// Those of either set.
+    #[must_use]
+    pub fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Adds a class.
+    pub fn insert(&mut self, class: Class) {
+        self.0 |= 1 << class.index();
+    }
+
+    /// Its classes, in the order of [`Class::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Class> {
+        Class::ALL.into_iter().filter(move |class| self.contains(*class))
+    }
+}
+
+impl FromIterator<Class> for Classes {
+    fn from_iter<T: IntoIterator<Item = Class>>(classes: T) -> Self {
+        let mut set = Self::NONE;
+        classes.into_iter().for_each(|class| set.insert(class));
+        set
+    }
+}
+
 /// What is known of a class.
 #[derive(Debug)]
 struct About {
@@ -348,7 +401,16 @@ impl Class {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::Class;
+    use super::{Class, Classes};
+
+    #[test]
+    fn a_set_has_the_classes_it_was_made_of() {
+        let some = [Class::NoSqlInjection, Class::KnownExploit];
+        let set: Classes = some.into_iter().collect();
+        assert_eq!(set.iter().collect::<Vec<_>>(), some);
+        assert!(Classes::from_bits(set.bits()) == set && !set.is_empty() && Classes::NONE.is_empty());
+        assert!(!set.contains(Class::SqlInjection));
+    }
 
     #[test]
     fn every_class_has_names_of_its_own_and_stands_where_its_index_says() {

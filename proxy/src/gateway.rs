@@ -132,7 +132,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         body_memory: Memory::new(memory::here().bodies.min(limits.held_bodies)),
         unjudged: process::unjudged()?,
         load: Load::new(&limits),
-        inspect: Ruleset::inspect_head,
+        inspect: Ruleset::inspect_head_without,
     });
     let Upstream { address, port } = config.upstream;
     let target = Target::Gateway(address, port);

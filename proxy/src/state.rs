@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use rasp_engine::{Head, Inspection, Ruleset};
+use rasp_engine::{Classes, Head, Inspection, Ruleset};
 use rasp_policy::pod::{IpNet, PortProtocols, Probe};
 
 use crate::drain::Drain;
@@ -88,8 +88,8 @@ pub struct Shared {
     pub unjudged: Ruleset,
     /// What the process can take right now.
     pub load: Load,
-    /// How the engine is called for a head: [`Ruleset::inspect_head`], or a test's idea of a broken detector.
-    pub inspect: fn(&Ruleset, &Head<'_>) -> Inspection,
+    /// How the engine is called for a head: [`Ruleset::inspect_head_without`], or a test's idea of a broken detector.
+    pub inspect: fn(&Ruleset, &Head<'_>, Classes) -> Inspection,
 }
 
 impl Shared {

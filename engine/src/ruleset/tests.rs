@@ -1,4 +1,7 @@
 use super::*;
+use crate::decide::{Outcome, Verdict};
+use crate::detector::{Evidence, Needs, Rule};
+use crate::finding::{Confidence, RuleId};
 
 fn mk_head<'a>(target: &'a str, content_type: Option<&'a str>) -> Head<'a> {
     Head {
@@ -267,5 +270,78 @@ fn an_attack_in_a_field_of_the_head_is_found_where_it_is() {
         assert_eq!(judgement.verdict, decide::Verdict::Block, "{name}: {value}");
         let found = &judgement.findings[0].location;
         assert_eq!((found.part.as_str(), &*found.name), (part, location), "{name}: {value}");
+    }
+}
+
+/// A detector of the test, run on values with an asterisk.
+fn broken(class: Class, inspect: fn(&Field<'_>, &mut Report<'_>) -> Result<(), Reason>) -> Detector {
+    Detector { class, needs: Needs { alone: b"*", bytes: b"", needles: &[] }, inspect, rules: Vec::new }
+}
+
+fn sees(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
+    let rule = Rule { id: RuleId("for-the-test"), reason: "the value has an asterisk" };
+    report.budget().work(1)?;
+    let sample = String::new();
+    report.find(field, Evidence { rule, confidence: Confidence::High, at: 0..1, sample });
+    Ok(())
+}
+
+/// A Ruleset with three detectors, of which the second one panics.
+fn with_a_broken_detector(mode_of_the_broken: Mode) -> Ruleset {
+    let mut effective = Effective { failure_mode: FailureMode::Closed, ..Effective::builtin_blocking() };
+    effective.set_detection(Class::CrossSiteScripting, |class| class.mode = mode_of_the_broken);
+    let mut ruleset = Ruleset::build(&effective).unwrap();
+    let detectors = [
+        broken(Class::SqlInjection, |_, _| Ok(())),
+        broken(Class::CrossSiteScripting, |_, _| panic!("a bug")),
+        broken(Class::NoSqlInjection, sees),
+    ];
+    let detectors = detectors.map(|detector| &*Box::leak(Box::new(detector)));
+    let prefilter = Prefilter::build(detectors.iter().map(|detector| detector.needs)).unwrap();
+    ruleset.detection = Some(Detection {
+        detectors: Box::leak(Box::new(detectors)),
+        prefilter: Box::leak(Box::new(prefilter)),
+        enabled: 0b111,
+    });
+    ruleset
+}
+
+#[test]
+fn a_detector_that_panics_takes_neither_the_others_nor_the_rest_of_the_message_with_it() {
+    let ruleset = with_a_broken_detector(Mode::Block);
+    let mut inspection = ruleset.inspect_head(&mk_head("/?a=*&b=fine&c=*", None));
+    let found: Vec<&str> = inspection.findings().iter().map(|finding| &*finding.location.name).collect();
+    assert_eq!(found, ["a", "c"]);
+    let run = inspection.take_run();
+    let ran: Vec<Class> = run.ran.iter().collect();
+    assert_eq!(ran, [Class::SqlInjection, Class::NoSqlInjection]);
+    assert!(run.panicked.iter().eq([Class::CrossSiteScripting]));
+    assert_eq!(run.costliest, Some((Class::NoSqlInjection, 1)));
+    assert_eq!(inspection.take_run(), Run::default(), "told once");
+    assert_eq!(inspection.coverage(), Coverage::Partial(Reason::InternalError));
+}
+
+#[test]
+fn a_class_that_is_left_out_is_missed_only_where_it_had_to_look_and_only_in_block() {
+    // Mode of the class, target, verdict, status of the refusal.
+    let rows = [
+        (Mode::Block, "/?a=fine", Verdict::Allow, None),
+        (Mode::Block, "/*", Verdict::Error, Some(503)),
+        (Mode::Monitor, "/*", Verdict::Error, None),
+    ];
+    for (mode, target, verdict, status) in rows {
+        for left_out in [false, true] {
+            let mut ruleset = with_a_broken_detector(mode);
+            // The third one would find something.
+            ruleset.detection.as_mut().unwrap().enabled = 0b011;
+            let without = [Class::CrossSiteScripting].into_iter().filter(|_| left_out).collect();
+            let inspection = ruleset.inspect_head_without(&mk_head(target, None), without);
+            let judgement = ruleset.decide(inspection);
+            let refused = match judgement.outcome {
+                Outcome::Refuse(refusal) => Some(refusal.status),
+                Outcome::Forward(_) => None,
+            };
+            assert_eq!((judgement.verdict, refused), (verdict, status), "{mode:?} {target} {left_out}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Hands a request to the engine as far as the policy wants to see it, and has it judged.
 //!
 //! Where anything is in Block, a body that is parsed is held until it is judged. In Monitor nothing waits: the head is
-//! judged, the body copied as it passes. A panic of the engine counts as not judged; the failure mode decides.
+//! judged, the body copied as it passes. What a panic took counts as not judged; the failure mode decides.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use rasp_engine::{
-    Body, BodyPlan, Class, Fields, Head, Inspection, Judgement, Outcome, Reason, Refusal, Show, Verdict, Why,
+    Body, BodyPlan, Classes, Fields, Head, Inspection, Judgement, Outcome, Reason, Refusal, Show, Verdict,
+    Why,
 };
 use tokio::time::{Instant as Deadline, timeout_at};
 
@@ -176,26 +177,31 @@ async fn collect(
 
 /// Inspects the body of a request and judges it as a whole. `begun` is the inspection of its head, `lost` says that
 /// bytes of its body were lost to the proxy's own limits.
-pub fn whole(exchange: &Exchange, begun: Inspection, body: Body<'_>, lost: Option<Reason>) -> Judgement {
+pub fn whole(exchange: &Exchange, mut begun: Inspection, body: Body<'_>, lost: Option<Reason>) -> Judgement {
     let ruleset = &exchange.policy.ruleset;
     let bytes = match body {
         Body::Complete(bytes) | Body::Truncated(bytes) => bytes.len(),
         Body::Empty | Body::Opaque => 0,
     };
-    let inspection = guarded(exchange, bytes, || {
-        let mut inspection = begun;
-        ruleset.inspect_body(&exchange.head(&()), body, &mut inspection);
+    let Some(left_out) = left_out(exchange, bytes) else {
+        begun.note(Reason::Suspended);
+        return ruleset.decide(begun);
+    };
+    let inspection = guarded(exchange, bytes, left_out, || {
+        begun.leave_out(left_out);
+        ruleset.inspect_body(&exchange.head(&()), body, &mut begun);
         if let Some(reason) = lost {
-            inspection.note(reason);
+            begun.note(reason);
         }
-        inspection
+        begun
     });
     ruleset.decide(inspection)
 }
 
 fn head(exchange: &Exchange, headers: &HeaderMap) -> Inspection {
-    let inspect = exchange.connection.shared.inspect;
-    guarded(exchange, 0, || inspect(&exchange.policy.ruleset, &exchange.head(&Lines(headers))))
+    let (ruleset, inspect) = (&exchange.policy.ruleset, exchange.connection.shared.inspect);
+    let Some(left_out) = left_out(exchange, 0) else { return Inspection::failed(Reason::Suspended) };
+    guarded(exchange, 0, left_out, || inspect(ruleset, &exchange.head(&Lines(headers)), left_out))
 }
 
 /// The fields of a head, for the engine.
@@ -219,8 +225,11 @@ pub fn message(exchange: &Exchange, text: &[u8], longer: bool) -> Judgement {
         fields: &(),
     };
     let text = numbered(text);
-    let inspection = guarded(exchange, text.len(), || {
-        let mut inspection = (exchange.connection.shared.inspect)(ruleset, &head);
+    let Some(left_out) = left_out(exchange, text.len()) else {
+        return ruleset.decide(Inspection::failed(Reason::Suspended));
+    };
+    let inspection = guarded(exchange, text.len(), left_out, || {
+        let mut inspection = (exchange.connection.shared.inspect)(ruleset, &head, left_out);
         let body = if longer { Body::Truncated(text) } else { Body::Complete(text) };
         ruleset.inspect_body(&head, body, &mut inspection);
         inspection
@@ -246,31 +255,42 @@ pub fn probe(exchange: &Arc<Exchange>, body: Incoming) -> Judged {
     Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true)
 }
 
-/// Runs the engine on a message whose body has so many bytes, unless it keeps failing. Whatever input makes it panic
-/// must not take the connection, or the judgement, with it.
-fn guarded(exchange: &Exchange, bytes: usize, inspect: impl FnOnce() -> Inspection) -> Inspection {
-    // The only class there is; each one more will be run, and fail, on its own.
-    let class = Class::SqlInjection;
+/// The classes that keep failing, and are not run on a message whose body has so many bytes; `None`: none is run.
+fn left_out(exchange: &Exchange, bytes: usize) -> Option<Classes> {
+    if exchange.policy.ruleset.is_idle() {
+        return Some(Classes::NONE);
+    }
+    exchange.connection.shared.load.breaker.leaves_out(bytes)
+}
+
+/// Runs the engine. Whatever input makes it panic must not take the connection, or the judgement, with it.
+fn guarded(
+    exchange: &Exchange,
+    bytes: usize,
+    left_out: Classes,
+    inspect: impl FnOnce() -> Inspection,
+) -> Inspection {
     let Shared { load, metrics, .. } = &*exchange.connection.shared;
-    let detects = !exchange.policy.ruleset.is_idle();
-    if detects && !load.breaker.admits(class, bytes) {
-        return Inspection::failed(Reason::Suspended);
+    if exchange.policy.ruleset.is_idle() {
+        return inspect();
     }
     let (started, clock) = (Instant::now(), (bytes > SMALL).then(processor_time));
     let caught = catch_unwind(AssertUnwindSafe(inspect));
     exchange.worked(started.elapsed());
-    let end = match &caught {
-        // Time in which this thread did not run says nothing about the detector.
-        Ok(_) => End::Done(clock.map_or(Duration::ZERO, |clock| processor_time().saturating_sub(clock))),
-        Err(_) => End::Panicked,
+    let (inspection, end) = if let Ok(mut inspection) = caught {
+        // Time in which this thread did not run says nothing about the detectors.
+        let time = clock.map_or(Duration::ZERO, |clock| processor_time().saturating_sub(clock));
+        let run = inspection.take_run();
+        run.panicked.iter().for_each(|_| metrics.error(&Kind::Panic));
+        (inspection, End::Done(run, time))
+    } else {
+        metrics.error(&Kind::Panic);
+        (Inspection::failed(Reason::InternalError), End::Panicked)
     };
-    if detects && load.breaker.note(class, bytes, end) {
+    if load.breaker.note(bytes, left_out, end) {
         metrics.error(&Kind::InspectionOverrun);
     }
-    caught.unwrap_or_else(|_| {
-        metrics.error(&Kind::Panic);
-        Inspection::failed(Reason::InternalError)
-    })
+    inspection
 }
 
 /// Time that the processor spent on this thread.

@@ -1,8 +1,9 @@
 //! What goes wrong, in every mode and failure mode: each row is an exchange over sockets, and a row of docs/policy.md.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use rasp_engine::{Class, Head, Inspection, Ruleset};
+use rasp_engine::{Class, Classes, Head, Inspection, Ruleset, Run};
 use rasp_policy::api::{FailureMode, Mode};
 use rasp_policy::precedence::Effective;
 use rasp_policy::report::Rejected;
@@ -45,7 +46,7 @@ struct Fault {
 const NONE: Fault =
     Fault { name: "", held: HELD, before: |_| {}, after: |_, _| {}, request: || get("/?q=fine") };
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 20] = [
     Fault {
         name: "no policy ever arrived",
         after: |inside, failure_mode| {
@@ -63,16 +64,29 @@ const FAULTS: [Fault; 17] = [
         ..NONE
     },
     Fault { name: "the operator is gone, or the policy is old", ..NONE },
-    Fault { name: "the detector panics", before: |shared| shared.inspect = panics, ..NONE },
     Fault {
-        name: "the detector keeps failing and is left out",
-        before: |shared| {
-            for _ in 0..Limits::in_pod().inspection_failures {
-                shared.load.breaker.note(Class::SqlInjection, 0, End::Panicked);
-            }
+        name: "inspection panics outside of the detectors",
+        before: |shared| shared.inspect = panics,
+        ..NONE
+    },
+    Fault { name: "a detector panics", before: |shared| shared.inspect = a_detector_panics, ..NONE },
+    Fault {
+        name: "a detector panics whose class only watches",
+        before: |shared| shared.inspect = a_detector_panics,
+        after: |inside, _| {
+            let mut effective = inside.policy.load().ruleset.effective().clone();
+            effective.set_detection(Class::SqlInjection, |class| class.mode = Mode::Monitor);
+            inside.policy.replace(in_force(&effective));
         },
         ..NONE
     },
+    Fault {
+        name: "a detector keeps failing and is left out, on a value it had to look at",
+        before: suspend,
+        request: || "GET /?name=O'Brien HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        ..NONE
+    },
+    Fault { name: "the same, on any other value", before: suspend, ..NONE },
     Fault {
         name: "the detector uses up its work units, values or depth",
         request: || post("application/json", &"[".repeat(100)),
@@ -147,8 +161,22 @@ const FAULTS: [Fault; 17] = [
     },
 ];
 
-fn panics(_: &Ruleset, _: &Head<'_>) -> Inspection {
+fn panics(_: &Ruleset, _: &Head<'_>, _: Classes) -> Inspection {
     panic!("a bug")
+}
+
+fn a_detector_panics(ruleset: &Ruleset, head: &Head<'_>, left_out: Classes) -> Inspection {
+    let mut inspection = ruleset.inspect_head_without(head, left_out);
+    inspection.panicked(Class::SqlInjection);
+    inspection
+}
+
+fn suspend(shared: &mut Shared) {
+    let panicked = [Class::SqlInjection].into_iter().collect();
+    for _ in 0..Limits::in_pod().inspection_failures {
+        let end = End::Done(Run { panicked, ..Run::default() }, Duration::ZERO);
+        shared.load.breaker.note(0, Classes::NONE, end);
+    }
 }
 
 fn in_force(effective: &Effective) -> InForce {

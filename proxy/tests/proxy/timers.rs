@@ -106,7 +106,7 @@ fn start(
         body_memory: Memory::new(body_memory),
         unjudged: process::unjudged().unwrap(),
         load: Load::new(&Limits::in_gateway()),
-        inspect: Ruleset::inspect_head,
+        inspect: Ruleset::inspect_head_without,
     };
     change(&mut shared);
     let shared = Arc::new(shared);
