@@ -71,9 +71,10 @@ pub async fn serve(
     }
     // A probe of the kubelet has no body; what has one is judged.
     let probe = body.is_end_stream() && exchange.is_probe(&parts);
-    match exchange.connection.shared.load.admit() {
+    let load = &exchange.connection.shared.load;
+    let admitted = if probe { load.admit_probe(exchange.connection.peer.ip()) } else { load.admit() };
+    match admitted {
         Ok(admitted) => in_flight.admit(admitted),
-        Err(_) if probe => in_flight.admit(exchange.connection.shared.load.admit_always()),
         Err(shed) => return Ok(act::shed(&exchange, shed, !body.is_end_stream(), in_flight)),
     }
     let judged = if probe {

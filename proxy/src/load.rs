@@ -1,6 +1,7 @@
 //! What the process can take right now: requests at once, memory, an application that does not answer, a detector that
 //! fails. Read on every request without a lock; none of it depends on the policy.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,10 +10,12 @@ use crate::reason::Shed;
 
 pub mod breaker;
 pub mod pressure;
+mod probes;
 pub mod reach;
 
 use breaker::Breaker;
 use pressure::{Level, Pressure};
+use probes::{Probe, Probes};
 use reach::Reach;
 
 /// What the process can take right now.
@@ -26,13 +29,23 @@ pub struct Load {
     pub breaker: Arc<Breaker>,
     requests: Arc<AtomicUsize>,
     most_requests: usize,
+    probes: Arc<Probes>,
 }
 
 /// A request that is being served, until it is dropped.
 #[derive(Debug)]
-pub struct Admitted(Arc<AtomicUsize>);
+pub struct Admitted(#[expect(dead_code, reason = "held until the request is over")] Held);
 
-impl Drop for Admitted {
+#[derive(Debug)]
+enum Held {
+    Request(#[expect(dead_code, reason = "given back when it is dropped")] Request),
+    Probe(#[expect(dead_code, reason = "given back when it is dropped")] Probe),
+}
+
+#[derive(Debug)]
+struct Request(Arc<AtomicUsize>);
+
+impl Drop for Request {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -47,6 +60,7 @@ impl Load {
             breaker: Arc::new(Breaker::new(limits.inspection, limits.inspection_failures)),
             requests: Arc::default(),
             most_requests: limits.in_flight,
+            probes: Arc::default(),
         }
     }
 
@@ -55,22 +69,27 @@ impl Load {
         if self.pressure.level() >= Level::Refusing {
             return Err(Shed::Memory);
         }
-        let admitted = self.admit_always();
-        if admitted.0.load(Ordering::Acquire) > self.most_requests {
+        let before = self.requests.fetch_add(1, Ordering::AcqRel);
+        let admitted = Request(Arc::clone(&self.requests));
+        if before >= self.most_requests {
             return Err(Shed::InFlight);
         }
-        Ok(admitted)
+        Ok(Admitted(Held::Request(admitted)))
     }
 
-    /// A request begins that is answered whatever happens: a probe.
-    pub fn admit_always(&self) -> Admitted {
-        self.requests.fetch_add(1, Ordering::AcqRel);
-        Admitted(Arc::clone(&self.requests))
+    /// A probe of the kubelet begins: where there is no room for requests it has a place of its own, as long as its
+    /// peer does not send a flood of them.
+    pub fn admit_probe(&self, peer: IpAddr) -> Result<Admitted, Shed> {
+        self.admit().or_else(|shed| {
+            Probes::begin(&self.probes, peer).map(|probe| Admitted(Held::Probe(probe))).ok_or(shed)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::Load;
     use super::pressure::Level;
     use crate::limits::Limits;
@@ -81,8 +100,10 @@ mod tests {
         let load = Load::new(&Limits { in_flight: 2, ..Limits::in_pod() });
         let (first, second) = (load.admit().unwrap(), load.admit().unwrap());
         assert_eq!(load.admit().unwrap_err(), Shed::InFlight);
-        drop(load.admit_always());
+        let probe = load.admit_probe(Ipv4Addr::LOCALHOST.into()).unwrap();
         drop(first);
+        drop(load.admit().unwrap());
+        drop(probe);
         drop(load.admit().unwrap());
         drop(second);
     }

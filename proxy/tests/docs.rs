@@ -14,6 +14,7 @@ use rasp_proxy::reason::{BadFrame, BadResponse, Bypass, Kind, Malformed, Shed, T
 const METRICS: &str = include_str!("../../docs/metrics.md");
 const LIMITS: &str = include_str!("../../docs/limits.md");
 const EVENTS: &str = include_str!("../../docs/events.md");
+const RELIABILITY: &str = include_str!("../../docs/reliability.md");
 
 /// The rows of the first table after a heading, as trimmed cells.
 fn table<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
@@ -189,4 +190,30 @@ fn an_event() -> Event {
     let mut event = Event::now(Action::Block, Severity::High, request, (client, application), unmapped);
     event.finding_info = FindingInfo { uid: "u".into(), title: "t".into(), types: vec!["sql_injection"] };
     event
+}
+
+/// Everything that is written in a folder of tests.
+fn sources(directory: &std::path::Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        text += &if path.is_dir() { sources(&path)? } else { std::fs::read_to_string(path)? };
+    }
+    Ok(text)
+}
+
+#[test]
+fn every_test_that_stands_for_a_fault_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let written = ["faults", "proxy"].map(|folder| (folder, sources(&root.join(folder)).unwrap()));
+    let rows = table(RELIABILITY, "## Which test is which row");
+    for row in &rows {
+        let (folder, test) = (codes(row[1]).next().unwrap(), codes(row[2]).next().unwrap());
+        let (_, text) = written.iter().find(|(known, _)| *known == folder).unwrap();
+        assert!(text.contains(&format!("fn {test}()")), "{folder}: {test}");
+    }
+    let numbers: BTreeSet<&str> = rows.iter().filter_map(|row| row[0].split(',').next()).collect();
+    for row in table(RELIABILITY, "# What breaks, and what is promised then") {
+        assert!(numbers.contains(row[0]), "no test of row {}", row[0]);
+    }
 }

@@ -28,6 +28,9 @@ mod gateway;
 mod hang;
 #[path = "faults/hostile.rs"]
 mod hostile;
+#[expect(dead_code, reason = "shared with the tests of HTTP/2")]
+#[path = "proxy/http2/application.rs"]
+mod http2_application;
 #[path = "faults/longlived.rs"]
 mod longlived;
 #[path = "faults/network.rs"]

@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
 
+#[path = "proxy/admin.rs"]
+mod admin;
 #[path = "proxy/client.rs"]
 mod client;
 #[path = "proxy/cost.rs"]
 mod cost;
+#[path = "proxy/crowded.rs"]
+mod crowded;
 #[path = "proxy/declared.rs"]
 mod declared;
 #[path = "proxy/failing.rs"]
@@ -18,6 +22,8 @@ mod framing;
 mod gateway;
 #[path = "proxy/http2/mod.rs"]
 mod http2;
+#[path = "proxy/incidents.rs"]
+mod incidents;
 #[path = "proxy/introduced.rs"]
 mod introduced;
 #[path = "proxy/judging.rs"]

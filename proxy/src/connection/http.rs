@@ -174,7 +174,9 @@ async fn talk(
 }
 
 /// Resolves when there is something. Only for what changes while hyper is polled, earlier in the same task:
-/// nobody is woken.
+/// nobody is woken. That holds for all of it. A connection is dialled late by the service, which the server polls; a
+/// response is over, and a client has left, where the server reads a body and flushes; both sides rest where their
+/// timers and sockets are polled.
 async fn happens<T>(mut something: impl FnMut() -> Option<T>) -> T {
     poll_fn(|_| something().map_or(Poll::Pending, Poll::Ready)).await
 }

@@ -49,7 +49,7 @@ pub fn refuse(
         }
         None => problem(connection, trace, status, unread, in_flight),
     };
-    readable(exchange, response)
+    readable(exchange, back_soon(response))
 }
 
 /// Answers a request that is refused whatever the policy says. It is recorded where it is found.
@@ -73,10 +73,16 @@ pub fn failed(exchange: &Exchange, failure: Failure, in_flight: InFlight) -> Res
 pub fn shed(exchange: &Exchange, shed: Shed, unread: bool, in_flight: InFlight) -> Response<ResponseBody> {
     let connection = Arc::clone(&exchange.connection);
     exchange.incident(&Kind::Shed(shed));
-    let mut response =
-        problem(connection, &exchange.trace, StatusCode::SERVICE_UNAVAILABLE, unread, in_flight);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    readable(exchange, response)
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    readable(exchange, back_soon(problem(connection, &exchange.trace, status, unread, in_flight)))
+}
+
+/// Says when to come back, where it is the proxy that cannot serve (RFC 9110 section 15.6.4).
+fn back_soon(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 /// Answers a client that stopped sending its body.

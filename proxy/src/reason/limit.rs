@@ -23,8 +23,6 @@ pub enum Timeout {
     KeepAliveIdle,
     /// No sign of life of an HTTP/2 client that was asked for one.
     Ping,
-    /// A TLS handshake that was begun and not ended.
-    TlsHandshake,
     /// The application does not take a connection.
     Connect,
     /// No byte of an opaque or upgraded connection.
@@ -33,7 +31,7 @@ pub enum Timeout {
 
 impl Timeout {
     /// Every timer.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::FirstByte,
         Self::Head,
         Self::BodyIdle,
@@ -44,7 +42,6 @@ impl Timeout {
         Self::UntakenStream,
         Self::KeepAliveIdle,
         Self::Ping,
-        Self::TlsHandshake,
         Self::Connect,
         Self::OpaqueIdle,
     ];
@@ -62,7 +59,6 @@ impl Timeout {
             Self::UntakenStream => "untaken_stream_timeout",
             Self::KeepAliveIdle => "keep_alive_idle_timeout",
             Self::Ping => "ping_timeout",
-            Self::TlsHandshake => "tls_handshake_timeout",
             Self::Connect => "connect_timeout",
             Self::OpaqueIdle => "opaque_idle_timeout",
         }
@@ -81,7 +77,6 @@ impl Timeout {
             Self::UntakenStream => "the client took nothing of a response for too long",
             Self::KeepAliveIdle => "no next request came in time",
             Self::Ping => "the client gave no sign of life",
-            Self::TlsHandshake => "a TLS handshake did not end in time",
             Self::Connect => "the application did not take a connection in time",
             Self::OpaqueIdle => "no byte of a connection came in time",
         }

@@ -191,7 +191,10 @@ fn outcome(fault: &Fault, upstream: SocketAddr, (mode, failure_mode): (Mode, Fai
     effective.set_detection(Class::SqlInjection, |class| class.mode = mode);
     inside.policy.replace(in_force(&effective));
     (fault.after)(&inside, failure_mode);
-    match ask(inside.address, (fault.request)()).status() {
+    let answer = ask(inside.address, (fault.request)());
+    let retries = (answer.status() == 503).then_some("1");
+    assert_eq!(answer.header("retry-after"), retries, "{}: {}", fault.name, answer.head);
+    match answer.status() {
         200 => "passes".to_owned(),
         status => format!("refused, {status}"),
     }

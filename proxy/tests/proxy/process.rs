@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use super::client::{Client, ask, get};
 use super::gateway::{BINARY, Gateway};
+use super::http2;
 use super::upstream::{OK, Upstream};
 
 /// Answers `/slow` only when it is told so by a second connection that asks for `/go`.
@@ -63,6 +64,50 @@ fn an_idle_connection_that_is_relayed_does_not_hold_up_the_end() {
     gateway.signal(Signal::TERM);
     assert!(gateway.wait_for_exit(Duration::from_secs(5)).success());
     assert!(started.elapsed() < Duration::from_secs(3), "the grace is 5 s");
+}
+
+/// A gateway with one second for what is in flight.
+fn hurried(upstream: std::net::SocketAddr) -> Gateway {
+    let mut command = Command::new(BINARY);
+    command.args(["gateway", "--listen", "127.0.0.1:0", "--grace", "1s", "--upstream"]);
+    command.arg(upstream.to_string());
+    Gateway::from_command(command)
+}
+
+#[test]
+fn after_a_short_grace_idle_clients_were_told_and_what_does_not_end_is_cut_off_and_never_looks_whole() {
+    let upstream = Upstream::start(|conversation| {
+        if conversation.request()?.contains("/begun") {
+            conversation.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")?;
+            conversation.rest();
+            return None;
+        }
+        conversation.write(OK)
+    });
+    let mut gateway = hurried(upstream.address);
+    let (mut idle, mut begun) = (Client::connect(gateway.address), Client::connect(gateway.address));
+    idle.send(get("/"));
+    assert_eq!(idle.response().status(), 200);
+    begun.send(get("/begun"));
+    begun.until(b"ok\r\n");
+    gateway.signal(Signal::TERM);
+    assert!(gateway.wait_for_exit(Duration::from_secs(10)).success());
+    assert!(idle.is_closed() && begun.is_closed(), "no last chunk");
+    assert_eq!(gateway.events(1)[0]["unmapped"]["rule"], "shed_shutdown");
+
+    let application = http2::application::Application::start();
+    let mut gateway = hurried(application.address);
+    let connect = || http2::frame::Client::connect(gateway.address);
+    let (mut idle, mut busy) = (connect(), connect());
+    idle.ping();
+    busy.send(http2::frame::get(1, "/hold"));
+    application.wait_for("/hold");
+    gateway.signal(Signal::TERM);
+    assert_eq!(idle.next_of(http2::frame::GOAWAY).code(), 0);
+    assert_eq!(idle.answers_before_the_end(), [], "it ends before the process does, or with it");
+    assert_eq!(busy.next_of(http2::frame::GOAWAY).code(), 0);
+    assert_eq!(busy.answers_before_the_end(), []);
+    assert!(gateway.wait_for_exit(Duration::from_secs(10)).success());
 }
 
 /// The last bytes of a response may wait in the proxy although the application is done with it. What fits into the
@@ -297,7 +342,7 @@ fn several_workers_share_one_address_and_end_as_one_process() {
 }
 
 /// Ticks of the processor that a process used, a hundredth of a second each.
-fn ticks(pid: u32) -> u64 {
+pub fn ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()

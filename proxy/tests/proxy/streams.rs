@@ -203,11 +203,13 @@ fn a_client_that_does_not_wait_for_100_is_served() {
 
 #[test]
 fn after_an_early_answer_neither_connection_is_used_again() {
-    let upstream = Upstream::start(|conversation| {
+    let (left, heard) = mpsc::channel();
+    let left = Mutex::new(left);
+    let upstream = Upstream::start(move |conversation| {
         conversation.until(b"\r\n\r\n")?;
         conversation.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")?;
         conversation.rest();
-        None
+        left.lock().unwrap().send(()).ok()
     });
     let gateway = Gateway::start(upstream.address);
     let mut client = Client::connect(gateway.address);
@@ -215,11 +217,17 @@ fn after_an_early_answer_neither_connection_is_used_again() {
     let answer = client.response();
     assert_eq!((answer.status(), answer.text().as_str()), (413, "big"));
     assert_eq!(answer.header("connection"), Some("close"));
+    heard
+        .recv_timeout(Duration::from_secs(10))
+        .expect("nobody has to say more for the application to hear of it");
+    let mut client = Client::connect(gateway.address);
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: 100000\r\n\r\n");
+    assert_eq!(client.response().status(), 413);
     client.send([vec![b'x'; 90_000], get("/smuggled").into_bytes()].concat());
     let mut rest = Vec::new();
     let _ = client.stream.read_to_end(&mut rest);
     assert!(rest.is_empty(), "{}", rest.escape_ascii());
-    assert!(!upstream.text().contains("smuggled") || upstream.connections() == 1);
+    assert!(!upstream.text().contains("smuggled") || upstream.connections() == 2);
 }
 
 #[test]

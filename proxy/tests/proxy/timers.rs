@@ -1,8 +1,8 @@
 //! What happens when somebody does not go on, with timers short enough to wait for; and how a pod's port refuses.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use super::http2::application::Application;
 use super::http2::frame::{HEADERS, PREFACE, RST_STREAM, SETTINGS, frame};
 use super::upstream::{OK, Upstream};
 
-const SHORT: Duration = Duration::from_millis(500);
+pub const SHORT: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_secs(60);
 
 pub const ALL_LONG: Timers = Timers {
@@ -50,6 +50,21 @@ pub struct Inside {
     pub address: SocketAddr,
     pub policy: Arc<Handle>,
     metrics: Arc<Metrics>,
+    events: Events,
+}
+
+/// Events in memory, as they would be written.
+#[derive(Clone, Default)]
+struct Events(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Events {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The data path in this process.
@@ -85,7 +100,8 @@ fn start(
     (tls, metrics): (Ports, Arc<Metrics>),
     change: impl FnOnce(&mut Shared),
 ) -> Inside {
-    let (events, _writer) = event::Sink::start(std::io::sink(), Arc::clone(&metrics)).unwrap();
+    let told = Events::default();
+    let (events, _writer) = event::Sink::start(told.clone(), Arc::clone(&metrics)).unwrap();
     let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
     let policy = Arc::new(Handle::new(InForce::builtin(ruleset), Arc::clone(&metrics)));
     let mut protocols = PortProtocols::default();
@@ -115,18 +131,21 @@ fn start(
     let counted = Arc::clone(&metrics);
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let serving =
-            listener::run(socket, listener::Places::new(100), counted, move |stream, peer, place| {
-                connection::serve(
-                    Arc::clone(&shared),
-                    connection::Client { stream: stream.into(), peer, place },
-                    target.clone(),
-                )
-            });
+        let places = listener::Places::new(PLACES).under(&shared);
+        let serving = listener::run(socket, places, counted, move |stream, peer, place| {
+            connection::serve(
+                Arc::clone(&shared),
+                connection::Client { stream: stream.into(), peer, place },
+                target.clone(),
+            )
+        });
         runtime.block_on(serving).unwrap();
     });
-    Inside { address, policy, metrics }
+    Inside { address, policy, metrics, events: told }
 }
+
+/// Connections at once.
+pub const PLACES: usize = 100;
 
 /// A port of the target that is declared opaque; its address is the upstream's all the same.
 const OPAQUE: u16 = 3306;
@@ -136,11 +155,31 @@ pub fn gateway(upstream: SocketAddr, timers: Timers) -> Inside {
 }
 
 impl Inside {
-    pub fn counted(&self, kind: &str) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+    pub fn has_counted(&self, kind: &str) -> bool {
         let zero = format!("rasp_errors_total{{kind=\"{kind}\"}} 0\n");
-        while String::from_utf8(self.metrics.render()).unwrap().contains(&zero) {
+        !String::from_utf8(self.metrics.render()).unwrap().contains(&zero)
+    }
+
+    pub fn counted(&self, kind: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.has_counted(kind) {
             assert!(Instant::now() < deadline, "{kind} was not counted");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until an incident was counted, and its event is written.
+    pub fn told(&self, kind: &str) -> serde_json::Value {
+        self.counted(kind);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let text = String::from_utf8(self.events.0.lock().unwrap().clone()).unwrap();
+            let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let mut events = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            if let Some(event) = events.find(|event| event["unmapped"]["rule"] == kind) {
+                return event;
+            }
+            assert!(Instant::now() < deadline, "{kind} is no event: {text}");
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -286,6 +325,19 @@ fn an_application_that_does_not_answer_is_answered_for_and_a_slow_upload_is_not_
         slow.send(byte);
     }
     assert_eq!(slow.response().status(), 200);
+}
+
+#[test]
+fn a_stream_whose_application_does_not_answer_is_answered_for_and_its_neighbours_live_on() {
+    let application = Application::start();
+    let inside = gateway(application.address, Timers { response_head: SHORT, ..ALL_LONG });
+    let mut client = http2::frame::Client::connect(inside.address);
+    client.send(http2::frame::get(1, "/hold"));
+    assert_eq!(client.answer(1), 504);
+    inside.counted("response_head_timeout");
+    client.send(http2::frame::get(3, "/"));
+    assert_eq!(client.answer(3), 200);
+    application.wait_for_cancelled("/hold");
 }
 
 #[test]
@@ -492,7 +544,7 @@ fn a_body_that_trickles_in_is_answered_408_whether_it_is_held_or_not() {
             });
         }
     });
-    inside.counted("body_rate");
+    inside.told("body_rate");
 }
 
 #[test]

@@ -89,6 +89,26 @@ fn frames_that_lead_nowhere_end_the_connection() {
     assert_eq!(client.answer(1), 200);
 }
 
+#[test]
+fn a_crowd_that_sends_the_preface_and_no_more_has_its_time_and_its_places_and_others_get_their_turn() {
+    let application = Application::start();
+    let limits = ["--limits", "connections=100,timeout-ping=300ms"];
+    let gateway = Gateway::with_flags(application.address, &limits);
+    let peak = gateway.peak_memory();
+    let mut crowd: Vec<Client> = (0..250).map(|_| Client::silent(gateway.address)).collect();
+    let mut other = Client::connect(gateway.address);
+    other.send(get(1, "/"));
+    assert_eq!(other.answer(1), 200);
+    gateway.counted("shed_connections");
+    for client in &mut crowd {
+        client.farewell();
+    }
+    gateway.counted("ping_timeout");
+    let grown = gateway.peak_memory() - peak;
+    assert!(grown < 16 << 10, "{grown} KiB more");
+    assert!(application.seen().len() == 1, "nothing of them arrived");
+}
+
 fn odd(number: usize) -> u32 {
     u32::try_from(number * 2 + 1).unwrap()
 }
