@@ -131,7 +131,9 @@ fn after_kill_9_it_is_back_with_the_same_verdicts_and_no_event_twice() {
         let started = Instant::now();
         first = gateway(app, Some(POLICY), &["--listen", &address.to_string()]);
         assert_eq!(first.admin("/readyz").status(), 200);
-        assert_eq!(ask(address, get("/")).status(), 200);
+        let answer = ask(address, get("/"));
+        let metrics = || first.admin("/metrics").text();
+        assert_eq!(answer.status(), 200, "{}{}\n{}\n{}", answer.head, answer.text(), first.log(), metrics());
         slowest = slowest.max(started.elapsed());
     }
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rasp_engine::{Head, Inspection, Ruleset};
+use rasp_engine::{Classes, Head, Inspection, Ruleset};
 use rasp_proxy::admin::{self, Admin};
 use rasp_proxy::connection::Target;
 use rasp_proxy::listener;
@@ -22,12 +22,12 @@ static SPINS: AtomicBool = AtomicBool::new(false);
 static ENOUGH: AtomicBool = AtomicBool::new(false);
 
 /// A detector that does not come to an end.
-fn spins(ruleset: &Ruleset, head: &Head<'_>) -> Inspection {
+fn spins(ruleset: &Ruleset, head: &Head<'_>, without: Classes) -> Inspection {
     while !ENOUGH.load(Ordering::Acquire) {
         SPINS.store(true, Ordering::Release);
         std::hint::spin_loop();
     }
-    ruleset.inspect_head(head)
+    ruleset.inspect_head_without(head, without)
 }
 
 /// However the test ends, the processor is given back.
