@@ -22,18 +22,19 @@ fn a_hung_application_is_answered_504_and_beyond_the_cap_503_at_once() {
         "a hung application: 504 in time, beyond the in-flight cap 503 and Retry-After at once",
     );
     let app = Process::start();
-    let gateway = gateway(app.address, None, &["--limits", "timeout-response-head=8s,in-flight=20"]);
-    let (mut late, mut refused, mut slowest) = (0, 0, Duration::ZERO);
+    let capped = gateway(app.address, None, &["--limits", "timeout-response-head=10m,in-flight=20"]);
+    let hasty = gateway(app.address, None, &["--limits", "timeout-response-head=1s"]);
+    let (mut waited, mut refused, mut slowest) = (0, 0, Duration::ZERO);
     for _ in 0..pick(1, 10) {
-        assert_eq!(ask(gateway.address, get("/")).status(), 200);
+        assert_eq!(ask(capped.address, get("/")).status(), 200);
         app.signal(Signal::STOP);
-        let mut waiting: Vec<Client> = (0..20).map(|_| Client::connect(gateway.address)).collect();
+        let mut waiting: Vec<Client> = (0..20).map(|_| Client::connect(capped.address)).collect();
         for client in &mut waiting {
             client.send(get("/"));
         }
         // Until the cap is met; what is not answered yet is one of those that wait.
         loop {
-            let mut more = Client::connect(gateway.address);
+            let mut more = Client::connect(capped.address);
             more.send(get("/"));
             more.stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
             if more.stream.peek(&mut [0]).is_ok() {
@@ -45,24 +46,25 @@ fn a_hung_application_is_answered_504_and_beyond_the_cap_503_at_once() {
         }
         for _ in 0..pick(50, 1000) {
             let started = Instant::now();
-            let response = ask(gateway.address, get("/"));
+            let response = ask(capped.address, get("/"));
             assert_eq!(response.status(), 503);
             assert!(response.header("retry-after").is_some(), "{}", response.head);
             slowest = slowest.max(started.elapsed());
             refused += 1;
         }
-        let answers: Vec<u16> = waiting.iter_mut().map(|client| client.response().status()).collect();
-        assert!(answers.iter().all(|status| matches!(status, 504 | 503)), "{answers:?}");
-        let admitted = answers.iter().filter(|status| **status == 504).count();
-        assert_eq!(admitted, 20, "{answers:?}");
-        late += admitted;
+        assert_eq!(ask(hasty.address, get("/")).status(), 504);
         for path in ["/livez", "/readyz", "/metrics"] {
-            assert_eq!(gateway.admin(path).status(), 200, "{path}");
+            assert_eq!(capped.admin(path).status(), 200, "{path}");
         }
         app.signal(Signal::CONT);
+        let answers: Vec<u16> = waiting.iter_mut().map(|client| client.response().status()).collect();
+        assert!(answers.iter().all(|status| matches!(status, 200 | 503)), "{answers:?}");
+        let admitted = answers.iter().filter(|status| **status == 200).count();
+        assert_eq!(admitted, 20, "{answers:?}");
+        waited += admitted;
     }
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    row.kept(&format!("{late} times 504, {refused} times 503, slowest of them {slowest:.1?}"), None);
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+    row.kept(&format!("{refused} times 503, slowest of them {slowest:.1?}; {waited} waited"), None);
 }
 
 #[test]
