@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence;
+use crate::lookup::Lookup;
 use crate::mask;
 use crate::reason::Reason;
 use crate::surroundings::{self, Around, Before};
@@ -55,10 +56,12 @@ fn is_known(word: &[u8]) -> bool {
     words::find(&word.to_ascii_lowercase()).is_some()
 }
 
+/// An opener, or what groups and wildcards are made of.
+static ACTIVE: Lookup<bool> = Lookup::of(b";|&\n\r\x1A`$<>{[?(%");
+
 /// Sentences have blanks and no opener, and begin with a word that is no command.
 fn may_match(value: &[u8]) -> bool {
-    let is_active = |byte: &u8| reading::is_opener(*byte) || matches!(byte, b'{' | b'[' | b'?' | b'(' | b'%');
-    value.iter().any(is_active) || starts_like_command(value)
+    ACTIVE.any(value) || starts_like_command(value)
 }
 
 /// Whether the first word is a command, or written in a way that has to be undone to tell.

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`message`] (the borrowed view of a request), [`ruleset`] (the compiled policy and the one
 //! pipeline: decode, prefilter, detect), `decode`, `budget`, `detector` (the table of detectors), `prefilter` (which of
-//! them must look at a value), `sqli`, `path`, `inclusion`, `ssrf`, `xml`, `command`, `code`, `template`, `expression`, `nosql`, `ldap`, `xpath`,
+//! them must look at a value; with `lookup`), `sqli`, `path`, `inclusion`, `ssrf`, `xml`, `command`, `code`, `template`, `expression`, `nosql`, `ldap`, `xpath`,
 //! `deserialization`, `prototype` (detectors; `marks` finds words for them, `surroundings` tells what stands around
 //! what they find), [`finding`] (evidence), `mask` (what of a value may be shown),
 //! [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
@@ -51,6 +51,7 @@ mod header;
 mod include;
 mod inclusion;
 mod ldap;
+mod lookup;
 mod mail;
 mod marks;
 mod mask;

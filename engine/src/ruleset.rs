@@ -52,9 +52,6 @@ pub enum BuildError {
         /// The value.
         bytes: usize,
     },
-    /// The prefilter of a detector could not be built.
-    #[error("build the prefilter automaton")]
-    BuildPrefilter(#[source] aho_corasick::BuildError),
 }
 
 /// What inspecting one message found, and what it cost.
@@ -182,7 +179,7 @@ impl Ruleset {
         if !(1..=16_777_216).contains(&effective.max_body_bytes) {
             return Err(BuildError::MaxBodyBytes { bytes: effective.max_body_bytes });
         }
-        let detection = Detection::build(effective).map_err(BuildError::BuildPrefilter)?;
+        let detection = Detection::build(effective);
         Ok(Self {
             effective: effective.clone(),
             limits: Limits::for_body(effective.max_body_bytes),
@@ -297,13 +294,13 @@ struct Detection {
 
 impl Detection {
     /// `None` where every class is Off.
-    fn build(effective: &Effective) -> Result<Option<Self>, aho_corasick::BuildError> {
-        let prefilter = prefilter::shared()?;
+    fn build(effective: &Effective) -> Option<Self> {
+        let prefilter = prefilter::shared();
         let is_on =
             |(_, detector): &(usize, &&Detector)| effective.detection(detector.class).mode != Mode::Off;
         let enabled =
             DETECTORS.iter().enumerate().filter(is_on).fold(0, |set, (number, _)| set | 1 << number);
-        Ok((enabled != 0).then_some(Self { detectors: DETECTORS, prefilter, enabled }))
+        (enabled != 0).then_some(Self { detectors: DETECTORS, prefilter, enabled })
     }
 }
 

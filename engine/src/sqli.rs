@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::decode::Field;
 use crate::detector::{self, Detector, Report};
 use crate::finding::Confidence;
+use crate::lookup::Lookup;
 use crate::mask;
 use crate::reason::Reason;
 
@@ -63,10 +64,40 @@ fn is_known(word: &[u8]) -> bool {
 
 fn detect(value: &[u8], budget: &mut Budget) -> Result<Detected, Reason> {
     let mut readings = Readings { budget, best: None, too_deep: false };
-    readings.out_of_quotes(value)?;
-    readings.out_of_marks(value)?;
-    readings.unquoted(value)?;
+    let closers = CLOSERS.all(value);
+    if closers & QUOTES != 0 {
+        readings.out_of_quotes(value, closers)?;
+    }
+    if closers & !QUOTES != 0 {
+        readings.out_of_marks(value)?;
+    }
+    if !begins_with_names(value, 2) {
+        readings.unquoted(value)?;
+    }
     Ok(Detected { best: readings.best, too_deep: readings.too_deep })
+}
+
+/// What a value can close: a quote, the end of a comment, a dollar sign.
+static CLOSERS: Lookup<u8> = Lookup::bits(b"'\"`*$");
+const QUOTES: u8 = 0b111;
+
+/// Whether so many words stand here, each behind one blank, that mean nothing to SQL: no statement goes on so, and none
+/// has two names in a row, as most sentences begin.
+fn begins_with_names(value: &[u8], count: usize) -> bool {
+    let mut rest = value;
+    for index in 0..count {
+        let length = rest.iter().take_while(|byte| lexer::is_in_name(**byte)).count();
+        let (name, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        let is_name = name.first().is_some_and(u8::is_ascii_alphabetic)
+            && !matches!(after.first(), Some(b'\'' | b'"'))
+            && WORDS.find(name).is_none();
+        match after {
+            _ if !is_name => return false,
+            [b' ', after @ ..] => rest = after,
+            _ => return index + 1 == count,
+        }
+    }
+    true
 }
 
 /// What came of one value: the surest evidence, and whether it is nested deeper than is read.
@@ -94,9 +125,12 @@ impl Readings<'_> {
     }
 
     /// As if it stood in quotes, which it closes.
-    fn out_of_quotes(&mut self, value: &[u8]) -> Result<(), Reason> {
-        for quote in *b"'\"`" {
+    fn out_of_quotes(&mut self, value: &[u8], closers: u8) -> Result<(), Reason> {
+        for quote in b"'\"`".iter().copied().filter(|quote| CLOSERS.one(*quote) & closers != 0) {
             for at in closing_quotes(value, quote).into_iter().flatten() {
+                if value.get(at + 1..).is_some_and(|rest| begins_with_names(rest, 1)) {
+                    continue; // an apostrophe
+                }
                 let prefix = prefix(value.get(..at).unwrap_or_default());
                 // Texts and names in backticks are ordinary in Markdown; a name that is broken out of has a beginning.
                 if quote != b'`' || prefix == Prefix::Word {

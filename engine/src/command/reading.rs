@@ -6,6 +6,7 @@ use super::lexer::{self, Word, is_blank, is_name};
 use super::path::{self, is_script};
 use super::windows;
 use super::words::{self, Use};
+use crate::lookup::Lookup;
 
 /// What makes a shell look for a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub(super) fn next_place(value: &[u8], at: usize) -> Option<(Opener, usize, usiz
     let mut at = at;
     loop {
         let rest = value.get(at..)?;
-        at += rest.iter().position(|byte| is_opener(*byte))?;
+        at += rest.iter().position(|byte| OPENERS.one(*byte))?;
         let (opener, length) = match value.get(at..)? {
             [b'|', b'|' | b'&', ..] | [b'&', b'&', ..] => (Opener::Operator, 2),
             [b';' | b'|' | b'&', ..] => (Opener::Operator, 1),
@@ -77,9 +78,7 @@ pub(super) fn next_place(value: &[u8], at: usize) -> Option<(Opener, usize, usiz
 }
 
 /// Bytes that could begin an opener.
-pub(super) const fn is_opener(byte: u8) -> bool {
-    matches!(byte, b';' | b'|' | b'&' | b'\n' | b'\r' | 0x1A | b'`' | b'$' | b'<' | b'>')
-}
+static OPENERS: Lookup<bool> = Lookup::of(b";|&\n\r\x1A`$<>");
 
 /// The command at a place, and how many bytes were read to tell.
 pub(super) fn command(value: &[u8], opener: Opener, start: usize, at: usize) -> (Option<Command>, usize) {

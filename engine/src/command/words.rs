@@ -21,11 +21,45 @@ pub(super) enum Use {
 
 /// What is known of a name in lower case. Most words of a text are in no table, and each is looked up.
 pub(super) fn find(name: &[u8]) -> Option<Use> {
+    if !may_begin(name) {
+        return None;
+    }
     let first = usize::from(*name.first()?);
     let entries = COMMANDS.get(*STARTS.get(first)?..*STARTS.get(first + 1)?)?;
     let found = entries.binary_search_by(|(known, _)| known.as_bytes().cmp(name)).ok()?;
     entries.get(found).map(|(_, meaning)| *meaning)
 }
+
+/// Whether a name begins with the same three bytes, or is as short and the same: few words of a text do.
+fn may_begin(name: &[u8]) -> bool {
+    let begin = beginning(match name {
+        [] => return false,
+        [one] => [*one, 0, 0],
+        [one, two] => [*one, *two, 0],
+        [one, two, three, ..] => [*one, *two, *three],
+    });
+    BEGINNINGS.get(begin / 64).is_some_and(|bits| bits >> (begin % 64) & 1 != 0)
+}
+
+const fn beginning([one, two, three]: [u8; 3]) -> usize {
+    (one as usize & 31) << 10 | (two as usize & 31) << 5 | three as usize & 31
+}
+
+/// A bit for each beginning.
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+static BEGINNINGS: [u64; 512] = {
+    let mut bits = [0; 512];
+    let mut index = 0;
+    while index < COMMANDS.len() {
+        let name = COMMANDS[index].0.as_bytes();
+        let (two, three) =
+            (if name.len() > 1 { name[1] } else { 0 }, if name.len() > 2 { name[2] } else { 0 });
+        let begin = beginning([name[0], two, three]);
+        bits[begin / 64] |= 1 << (begin % 64);
+        index += 1;
+    }
+    bits
+};
 
 /// Where the names with each first byte begin.
 #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]

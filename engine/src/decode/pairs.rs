@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{Field, Visit, json, percent};
 use crate::finding::Part;
+use crate::lookup::Lookup;
 use crate::reason::Reason;
 
 /// Which parts the names and values of a list of pairs are.
@@ -22,10 +23,15 @@ const EXTRA_DECODINGS: usize = 2;
 
 pub(super) fn decode(bytes: &[u8], parts: Parts, visit: &mut dyn Visit) -> Result<(), Reason> {
     let mut buffers = Buffers::default();
-    for pair in bytes.split(|byte| *byte == b'&') {
+    let semicolons = memchr::memchr(b';', bytes).is_some();
+    let mut rest = Some(bytes);
+    while let Some(pairs) = rest {
+        let end = memchr::memchr(b'&', pairs);
+        let pair = end.and_then(|end| pairs.get(..end)).unwrap_or(pairs);
+        rest = end.and_then(|end| pairs.get(end + 1..));
         decode_pair(pair, parts, &mut buffers, visit)?;
         // Some applications also split at semicolons; the whole was inspected above.
-        if pair.contains(&b';') {
+        if semicolons && pair.contains(&b';') {
             for piece in pair.split(|byte| *byte == b';') {
                 decode_pair(piece, parts, &mut buffers, visit)?;
             }
@@ -52,7 +58,7 @@ fn decode_pair(
     text(&Field { part: parts.name, name: b"", value: name }, visit)?;
     let Some(value) = halves.next() else { return Ok(()) };
     // `?1'+or+1=1` has no name: some applications read the whole query, and the `=` is the attacker's.
-    if !name.iter().all(|byte| is_name_byte(*byte)) {
+    if NO_NAME.any(name) {
         let whole = percent::decode(pair, true, &mut buffers.value);
         text(&Field { part: parts.name, name: b"", value: whole }, visit)?;
     }
@@ -87,9 +93,11 @@ pub(super) fn text(field: &Field<'_>, visit: &mut dyn Visit) -> Result<(), Reaso
     Ok(())
 }
 
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_.-[]:$@!~/{}".contains(&byte) || byte >= 0x80
-}
+/// What names do not have: neither letters nor digits, nor `_.-[]:$@!~/{}`.
+static NO_NAME: Lookup<bool> = Lookup::of(
+    b"\0\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0B\x0C\r\x0E\x0F\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1A\x1B\x1C\x1D\x1E\x1F\x7F\
+    \"#%&'()*+,;<=>?\\^`| ",
+);
 
 /// Whether a body without a type has the shape of a form: a name of ordinary characters, then `=`, and no white space.
 pub(super) fn looks_like(bytes: &[u8]) -> bool {
@@ -101,4 +109,17 @@ pub(super) fn starts_like(bytes: &[u8]) -> bool {
     let name =
         bytes.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"_.-[]%+$".contains(byte)).count();
     name > 0 && bytes.get(name) == Some(&b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NO_NAME;
+
+    #[test]
+    fn a_name_has_letters_digits_and_some_punctuation() {
+        for byte in 0..=255_u8 {
+            let is_name = byte.is_ascii_alphanumeric() || b"_.-[]:$@!~/{}".contains(&byte) || byte >= 0x80;
+            assert_eq!(NO_NAME.one(byte), !is_name, "{byte}");
+        }
+    }
 }

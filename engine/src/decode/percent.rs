@@ -1,19 +1,20 @@
 //! Percent-decoding, as tolerant as the most tolerant application: what is not a valid escape stays as it is.
 
+use crate::lookup::Lookup;
+
+static ENCODED: Lookup<bool> = Lookup::of(b"%");
+static ENCODED_FORM: Lookup<bool> = Lookup::of(b"%+");
+
 /// Decodes once, into the buffer. Borrows where there is nothing to decode.
 pub(crate) fn decode<'a>(bytes: &'a [u8], plus_is_space: bool, decoded: &'a mut Vec<u8>) -> &'a [u8] {
-    let encoded = |byte: &u8| *byte == b'%' || (plus_is_space && *byte == b'+');
-    let Some(first) = bytes.iter().position(encoded) else { return bytes };
+    if !(if plus_is_space { &ENCODED_FORM } else { &ENCODED }).any(bytes) {
+        return bytes;
+    }
     decoded.clear();
-    let (head, mut rest) = bytes.split_at_checked(first).unwrap_or((bytes, &[]));
-    decoded.extend_from_slice(head);
+    let mut rest = bytes;
     loop {
         rest = match rest {
             [] => return decoded,
-            [b'+', rest @ ..] if plus_is_space => {
-                decoded.push(b' ');
-                rest
-            }
             [b'%', high, low, rest @ ..] if hex(*high).is_some() && hex(*low).is_some() => {
                 decoded.push(hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0));
                 rest
@@ -26,8 +27,18 @@ pub(crate) fn decode<'a>(bytes: &'a [u8], plus_is_space: bool, decoded: &'a mut 
                 decoded.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
                 rest
             }
-            [byte, rest @ ..] => {
-                decoded.push(*byte);
+            [b'%', rest @ ..] => {
+                decoded.push(b'%');
+                rest
+            }
+            _ => {
+                let length = memchr::memchr(b'%', rest).unwrap_or(rest.len());
+                let (plain, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+                if plus_is_space {
+                    decoded.extend(plain.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }));
+                } else {
+                    decoded.extend_from_slice(plain);
+                }
                 rest
             }
         }

@@ -297,7 +297,7 @@ fn with_a_broken_detector(mode_of_the_broken: Mode) -> Ruleset {
         broken(Class::NoSqlInjection, sees),
     ];
     let detectors = detectors.map(|detector| &*Box::leak(Box::new(detector)));
-    let prefilter = Prefilter::build(detectors.iter().map(|detector| detector.needs)).unwrap();
+    let prefilter = Prefilter::build(detectors.iter().map(|detector| detector.needs));
     ruleset.detection = Some(Detection {
         detectors: Box::leak(Box::new(detectors)),
         prefilter: Box::leak(Box::new(prefilter)),

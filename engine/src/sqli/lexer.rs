@@ -261,7 +261,7 @@ impl<'a> Lexer<'a> {
     /// A name, a word, or the prefix of a text: `N'..'`, `X'..'`, `_utf8'..'`, `q'[..]'`.
     fn name(&mut self) -> Kind {
         let rest = self.rest();
-        let length = rest.iter().take_while(|byte| name_byte(**byte) || **byte == b'$').count();
+        let length = rest.iter().take_while(|byte| is_in_name(**byte)).count();
         let name = rest.get(..length).unwrap_or_default();
         self.at += length;
         if let Some(quote @ (b'\'' | b'"')) = rest.get(length)
@@ -280,6 +280,11 @@ fn is_text_prefix(name: &[u8]) -> bool {
 
 fn name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || (byte >= 0x80 && byte != 0xA0)
+}
+
+/// A byte of a name behind its first one.
+pub(super) fn is_in_name(byte: u8) -> bool {
+    name_byte(byte) || byte == b'$'
 }
 
 pub(super) fn blank(bytes: &[u8]) -> bool {

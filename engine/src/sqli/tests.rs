@@ -258,7 +258,7 @@ proptest! {
 
     #[test]
     fn the_prefilter_drops_nothing_that_gives_a_finding(value in sql()) {
-        let prefilter = prefilter::shared().unwrap();
+        let prefilter = prefilter::shared();
         if let Some(finding) = detect(&value).finding {
             prop_assert!(prefilter.candidates(&value, 1) == 1, "{}", finding.rule);
         }
@@ -267,5 +267,69 @@ proptest! {
     #[test]
     fn work_on_sql_is_bounded_by_a_multiple_of_the_length(value in sql()) {
         prop_assert!(work(&value) <= 16 * value.len() + 64);
+    }
+}
+
+/// What is told without reading must be what reading tells.
+#[test]
+fn a_value_that_begins_with_names_is_no_evidence_however_it_goes_on() {
+    let firsts =
+        ["a", "plain", "It", "O", "x1", "users", "information_schema", "sleep", "waitforit", "selected", "N"];
+    let seconds = ["b", "thing", "orders", "version", "pg_sleep", "s", "re", "x$y"];
+    let rests = [
+        "",
+        " ",
+        ", it is",
+        "(1)",
+        " (select 1)",
+        "' or 1=1--",
+        " or 1=1",
+        " union select 1",
+        ".b",
+        ";drop table x",
+        "\"",
+        "=1",
+        " -- x",
+        "#",
+        "/**/or 1=1",
+        "||1",
+        " as x where 1=1",
+        ")",
+        "::int",
+        "@",
+        "\u{e9}",
+        "/*",
+        "[0]",
+    ];
+    let mut budget = Budget::new(crate::budget::Limits::for_body(1 << 20));
+    let mut told = 0;
+    let mut read = |value: &str| {
+        let mut readings = Readings { budget: &mut budget, best: None, too_deep: false };
+        readings.unquoted(value.as_bytes()).unwrap();
+        readings.best.is_some()
+    };
+    for first in firsts {
+        for rest in rests {
+            for second in seconds {
+                let value = format!("{first} {second}{rest}");
+                if begins_with_names(value.as_bytes(), 2) {
+                    told += 1;
+                    assert!(!read(&value), "{value}");
+                }
+            }
+        }
+    }
+    assert!(told > 1_000, "{told}");
+    let mut budget = Budget::new(crate::budget::Limits::for_body(1 << 20));
+    for name in firsts.iter().chain(&seconds) {
+        for rest in rests {
+            let value = format!("{name}{rest}");
+            if begins_with_names(value.as_bytes(), 1) {
+                let mut readings = Readings { budget: &mut budget, best: None, too_deep: false };
+                let value = format!("x'{value}");
+                readings.see(Parser::new(value.as_bytes(), 2).after_quote(b'\'', 1, Prefix::Word)).unwrap();
+                assert!(readings.best.is_none(), "{value}");
+            }
+        }
     }
 }

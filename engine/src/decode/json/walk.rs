@@ -24,12 +24,7 @@ impl From<Reason> for Stop {
 
 /// Yields keys and strings, in their order, of members that come twice as well.
 pub(super) fn walk(bytes: &[u8], visit: &mut dyn Visit) -> Result<(), Stop> {
-    // Checked at once, not string by string. A byte that is no text ends what is read.
-    let text = match std::str::from_utf8(bytes) {
-        Ok(_) => bytes,
-        Err(error) => bytes.get(..error.valid_up_to()).unwrap_or_default(),
-    };
-    let mut walk = Walk { bytes: text, at: 0, visit };
+    let mut walk = Walk { bytes, at: 0, visit };
     walk.skip_blank();
     walk.value(b"", 0)?;
     walk.skip_blank();
@@ -178,9 +173,11 @@ impl<'a> Walk<'a, '_> {
     fn string(&mut self) -> Result<Cow<'a, [u8]>, Stop> {
         let start = self.at + 1;
         let mut end = start;
-        let mut escapes = false;
+        let (mut escapes, mut ascii) = (false, true);
         loop {
-            end += plain(self.bytes.get(end..).unwrap_or_default());
+            let (length, is_ascii) = plain(self.bytes.get(end..).unwrap_or_default());
+            end += length;
+            ascii &= is_ascii;
             match self.bytes.get(end) {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -196,28 +193,38 @@ impl<'a> Walk<'a, '_> {
             let decoded: String = serde_json::from_slice(quoted).map_err(|_| Stop::Malformed)?;
             return Ok(Cow::Owned(decoded.into_bytes()));
         }
-        Ok(Cow::Borrowed(self.bytes.get(start..end).unwrap_or_default()))
+        let value = self.bytes.get(start..end).unwrap_or_default();
+        if ascii || std::str::from_utf8(value).is_ok() {
+            Ok(Cow::Borrowed(value))
+        } else {
+            Err(Stop::Malformed)
+        }
     }
 }
 
-/// Number of bytes before a quote, a backslash or a control character. Eight at once: subtracting sets the top bit of
-/// a byte that is too small. A borrow may set it in bytes after that, never before.
-fn plain(bytes: &[u8]) -> usize {
+/// Number of bytes before a quote, a backslash or a control character, and whether all of them are ASCII. Eight at once:
+/// subtracting sets the top bit of a byte that is too small. A borrow may set it in bytes after that, never before.
+#[inline]
+fn plain(bytes: &[u8]) -> (usize, bool) {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
     let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let mut rest = bytes;
+    let (mut rest, mut tops) = (bytes, 0);
     while let Some((chunk, after)) = rest.split_first_chunk() {
         let word = u64::from_le_bytes(*chunk);
         let control = word.wrapping_sub(ONES * 0x20) & !word;
         let found = TOPS & (control | zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5C)));
         if found != 0 {
-            return bytes.len() - rest.len() + found.trailing_zeros() as usize / 8;
+            let first = found & found.wrapping_neg();
+            tops |= word & (first - 1);
+            return (bytes.len() - rest.len() + found.trailing_zeros() as usize / 8, tops & TOPS == 0);
         }
+        tops |= word;
         rest = after;
     }
     let tail = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(rest.len());
-    bytes.len() - rest.len() + tail
+    let is_ascii = tops & TOPS == 0 && rest.get(..tail).is_some_and(<[u8]>::is_ascii);
+    (bytes.len() - rest.len() + tail, is_ascii)
 }
 
 #[cfg(test)]

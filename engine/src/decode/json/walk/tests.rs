@@ -9,7 +9,7 @@ use crate::reason::Reason;
 
 type Fields = Vec<(Part, Vec<u8>, Vec<u8>)>;
 
-/// Collects; strings that hold documents of their own are not read again, since nothing starts like one here.
+/// Collects; strings that hold documents of their own are documents.
 struct Collect {
     fields: Fields,
     budget: Budget,
@@ -77,7 +77,11 @@ impl<'de> Visitor<'de> for Reference<'_> {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        if !value.is_empty() {
+        if value.trim_ascii_start().starts_with(['{', '['])
+            && serde_json::from_str::<serde::de::IgnoredAny>(value).is_ok()
+        {
+            self.fields.extend(reference(value.as_bytes()).1);
+        } else if !value.is_empty() {
             self.fields.push((Part::Json, self.key.to_vec(), value.as_bytes().to_vec()));
         }
         Ok(())
@@ -184,6 +188,14 @@ proptest! {
 }
 
 #[test]
+fn a_document_in_a_string_is_read_and_not_the_string() {
+    for text in [r#""[]""#, r#""{}""#, r#"["[0]"]"#, r#"{"a":"[ true ]"}"#, r#""[""#, r#"" []""#] {
+        assert_eq!(ours(text.as_bytes()), reference(text.as_bytes()), "{text}");
+    }
+    assert_eq!(ours(br#""[]""#), (true, Vec::new()));
+}
+
+#[test]
 fn numbers_that_no_double_holds_are_malformed_as_they_are_for_serde_json() {
     for digits in [1, 17, 18, 19, 20, 21, 300, 307, 308, 309, 310, 400] {
         for number in
@@ -202,9 +214,9 @@ fn the_first_special_byte_is_found_wherever_it_stands() {
                 for other in [b' ', b'a', b'#', b'!', b'[', b']', 0x7F, 0x80, 0xA2, 0xDC, 0xFF] {
                     let mut bytes = vec![other; length];
                     bytes[at] = special;
-                    assert_eq!(plain(&bytes), at, "{special} after {other}");
+                    assert_eq!(plain(&bytes), (at, at == 0 || other < 0x80), "{special} after {other}");
                     bytes[at] = other;
-                    assert_eq!(plain(&bytes), length);
+                    assert_eq!(plain(&bytes), (length, other < 0x80));
                 }
             }
         }
