@@ -29,6 +29,23 @@ impl Lookup<bool> {
 }
 
 impl Lookup<u8> {
+    /// One number for the bytes of each list, and one for all others.
+    #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+    pub(crate) const fn sorted(others: u8, lists: &[(&[u8], u8)]) -> Self {
+        let mut table = [others; 256];
+        let mut list = 0;
+        while list < lists.len() {
+            let (bytes, sort) = lists[list];
+            let mut index = 0;
+            while index < bytes.len() {
+                table[bytes[index] as usize] = sort;
+                index += 1;
+            }
+            list += 1;
+        }
+        Self(table)
+    }
+
     /// Bit n for the nth of at most eight bytes.
     #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
     pub(crate) const fn bits(bytes: &[u8]) -> Self {

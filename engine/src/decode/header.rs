@@ -10,6 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::{Field, Visit, pairs, percent};
 use crate::finding::Part;
+use crate::lookup::Lookup;
 use crate::message::Fields;
 use crate::reason::Reason;
 
@@ -79,16 +80,33 @@ fn field(name: &[u8], value: &[u8], visit: &mut dyn Visit) -> Result<(), Reason>
 /// browsers have brackets to keep servers from guessing (`"(Not(A:Brand";v="8"`).
 fn are_tokens(name: &[u8], value: &[u8]) -> bool {
     let brackets = matches!(name, [b's' | b'S', ..]);
-    let mut last = 0;
-    value.iter().all(|byte| {
-        let climbs = *byte == b'.' && last == b'.';
-        last = *byte;
-        !climbs
-            && (byte.is_ascii_alphanumeric()
-                || b" \t.,;:=*/+?\"@_~-&".contains(byte)
-                || brackets && matches!(byte, b'(' | b')'))
-    })
+    let seen = TOKENS.all(value);
+    let climbs = || memchr::memchr_iter(b'.', value).any(|at| value.get(at + 1) == Some(&b'.'));
+    seen & ODD == 0 && (brackets || seen & BRACKET == 0) && (seen & DOT == 0 || !climbs())
 }
+
+const ODD: u8 = 1;
+const BRACKET: u8 = 2;
+const DOT: u8 = 4;
+
+static TOKENS: Lookup<u8> = Lookup::sorted(
+    ODD,
+    &[
+        (b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 \t,;:=*/+?\"@_~-&", 0),
+        (b"()", BRACKET),
+        (b".", DOT),
+    ],
+);
+
+/// What comments of browsers have.
+static COMMENT: Lookup<u8> =
+    Lookup::sorted(ODD, &[(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ./;:,_+-", 0)]);
+
+/// What addresses have (RFC 3986 section 2).
+static ADDRESS: Lookup<u8> = Lookup::sorted(
+    ODD,
+    &[(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()*+,-./:;=?@[]_~", 0)],
+);
 
 /// Whether this is how browsers name themselves: products with versions, and comments that hold no bracket of their own
 /// (RFC 9110 section 10.1.5). A shell takes a bracket behind a word for an error, and SQL without a quote that is no
@@ -100,8 +118,7 @@ fn is_browser(value: &[u8]) -> bool {
         if in_comment {
             let Some(length) = rest.iter().position(|byte| matches!(byte, b'(' | b')')) else { return false };
             let (comment, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b" ./;:,_+-".contains(byte);
-            if !comment.iter().all(plain) || comment.windows(2).any(|two| two == b".." || two == b"--") {
+            if COMMENT.all(comment) != 0 || comment.windows(2).any(|two| two == b".." || two == b"--") {
                 return false;
             }
             let Some(behind) = behind.strip_prefix(b")") else { return false };
@@ -137,14 +154,13 @@ fn is_product(word: &[u8]) -> bool {
 
 /// The path and the query of an address, or all of what is no address. The host was no parameter of anything.
 fn address(name: &[u8], value: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
-    // What no address can hold (RFC 3986 section 2) was not written by a browser.
-    let is_odd = |byte: &u8| *byte <= b' ' || b"\"<>\\^`{|}".contains(byte) || *byte >= 0x7F;
     let host = match value.windows(3).take(12).position(|three| three == b"://") {
         Some(scheme) => scheme + 3,
         None if value.starts_with(b"/") => 0,
         None => return field(name, value, visit),
     };
-    if value.iter().any(is_odd) {
+    // What no address can hold was not written by a browser.
+    if ADDRESS.all(value) != 0 {
         field(name, value, visit)?;
     }
     let rest = value.get(host..).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A bounded queue and one thread that writes JSON lines. A slow reader of the output costs events, never a request.
+//! A bounded queue and one thread that writes JSON lines, those that wait together. A slow reader of the output costs events, never a request.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,6 +15,11 @@ pub const STDOUT: &str = "stdout";
 pub const DROP_REASONS: [&str; 3] = ["queue_full", "closed", "write_failed"];
 /// Events waiting to be written; about 1 KiB each.
 const QUEUE: usize = 1024;
+
+/// Bytes of events that are written at once, and a little more.
+const BATCH: usize = 32 << 10;
+/// After each write nobody has to wake the thread for so long: under an attack that would cost more than refusing.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Where events go. Cloned freely.
 #[derive(Clone)]
@@ -76,18 +81,27 @@ fn write_all(
     metrics: &Metrics,
     waiting: &AtomicUsize,
 ) {
-    let mut line = Vec::with_capacity(2048);
-    while let Ok(event) = events.recv() {
-        line.clear();
-        let written = serde_json::to_writer(&mut line, &event).map_err(std::io::Error::from).and_then(|()| {
-            line.push(b'\n');
-            output.write_all(&line)?;
-            output.flush()
-        });
-        if written.is_err() {
-            metrics.event_dropped(STDOUT, "write_failed");
+    let mut lines = Vec::with_capacity(BATCH);
+    while let Ok(first) = events.recv() {
+        lines.clear();
+        let (mut next, mut taken, mut kept) = (Some(first), 0, 0);
+        while let Some(event) = next {
+            taken += 1;
+            let start = lines.len();
+            if serde_json::to_writer(&mut lines, &event).is_ok() {
+                lines.push(b'\n');
+                kept += 1;
+            } else {
+                lines.truncate(start);
+                metrics.event_dropped(STDOUT, "write_failed");
+            }
+            next = if lines.len() < BATCH { events.try_recv().ok() } else { None };
         }
-        waiting.fetch_sub(1, Ordering::AcqRel);
+        if output.write_all(&lines).and_then(|()| output.flush()).is_err() {
+            (0..kept).for_each(|_| metrics.event_dropped(STDOUT, "write_failed"));
+        }
+        waiting.fetch_sub(taken, Ordering::AcqRel);
+        std::thread::sleep(PAUSE);
     }
 }
 

@@ -94,8 +94,7 @@ async fn hold(
         return Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true));
     }
     let mut lease = Lease::new(Arc::clone(&exchange.connection.shared));
-    // What a client states is no reason to reserve memory for it.
-    let mut window = BytesMut::with_capacity(stated.unwrap_or(0).min(MAX_RESERVED));
+    let mut window = Window { stated: stated.unwrap_or(0), whole: Bytes::new(), pieces: BytesMut::new() };
     let started = Instant::now();
     // Otherwise a few slow clients keep all the memory there is for bodies.
     let deadline = Deadline::now() + exchange.connection.shared.timers.held_body;
@@ -105,23 +104,56 @@ async fn hold(
     let waited = started.elapsed();
     let (judgement, body, unread) = match end {
         Collected::Complete(trailers) => {
-            let window = window.freeze();
+            let window = window.bytes();
             let judgement = whole(exchange, begun, Body::Complete(&window), None);
             (judgement, RequestBody::held(lease.over(window), trailers), false)
         }
         Collected::TooLong => {
+            let window = window.bytes();
             let judgement =
                 whole(exchange, begun, Body::Truncated(window.get(..limit).unwrap_or(&window)), None);
-            (judgement, RequestBody::streamed(lease.over(window.freeze()), timed), true)
+            (judgement, RequestBody::streamed(lease.over(window), timed), true)
         }
         Collected::NoMemory => {
             exchange.connection.shared.metrics.error(&Kind::BodyMemory);
+            let window = window.bytes();
             let judgement = whole(exchange, begun, Body::Complete(&window), Some(Reason::WorkLimit));
             let judgement = refused(judgement);
-            (judgement, RequestBody::streamed(window.freeze(), timed), true)
+            (judgement, RequestBody::streamed(window, timed), true)
         }
     };
     Ok(Judged { waited, ..Judged::of(judgement, body, unread) })
+}
+
+/// What was read of a body: all of it as it came in one piece, or the pieces put together.
+struct Window {
+    /// Its length as the client states it.
+    stated: usize,
+    whole: Bytes,
+    pieces: BytesMut,
+}
+
+impl Window {
+    fn len(&self) -> usize {
+        self.whole.len() + self.pieces.len()
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        if self.len() == 0 && piece.len() == self.stated {
+            self.whole = piece;
+            return;
+        }
+        if self.pieces.is_empty() {
+            // What a client states is no reason to reserve memory for it.
+            self.pieces.reserve(self.stated.min(MAX_RESERVED));
+            self.pieces.extend_from_slice(&std::mem::take(&mut self.whole));
+        }
+        self.pieces.extend_from_slice(&piece);
+    }
+
+    fn bytes(self) -> Bytes {
+        if self.pieces.is_empty() { self.whole } else { self.pieces.freeze() }
+    }
 }
 
 /// Whoever fills the memory for bodies must not open the way for everybody, so here the failure mode does not decide.
@@ -150,7 +182,7 @@ enum Collected {
 
 async fn collect(
     timed: &mut Timed,
-    window: &mut BytesMut,
+    window: &mut Window,
     limit: usize,
     lease: &mut Lease,
 ) -> Result<Collected, Broken> {
@@ -162,7 +194,7 @@ async fn collect(
         match frame.into_data() {
             Ok(data) => {
                 let fits = lease.grow(data.len());
-                window.extend_from_slice(&data);
+                window.push(data);
                 if window.len() > limit {
                     return Ok(Collected::TooLong);
                 }
