@@ -11,6 +11,8 @@ use clap::Parser;
 mod corpus;
 mod engine;
 mod gateway;
+#[cfg(test)]
+mod own;
 mod part;
 mod report;
 mod tally;
