@@ -29,6 +29,7 @@ test     nft                             nftables
 test     ip                              iproute2
 test     git                             git
 test     python3                         python3
+test     valgrind                        valgrind
 '
 
 packages() { awk 'NF == 3 {print $3}' <<<"$TABLE" | sort -u; }

@@ -75,6 +75,9 @@ fn judge(value: &[u8], part: Part) -> Option<(Rule, Confidence, usize, usize)> {
     for at in memchr::memchr_iter(b'<', value) {
         let rest = value.get(at..).unwrap_or_default();
         let Some((rule, confidence)) = directive(rest).or_else(|| element(rest)) else { continue };
+        if best.is_some_and(|(_, known, ..)| confidence <= known) {
+            continue;
+        }
         let shown = part != Part::Path && is_shown(value, at);
         let confidence = if shown { Medium } else { confidence };
         if best.is_none_or(|(_, known, ..)| confidence > known) {
@@ -87,6 +90,9 @@ fn judge(value: &[u8], part: Part) -> Option<(Rule, Confidence, usize, usize)> {
     }
     best
 }
+
+/// A directive that is longer breaks off here. Otherwise each of many looks through the whole value for its end.
+const LONGEST: usize = 1024;
 
 fn word(rest: &[u8]) -> &[u8] {
     let length = rest.iter().take(16).take_while(|byte| byte.is_ascii_alphabetic()).count();
@@ -101,6 +107,7 @@ fn directive(rest: &[u8]) -> Option<(Rule, Confidence)> {
     let is = |known: &&&str| name.eq_ignore_ascii_case(known.as_bytes());
     let known = DIRECTIVES.iter().find(is)?;
     let after = rest.get(name.len()..)?;
+    let after = after.get(..LONGEST).unwrap_or(after);
     let close = memchr::memchr(b'>', after).unwrap_or(after.len());
     let has_value = memchr::memchr(b'=', after.get(..close)?).is_some();
     match *known {

@@ -3,7 +3,7 @@
 use super::Markup;
 use crate::finding::Confidence::{Certain, High, Low, Medium};
 use crate::xss::rules::Rule;
-use crate::xss::script::{self, Ending, Start};
+use crate::xss::script::{self, Ending, Reading, Start};
 use crate::xss::{entities, style};
 
 impl Markup<'_> {
@@ -15,14 +15,8 @@ impl Markup<'_> {
         let content = self.value.get(at..close.unwrap_or(self.value.len())).unwrap_or_default();
         let skipped = [&b"<![CDATA["[..], b"<!--"].iter().find_map(|start| content.strip_prefix(*start));
         let content = skipped.unwrap_or(content);
-        let decoded = entities::references(content);
-        let text = decoded.as_ref().map_or(content, |(text, _)| text.as_slice());
-        let reading = if close.is_some() {
-            script::read_loosely(text)
-        } else {
-            script::read(text, 0, Start::Statement)
-        };
-        self.work += content.len().min(reading.end + 64);
+        let (reading, looked_at) = read(content, close.is_some());
+        self.work += looked_at;
         self.read_to = at + reading.end;
         let prose = is_prose(content) && !content.is_empty();
         let confidence = match () {
@@ -84,9 +78,36 @@ impl Markup<'_> {
     }
 }
 
+/// Reads a script, and says how many bytes were looked at. Twice as many are looked at each time while they do not
+/// suffice: a value may open a script with every few bytes, and none of them ends.
+fn read(content: &[u8], is_closed: bool) -> (Reading, usize) {
+    let (mut length, mut looked_at) = (FIRST_LOOK, 0);
+    loop {
+        let part = content.get(..length).unwrap_or(content);
+        let decoded = entities::references(part);
+        let text = decoded.as_ref().map_or(part, |(text, _)| text.as_slice());
+        let reading =
+            if is_closed { script::read_loosely(text) } else { script::read(text, 0, Start::Statement) };
+        looked_at += part.len();
+        // What stands at the end of the part may go on behind it.
+        if part.len() == content.len() || reading.end + FIRST_LOOK / 4 < text.len() {
+            return (reading, looked_at);
+        }
+        length *= 2;
+    }
+}
+
+const FIRST_LOOK: usize = 256;
+/// What is known of a longer code is known of its beginning.
+const BEGINNING: usize = 2048;
+
+fn beginning(text: &[u8]) -> &[u8] {
+    text.get(..BEGINNING).unwrap_or(text)
+}
+
 /// `var x = 1`: data for another script, as tools put it into their output.
 fn is_declaration(code: &[u8]) -> bool {
-    let code = code.trim_ascii();
+    let code = beginning(code).trim_ascii();
     [&b"var "[..], b"let ", b"const "].iter().any(|word| code.starts_with(word))
         && memchr::memchr2(b'(', b'`', code).is_none()
 }
@@ -94,7 +115,7 @@ fn is_declaration(code: &[u8]) -> bool {
 /// At least two words in a row.
 fn is_prose(text: &[u8]) -> bool {
     let mut words = 0;
-    for word in text
+    for word in beginning(text)
         .split(|byte| matches!(*byte, b' ' | b'\t' | b'\n' | b'\r'))
         .filter(|word| !word.is_empty())
         .take(24)
