@@ -173,7 +173,8 @@ fn hostile_input_costs_a_constant_for_each_byte() {
     assert_eq!(counts.len(), 2 * PIECES.len());
     let mut wrong = Vec::new();
     for (piece, counts) in PIECES.iter().zip(counts.chunks(2)) {
-        let [small, large] = [SMALL, 4 * SMALL].map(|length| message(*piece, length).1.len() as f64);
+        let [small, large] = [SMALL, 4 * SMALL]
+            .map(|length| f64::from(u32::try_from(message(*piece, length).1.len()).unwrap()));
         let [small, large] = [counts[0] / small, counts[1] / large];
         let line = format!("{small:>8.0} {large:>8.0} instructions a byte for {piece:?}");
         if std::env::var("RASP_TEST_PLOT").is_ok() {

@@ -1,6 +1,7 @@
 //! Judges the value as a part of a script: after the quote it closes, between quotes of a template, or by itself.
 
 use super::evidence::{Best, Evidence};
+use super::names::{SENSITIVE, has};
 use super::rules::Rule;
 use super::script::{self, Ending, Reading, Start};
 use super::style;
@@ -61,6 +62,9 @@ fn bare(value: &[u8], part: Part, best: &mut Best) -> usize {
         if !reading.sensitive || !(reading.runs() || reading.hidden || reading.hostile) {
             continue;
         }
+        if !reading.calls && is_pairs(value) {
+            continue;
+        }
         let parameter = is_parameter(value, part);
         let confidence = match reading.ending {
             Ending::Broken if reading.runs() && ends_script(value, reading.end) => High,
@@ -87,6 +91,26 @@ fn is_parameter(value: &[u8], part: Part) -> bool {
     !matches!(part, Part::Json | Part::JsonKey | Part::Text | Part::Path)
         && value.len() <= 256
         && memchr::memchr(b'\n', value.trim_ascii()).is_none()
+}
+
+/// `Root=1-67;Parent=53;Sampled=1`: names and plain values, as headers and filters have them.
+fn is_pairs(value: &[u8]) -> bool {
+    let is_plain = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/' | b'%' | b'+' | b' ')
+            || *byte >= 0x80
+    };
+    let is_pair = |pair: &[u8]| {
+        let Some(at) = memchr::memchr(b'=', pair) else { return pair.trim_ascii().is_empty() };
+        let (name, text) = (pair.get(..at).unwrap_or_default(), pair.get(at + 1..).unwrap_or_default());
+        let first = text.split(|byte| !byte.is_ascii_alphanumeric()).next().unwrap_or_default();
+        // `location=name` takes the page to where its opener said.
+        let elsewhere = [&b"javascript"[..], b"data", b"name"];
+        let is_address = elsewhere.iter().any(|word| first.eq_ignore_ascii_case(word));
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b' ');
+        name.iter().all(is_name) && text.iter().all(is_plain) && !is_address && !has(SENSITIVE, first)
+    };
+    value.split(|byte| matches!(byte, b';' | b'&' | b',' | b'|')).all(is_pair)
 }
 
 /// `document.cookie` and the like, with comments or brackets in it or not.

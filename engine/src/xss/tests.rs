@@ -134,6 +134,9 @@ fn attacks_have_what_the_prefilter_asks_for() {
 }
 
 const BENIGN: &[&str] = &[
+    "Root=1-67891233-abcdef01;Parent=53995c3f42cd8ad8;Sampled=1",
+    "status=open;parent=12;top=5",
+    "location=Berlin&history=2",
     "I <3 you, and 1 < 2 > 0",
     "if a<b and c>d then",
     "Anna <anna@example.org>",
