@@ -160,6 +160,12 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
             (&PAGE, if place.before == Around::Nothing { Confidence::High } else { Confidence::Medium })
         }
         Kind::PhpGlobal if behind.first().is_some_and(|byte| is_name(*byte)) => return None,
+        // `$_GET is a superglobal`
+        Kind::PhpGlobal
+            if behind.first() == Some(&b' ') && behind.get(1).is_some_and(u8::is_ascii_alphabetic) =>
+        {
+            (&GLOBAL, Confidence::Medium)
+        }
         Kind::PhpGlobal => (&GLOBAL, short(Confidence::High)),
         Kind::PhpSetting if behind.trim_ascii_start().starts_with(b"=") => {
             (&SETTING, short(Confidence::High))
@@ -172,6 +178,10 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
                     && behind.first().is_some_and(|byte| is_name(*byte))) =>
         {
             return None;
+        }
+        // `process.env.PORT` by itself is what people look for and configure.
+        Kind::Node if text == b"process.env" && last.is_none() && behind.first() == Some(&b'.') => {
+            (&NODE, Confidence::Medium)
         }
         Kind::Node if place.is_short() => (&NODE, Confidence::High),
         Kind::Python

@@ -190,6 +190,8 @@ const ORDINARY: &[&str] = &[
 
 /// Code in texts: suspicious at most.
 const TEXT: &[&str] = &[
+    "$_GET is a superglobal of PHP",
+    "process.env.NODE_ENV",
     "You should never call eval() on what a user sends you.",
     "The docs say that base64_decode() returns false here, is that right?",
     "Replace system('ls') by scandir() please, as we said in the meeting",

@@ -73,7 +73,7 @@ fn bare(value: &[u8], part: Part, best: &mut Best) -> usize {
             Ending::Incomplete if value.ends_with(b"(") => Medium,
             _ if reading.hostile && (reading.calls || reading.tight || reading.hidden) => High,
             Ending::Complete | Ending::OpenText | Ending::Comment
-                if parameter && (reading.tight || reading.hidden) =>
+                if parameter && (reading.tight && reading.strong || reading.hidden) =>
             {
                 High
             }

@@ -381,6 +381,27 @@ pub(super) const SENSITIVE: &[&str] = &[
     "xmlhttprequest",
 ];
 
+/// The part of them that only look at the page, or get to it: `document.getElementById('x')` is in every tutorial.
+pub(super) const LOOKING: &[&str] = &[
+    "body",
+    "console",
+    "document",
+    "documentelement",
+    "getelementbyid",
+    "getelementsbytagname",
+    "history",
+    "jquery",
+    "navigator",
+    "ownerdocument",
+    "parent",
+    "parentnode",
+    "queryselector",
+    "queryselectorall",
+    "self",
+    "top",
+    "window",
+];
+
 /// The part of them that ordinary pages and the code in tutorials use rarely, and attacks nearly always.
 pub(super) const HOSTILE: &[&str] = &[
     "alert",
@@ -416,7 +437,7 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_and_lower_case() {
-        for table in [EVENTS, URLS, FRAMES, SENSITIVE, HOSTILE, PREFIXES, HEADS, BETWEEN, ELEMENTS] {
+        for table in [EVENTS, URLS, FRAMES, SENSITIVE, LOOKING, HOSTILE, PREFIXES, HEADS, BETWEEN, ELEMENTS] {
             for pair in table.windows(2) {
                 assert!(pair[0] < pair[1], "{} before {}", pair[0], pair[1]);
             }

@@ -34,6 +34,8 @@ pub(super) struct Reading {
     pub assigns: bool,
     /// A name of the page or the browser is used that an attack needs.
     pub sensitive: bool,
+    /// One that does more than look at the page.
+    pub strong: bool,
     /// One that ordinary code uses rarely.
     pub hostile: bool,
     /// A call that has no blank in front of its parenthesis, as prose has it, or a property of the page is assigned to.
@@ -86,6 +88,7 @@ pub(super) fn read_loosely(bytes: &[u8]) -> Reading {
             calls: all.calls | next.calls,
             assigns: all.assigns | next.assigns,
             sensitive: all.sensitive | next.sensitive,
+            strong: all.strong | next.strong,
             hostile: all.hostile | next.hostile,
             tight: all.tight | next.tight,
             hidden: all.hidden | next.hidden,

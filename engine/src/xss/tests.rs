@@ -134,6 +134,10 @@ fn attacks_have_what_the_prefilter_asks_for() {
 }
 
 const BENIGN: &[&str] = &[
+    "document.getElementById('price')",
+    "$(document).ready",
+    "console.log('debug')",
+    "<iframe src=\"https://www.youtube.com/embed/abc\" allowfullscreen></iframe>",
     "Root=1-67891233-abcdef01;Parent=53995c3f42cd8ad8;Sampled=1",
     "status=open;parent=12;top=5",
     "location=Berlin&history=2",

@@ -95,7 +95,8 @@ impl Markup<'_> {
                 self.see(Rule::Page, High, attribute.end, false);
             }
             Element::Frame if loads && !text.starts_with(b"{") => {
-                self.see(Rule::Frame, High, attribute.end, false);
+                let confidence = if is_player(text) { Medium } else { High };
+                self.see(Rule::Frame, confidence, attribute.end, false);
             }
             Element::Vml if is("implementation") || is("handler") || loads => {
                 self.see(Rule::Frame, High, attribute.end, false);
@@ -179,6 +180,26 @@ const CLOBBERED: &[&str] = &[
 ];
 
 /// `javascript:void(0)`: links that do nothing, as ordinary pages have them.
+/// What editors put into pages for the people who write them, with an address that says so.
+const PLAYERS: &[&[u8]] = &[
+    b"https://www.youtube.com/embed/",
+    b"https://www.youtube-nocookie.com/embed/",
+    b"https://player.vimeo.com/video/",
+    b"https://www.google.com/maps/embed",
+    b"https://open.spotify.com/embed/",
+    b"https://w.soundcloud.com/player/",
+    b"https://codepen.io/",
+    b"https://www.slideshare.net/",
+    b"https://docs.google.com/",
+    b"https://calendar.google.com/calendar/embed",
+    b"https://www.openstreetmap.org/export/embed",
+];
+
+fn is_player(address: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'`');
+    address.iter().all(is_plain) && PLAYERS.iter().any(|player| address.starts_with(player))
+}
+
 fn is_idle(code: &[u8]) -> bool {
     let code = code.trim_ascii();
     let code = code.strip_suffix(b";").unwrap_or(code).trim_ascii();

@@ -2,7 +2,7 @@
 
 use super::name::{Name, starts_escape};
 use super::{Ending, Reading, Start};
-use crate::xss::names::{BETWEEN, HEADS, HOSTILE, PREFIXES, SENSITIVE, has};
+use crate::xss::names::{BETWEEN, HEADS, HOSTILE, LOOKING, PREFIXES, SENSITIVE, has};
 
 pub(super) fn read(bytes: &[u8], at: usize, start: Start, depth: usize) -> Reading {
     let mut reader = Reader {
@@ -22,6 +22,7 @@ pub(super) fn read(bytes: &[u8], at: usize, start: Start, depth: usize) -> Readi
             calls: false,
             assigns: false,
             sensitive: false,
+            strong: false,
             hostile: false,
             tight: false,
             hidden: false,
@@ -191,6 +192,7 @@ impl Reader<'_> {
     pub(super) fn note(&mut self, name: &[u8]) {
         let defines = name == b"function";
         self.reading.sensitive |= !defines && has(SENSITIVE, name);
+        self.reading.strong |= has(SENSITIVE, name) && !has(LOOKING, name);
         self.reading.hostile |= has(HOSTILE, name);
     }
 
