@@ -1,5 +1,6 @@
 //! What inspecting one message may cost. Counted in units, never in time: the same message costs the same everywhere.
 
+use crate::decode::Layers;
 use crate::reason::Reason;
 
 /// Upper bounds for one message. Reaching one lowers the coverage; it is never a silent pass.
@@ -36,11 +37,17 @@ pub(crate) struct Budget {
     spent: Limits,
     /// JSON documents inside of strings of JSON documents.
     documents: usize,
+    layers: Layers,
 }
 
 impl Budget {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, spent: Limits { parts: 0, depth: 0, decoded_bytes: 0, work: 0 }, documents: 0 }
+        Self {
+            limits,
+            spent: Limits { parts: 0, depth: 0, decoded_bytes: 0, work: 0 },
+            documents: 0,
+            layers: Layers::default(),
+        }
     }
 
     pub(crate) fn part(&mut self) -> Result<(), Reason> {
@@ -77,6 +84,11 @@ impl Budget {
 
     pub(crate) fn leave_document(&mut self) {
         self.documents = self.documents.saturating_sub(1);
+    }
+
+    /// The readings of a value that we are in.
+    pub(crate) fn layers(&mut self) -> &mut Layers {
+        &mut self.layers
     }
 
     pub(crate) fn spent_work(&self) -> usize {

@@ -9,12 +9,14 @@ use crate::reason::Reason;
 mod header;
 mod json;
 mod media;
+pub(crate) mod nested;
 mod pairs;
 mod path;
 mod percent;
 mod unicode;
 
 pub(crate) use media::kind;
+pub(crate) use nested::Layers;
 
 /// One value of a message and where it came from.
 #[derive(Clone, Copy, Debug)]

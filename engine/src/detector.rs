@@ -8,12 +8,12 @@ use rasp_policy::class::Class;
 
 use crate::budget::Budget;
 use crate::decode::Field;
-use crate::finding::{Confidence, Finding, Location, RuleId};
+use crate::finding::{Confidence, Encodings, Finding, Location, RuleId};
 use crate::mask;
 use crate::reason::Reason;
 use crate::ruleset::Inspection;
 
-/// Every detector. At most 32.
+/// Every detector. At most 31.
 pub(crate) static DETECTORS: &[&Detector] = &[
     // One line each.
     &crate::sqli::DETECTOR,
@@ -101,20 +101,41 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn find(&mut self, field: &Field<'_>, evidence: Evidence) {
-        let finding = Finding {
-            class: self.class,
-            rule: evidence.rule.id,
-            reason: evidence.rule.reason,
-            location: Location {
+        let layers = self.inspection.budget.layers();
+        let confidence = layers.weigh(evidence.confidence);
+        let location = match layers.outer() {
+            None => Location {
                 part: field.part,
                 name: mask::name(field.name),
                 offset: evidence.at.start,
                 length: evidence.at.len(),
+                encodings: Encodings::default(),
             },
-            confidence: evidence.confidence,
+            // Offsets in a reading are of no use to who looks at the message.
+            Some(outer) => Location {
+                part: outer.part,
+                name: mask::name(outer.name),
+                offset: 0,
+                length: outer.length,
+                encodings: outer.encodings,
+            },
+        };
+        let finding = Finding {
+            class: self.class,
+            rule: evidence.rule.id,
+            reason: evidence.rule.reason,
+            location,
+            confidence,
             sample: evidence.sample,
         };
-        self.inspection.keep(finding);
+        if finding.location.encodings.is_empty() || !self.inspection.knows(&finding) {
+            self.inspection.keep(finding);
+        }
+    }
+
+    /// Whether letters of the value were escaped, which nobody does who has nothing to hide.
+    pub(crate) fn is_disguised(&mut self) -> bool {
+        self.inspection.budget.layers().is_disguised()
     }
 }
 
@@ -134,7 +155,7 @@ mod tests {
         let detectors: BTreeSet<Class> = DETECTORS.iter().map(|detector| detector.class).collect();
         assert_eq!(detectors, Class::detected().collect());
         assert_eq!(detectors.len(), DETECTORS.len(), "a class has one detector");
-        assert!(DETECTORS.len() <= 32, "the prefilter has 32 bits");
+        assert!(DETECTORS.len() < 32, "the prefilter has 32 bits, one of which is for `decode::nested`");
     }
 
     #[test]

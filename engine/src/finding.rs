@@ -57,6 +57,70 @@ impl Part {
     }
 }
 
+/// How a value was encoded, beyond what its part of the message asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Encodings(u16);
+
+impl Encodings {
+    /// `%27` and `%u0027`, once more.
+    pub(crate) const PERCENT: Self = Self(1);
+    /// `&#39;`
+    pub(crate) const HTML: Self = Self(1 << 1);
+    /// `\u0027`, `\x27`, `\047`
+    pub(crate) const BACKSLASH: Self = Self(1 << 2);
+    /// Characters that are folded into ASCII, and ASCII in more bytes than it takes.
+    pub(crate) const UNICODE: Self = Self(1 << 3);
+    pub(crate) const UTF7: Self = Self(1 << 4);
+    /// NULs between letters.
+    pub(crate) const NUL: Self = Self(1 << 5);
+    /// `+` for a blank where no form is.
+    pub(crate) const PLUS: Self = Self(1 << 6);
+    pub(crate) const BASE64: Self = Self(1 << 7);
+    pub(crate) const HEX: Self = Self(1 << 8);
+    /// A JSON Web Token.
+    pub(crate) const TOKEN: Self = Self(1 << 9);
+
+    const NAMES: [(Self, &'static str); 10] = [
+        (Self::PERCENT, "percent"),
+        (Self::HTML, "html"),
+        (Self::BACKSLASH, "backslash"),
+        (Self::UNICODE, "unicode"),
+        (Self::UTF7, "utf7"),
+        (Self::NUL, "nul"),
+        (Self::PLUS, "plus"),
+        (Self::BASE64, "base64"),
+        (Self::HEX, "hex"),
+        (Self::TOKEN, "jwt"),
+    ];
+
+    /// Event field: every name there is.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().map(|(_, name)| *name)
+    }
+
+    /// The names of these. The order is not that in which they were undone.
+    pub fn iter(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().filter(move |(one, _)| self.0 & one.0 != 0).map(|(_, name)| *name)
+    }
+
+    /// Whether the value was as its part of the message asks for.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+impl std::ops::BitOr for Encodings {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 /// Where in a message a value was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
@@ -66,8 +130,10 @@ pub struct Location {
     pub name: String,
     /// First byte of the evidence in the decoded value.
     pub offset: usize,
-    /// Bytes of the evidence.
+    /// Bytes of the evidence; of the whole value, where it is in an encoded one.
     pub length: usize,
+    /// What else was undone to read it; empty for nearly all findings.
+    pub encodings: Encodings,
 }
 
 /// One detector's evidence.

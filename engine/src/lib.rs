@@ -4,7 +4,7 @@
 //! pipeline: decode, prefilter, detect), `decode`, `budget`, `detector` (the table of detectors), `prefilter` (which of
 //! them must look at a value; with `lookup`), `sqli`, `path`, `inclusion`, `ssrf`, `xml`, `command`, `code`, `template`, `expression`, `nosql`, `ldap`, `xpath`,
 //! `deserialization`, `prototype` (detectors; `marks` finds words for them, `surroundings` tells what stands around
-//! what they find), [`finding`] (evidence), `mask` (what of a value may be shown),
+//! what they find; `value` tells what kind of value it is, `entity` what `&lt;` is), [`finding`] (evidence), `mask` (what of a value may be shown),
 //! [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
 //!
 //! # Adding a detector
@@ -45,6 +45,7 @@ pub mod decide;
 mod decode;
 mod deserialization;
 mod detector;
+mod entity;
 mod expression;
 pub mod finding;
 mod header;
@@ -67,6 +68,7 @@ mod sqli;
 mod ssrf;
 mod surroundings;
 mod template;
+mod value;
 mod xml;
 mod xpath;
 mod xss;
@@ -74,7 +76,7 @@ mod xss;
 pub use budget::Limits;
 pub use decide::{Judgement, Outcome, Pass, Refusal, Verdict, Why};
 pub use detector::{Rule, rules};
-pub use finding::{Class, Confidence, Finding, Location, Part, RuleId};
+pub use finding::{Class, Confidence, Encodings, Finding, Location, Part, RuleId};
 pub use message::{Body, BodyPlan, Fields, Head, Show};
 pub use rasp_policy::class::Classes;
 pub use rasp_policy::precedence::Effective;

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use crate::decode::nested;
 use crate::detector::{DETECTORS, Needs};
 use crate::lookup::Lookup;
 
@@ -10,7 +11,7 @@ mod needles;
 
 use needles::Needles;
 
-/// A set of detectors: bit n is that of number n of the table.
+/// A set of detectors: bit n is that of number n of the table. The bit after them is that of values with escapes.
 pub(crate) type Set = u32;
 
 pub(crate) struct Prefilter {
@@ -21,8 +22,11 @@ pub(crate) struct Prefilter {
 /// What bytes of a value say: the detectors that they suffice for, and above those the ones that need a needle as well.
 type Seen = u64;
 
-static SHARED: LazyLock<Prefilter> =
-    LazyLock::new(|| Prefilter::build(DETECTORS.iter().map(|detector| detector.needs)));
+static SHARED: LazyLock<Prefilter> = LazyLock::new(|| Prefilter::build(needs()));
+
+fn needs() -> impl Iterator<Item = Needs> {
+    DETECTORS.iter().map(|detector| detector.needs).chain([nested::NEEDS])
+}
 
 /// The one for [`DETECTORS`].
 pub(crate) fn shared() -> &'static Prefilter {
@@ -117,10 +121,9 @@ mod tests {
 
     fn same_as_naive(value: &[u8]) {
         for enabled in [Set::MAX, 0b1, 0b110_1001] {
-            let expected = DETECTORS
-                .iter()
+            let expected = needs()
                 .enumerate()
-                .filter(|(number, detector)| enabled >> number & 1 != 0 && naive(detector.needs, value))
+                .filter(|(number, needs)| enabled >> number & 1 != 0 && naive(*needs, value))
                 .fold(0, |set, (number, _)| set | 1 << number);
             assert_eq!(shared().candidates(value, enabled), expected, "{}", value.escape_ascii());
         }

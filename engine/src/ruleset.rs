@@ -9,7 +9,7 @@ use rasp_policy::precedence::Effective;
 
 use crate::budget::{Budget, Limits};
 use crate::decide::{self, Judgement};
-use crate::decode::{self, Field, Kind, Visit};
+use crate::decode::{self, Field, Kind, Visit, nested};
 use crate::detector::{DETECTORS, Detector, Report};
 use crate::finding::Finding;
 use crate::message::{Body, BodyPlan, Head};
@@ -153,6 +153,16 @@ impl Inspection {
         {
             *weakest = finding;
         }
+    }
+
+    /// Whether the same was found in the same value, as surely: most readings of an attack are one.
+    pub(crate) fn knows(&self, finding: &Finding) -> bool {
+        self.findings.iter().any(|known| {
+            known.rule == finding.rule
+                && known.confidence >= finding.confidence
+                && known.location.part == finding.location.part
+                && known.location.name == finding.location.name
+        })
     }
 
     /// Notes that part of the message was not inspected; the most serious reason is kept.
@@ -300,7 +310,7 @@ impl Detection {
             |(_, detector): &(usize, &&Detector)| effective.detection(detector.class).mode != Mode::Off;
         let enabled =
             DETECTORS.iter().enumerate().filter(is_on).fold(0, |set, (number, _)| set | 1 << number);
-        (enabled != 0).then_some(Self { detectors: DETECTORS, prefilter, enabled })
+        (enabled != 0).then_some(Self { detectors: DETECTORS, prefilter, enabled: enabled | ESCAPES })
     }
 }
 
@@ -346,13 +356,15 @@ impl Visit for Scan<'_> {
         self.inspection.budget.part()?;
         self.inspection.budget.work(field.value.len())?;
         let mut candidates = prefilter.candidates(field.value, *enabled);
+        let has_escapes = candidates & ESCAPES != 0;
+        candidates &= !ESCAPES;
         while candidates != 0 {
             let number = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
             let Some(detector) = detectors.get(number) else { break };
             self.run(detector, field)?;
         }
-        Ok(())
+        nested::decode(field, has_escapes, self)
     }
 
     fn note(&mut self, reason: Reason) {
@@ -364,6 +376,8 @@ impl Visit for Scan<'_> {
     }
 }
 
+/// Of a set of detectors: the bit of [`nested::NEEDS`].
+const ESCAPES: prefilter::Set = 1 << DETECTORS.len();
 const MAX_FINDINGS: usize = 32;
 
 #[cfg(test)]

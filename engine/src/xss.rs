@@ -47,12 +47,27 @@ fn rules() -> Vec<detector::Rule> {
 
 /// Reports the surest finding in a value.
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
-    let Some(evidence) = detect(field.value, field.part, report.budget())? else { return Ok(()) };
+    let evidence = match detect(field.value, field.part, report.budget())? {
+        // Whoever escapes the letters of a tag has no other use for it.
+        known if report.is_disguised() && known.is_none_or(|known| known.confidence < Confidence::High) => {
+            hidden_tag(field.value).or(known)
+        }
+        known => known,
+    };
+    let Some(evidence) = evidence else { return Ok(()) };
     let at = evidence.start..evidence.end;
     let sample = mask::sample(field.value.get(at.clone()).unwrap_or_default(), names::is_known);
     let Evidence { rule, confidence, .. } = evidence;
     report.find(field, detector::Evidence { rule: rule.listed(), confidence, at, sample });
     Ok(())
+}
+
+/// A tag, in a value whose letters were escaped.
+fn hidden_tag(value: &[u8]) -> Option<Evidence> {
+    let start = memchr::memchr_iter(b'<', value)
+        .find(|at| matches!(value.get(at + 1), Some(b'a'..=b'z' | b'A'..=b'Z' | b'!' | b'?' | b'/')))?;
+    let end = value.len();
+    Some(Evidence { rule: Rule::HiddenTag, confidence: Confidence::High, start, end, hostile: true })
 }
 
 /// The surest finding in a value.

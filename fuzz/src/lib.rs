@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod field;
 pub mod guard;
 pub mod http2;
+pub mod nested;
 pub mod protocol;
 pub mod proxy_protocol;
 pub mod reader;

@@ -194,6 +194,9 @@ pub struct Location {
     pub offset: usize,
     /// Number of bytes.
     pub length: usize,
+    /// What else was undone to read it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub encodings: Vec<&'static str>,
 }
 
 impl Event {

@@ -31,4 +31,4 @@ macro_rules! replays {
     };
 }
 
-replays! { chunked engine event exchange field guard http2 protocol proxy_protocol target }
+replays! { chunked engine event exchange field guard http2 nested protocol proxy_protocol target }

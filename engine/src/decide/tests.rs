@@ -1,7 +1,7 @@
 use rasp_policy::api::Confidence;
 
 use super::*;
-use crate::finding::{Class, Location, Part, RuleId};
+use crate::finding::{Class, Encodings, Location, Part, RuleId};
 use crate::reason::Reason;
 
 fn mk_finding(confidence: Confidence) -> Finding {
@@ -9,7 +9,13 @@ fn mk_finding(confidence: Confidence) -> Finding {
         class: Class::SqlInjection,
         rule: RuleId("sqli-tautology"),
         reason: "for the test",
-        location: Location { part: Part::Query, name: "q".into(), offset: 0, length: 1 },
+        location: Location {
+            part: Part::Query,
+            name: "q".into(),
+            offset: 0,
+            length: 1,
+            encodings: Encodings::default(),
+        },
         confidence,
         sample: String::new(),
     }

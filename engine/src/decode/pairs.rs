@@ -1,7 +1,5 @@
 //! `name=value` pairs of a query or a form.
 
-use std::borrow::Cow;
-
 use super::{Field, Visit, json, percent};
 use crate::finding::Part;
 use crate::lookup::Lookup;
@@ -16,10 +14,6 @@ pub(super) struct Parts {
 
 pub(super) const QUERY: Parts = Parts { name: Part::QueryName, value: Part::Query };
 pub(super) const FORM: Parts = Parts { name: Part::FormName, value: Part::Form };
-
-/// Times a value is decoded beyond the once that every application does. Attackers encode twice to pass a filter in
-/// front of an application that decodes again.
-const EXTRA_DECODINGS: usize = 2;
 
 pub(super) fn decode(bytes: &[u8], parts: Parts, visit: &mut dyn Visit) -> Result<(), Reason> {
     let mut buffers = Buffers::default();
@@ -66,7 +60,7 @@ fn decode_pair(
     text(&Field { part: parts.value, name, value }, visit)
 }
 
-/// Yields a decoded value, what it is when decoded again, and the members of the JSON document it may be.
+/// Yields a decoded value, or the members of the JSON document it may be.
 pub(super) fn text(field: &Field<'_>, visit: &mut dyn Visit) -> Result<(), Reason> {
     if field.value.is_empty() {
         return Ok(());
@@ -78,19 +72,7 @@ pub(super) fn text(field: &Field<'_>, visit: &mut dyn Visit) -> Result<(), Reaso
             return json::decode(field.value, false, visit);
         }
     }
-    visit.field(field)?;
-    let mut value = Cow::Borrowed(field.value);
-    for _ in 0..EXTRA_DECODINGS {
-        if !percent::is_encoded(&value) {
-            return Ok(());
-        }
-        visit.budget().decoded(value.len())?;
-        let mut again = Vec::new();
-        percent::decode(&value, true, &mut again);
-        visit.field(&Field { value: &again, ..*field })?;
-        value = Cow::Owned(again);
-    }
-    Ok(())
+    visit.field(field)
 }
 
 /// What names do not have: neither letters nor digits, nor `_.-[]:$@!~/{}`.

@@ -45,16 +45,6 @@ pub(crate) fn decode<'a>(bytes: &'a [u8], plus_is_space: bool, decoded: &'a mut 
     }
 }
 
-/// Whether decoding would change it.
-pub(crate) fn is_encoded(bytes: &[u8]) -> bool {
-    let Some(first) = memchr::memchr(b'%', bytes) else { return false };
-    bytes.get(first..).unwrap_or_default().windows(3).any(|window| match window {
-        [b'%', b'u' | b'U', _] => true,
-        [b'%', high, low] => hex(*high).is_some() && hex(*low).is_some(),
-        _ => false,
-    })
-}
-
 pub(super) fn hex(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),

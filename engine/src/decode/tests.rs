@@ -104,12 +104,6 @@ fn query_is_also_split_at_semicolons() {
 }
 
 #[test]
-fn values_are_decoded_again_twice_and_not_more() {
-    let values = values(Part::Query, |seen| target(b"/?a=%25252527", seen));
-    assert_eq!(values, ["%252527", "%2527", "%27"]);
-}
-
-#[test]
 fn a_value_that_is_json_yields_its_members() {
     let values = values(Part::Json, |seen| target(b"/?a=%7B%22b%22%3A%22%5Cu0027%22%7D", seen));
     assert_eq!(values, ["'"]);

@@ -16,12 +16,13 @@ pub(super) enum Rule {
     Text,
     Code,
     Disguised,
+    HiddenTag,
     Clobber,
 }
 
 impl Rule {
     /// All of them, as they are listed.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Script,
         Self::Handler,
         Self::Address,
@@ -32,6 +33,7 @@ impl Rule {
         Self::Text,
         Self::Code,
         Self::Disguised,
+        Self::HiddenTag,
         Self::Clobber,
     ];
 
@@ -51,6 +53,7 @@ impl Rule {
             Self::Text => "xss-text",
             Self::Code => "xss-code",
             Self::Disguised => "xss-disguised",
+            Self::HiddenTag => "xss-hidden-tag",
             Self::Clobber => "xss-clobber",
         })
     }
@@ -68,6 +71,7 @@ impl Rule {
             Self::Text => "the value ends a text of a script and goes on with code",
             Self::Code => "the value is script code that takes over the page",
             Self::Disguised => "the value is script code written without letters",
+            Self::HiddenTag => "the value is a tag whose letters are encoded to pass a filter",
             Self::Clobber => "the value opens an element whose name hides a property of the page",
         }
     }

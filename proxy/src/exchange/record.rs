@@ -132,6 +132,7 @@ fn detection(
         name: finding.location.name.clone(),
         offset: finding.location.offset,
         length: finding.location.length,
+        encodings: finding.location.encodings.iter().collect(),
     });
     event
 }

@@ -101,7 +101,7 @@ fn cookies_are_read_one_by_one_and_decoded() {
         ("a'b=c=d", &[cookie("", "a'b"), cookie("a'b", "c=d")]),
         ("a=1'+or+1", &[cookie("a", "1'+or+1"), cookie("a", "1' or 1")]),
         ("a=YWI+/w==", &[cookie("a", "YWI+/w==")]),
-        ("a=%2527", &[cookie("a", "%27"), cookie("a", "'")]),
+        ("a=%2527", &[cookie("a", "%27")]),
         ("", &[]),
     ];
     for (value, expected) in rows {
