@@ -14,6 +14,7 @@ use rasp_policy::api::{FailureMode, Mode};
 use rasp_policy::class::Classes;
 use rasp_policy::precedence::Effective;
 
+use crate::exception::Excepted;
 use crate::finding::Finding;
 use crate::reason::Effect;
 use crate::ruleset::{Coverage, Inspection};
@@ -104,6 +105,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// All evidence, also what the policy does not act on.
     pub findings: Vec<Finding>,
+    /// Evidence that the policy excepts. It changes no verdict.
+    pub excepted: Vec<Excepted>,
     /// How much of the request was inspected.
     pub coverage: Coverage,
     /// What happens to the request.
@@ -117,7 +120,13 @@ pub(crate) fn decide(effective: &Effective, inspection: Inspection) -> Judgement
         None => Outcome::Forward(Pass { _judged: () }),
         Some(refusal) => Outcome::Refuse(refusal),
     };
-    Judgement { verdict, findings: inspection.findings, coverage, outcome }
+    Judgement {
+        verdict,
+        findings: inspection.findings,
+        excepted: inspection.excepting.taken,
+        coverage,
+        outcome,
+    }
 }
 
 fn judge(effective: &Effective, inspection: &Inspection) -> (Verdict, Option<Refusal>) {

@@ -12,7 +12,7 @@ mod media;
 pub(crate) mod nested;
 mod pairs;
 mod path;
-mod percent;
+pub(crate) mod percent;
 mod unicode;
 
 pub(crate) use media::kind;

@@ -40,6 +40,20 @@ pub enum Part {
 }
 
 impl Part {
+    /// Every part.
+    pub const ALL: &[Self] = &[
+        Self::Path,
+        Self::Query,
+        Self::QueryName,
+        Self::Form,
+        Self::FormName,
+        Self::Json,
+        Self::JsonKey,
+        Self::Text,
+        Self::Header,
+        Self::Cookie,
+    ];
+
     /// Event field.
     pub fn as_str(self) -> &'static str {
         match self {

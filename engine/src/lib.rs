@@ -5,7 +5,7 @@
 //! them must look at a value; with `lookup`), `sqli`, `path`, `inclusion`, `ssrf`, `xml`, `command`, `code`, `template`, `expression`, `nosql`, `ldap`, `xpath`,
 //! `deserialization`, `prototype` (detectors; `marks` finds words for them, `surroundings` tells what stands around
 //! what they find; `value` tells what kind of value it is, `entity` what `&lt;` is), [`finding`] (evidence), `mask` (what of a value may be shown),
-//! [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
+//! `exception` (findings that the policy excepts), [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
 //!
 //! # Adding a detector
 //!
@@ -46,6 +46,7 @@ mod decode;
 mod deserialization;
 mod detector;
 mod entity;
+mod exception;
 mod expression;
 pub mod finding;
 mod header;
@@ -76,6 +77,7 @@ mod xss;
 pub use budget::Limits;
 pub use decide::{Judgement, Outcome, Pass, Refusal, Verdict, Why};
 pub use detector::{Rule, rules};
+pub use exception::Excepted;
 pub use finding::{Class, Confidence, Encodings, Finding, Location, Part, RuleId};
 pub use message::{Body, BodyPlan, Fields, Head, Show};
 pub use rasp_policy::class::Classes;

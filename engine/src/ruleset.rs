@@ -2,6 +2,7 @@
 //! It never decides: that is [`crate::decide`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use rasp_policy::api::{FailureMode, Mode};
 use rasp_policy::class::{Class, Classes};
@@ -11,6 +12,7 @@ use crate::budget::{Budget, Limits};
 use crate::decide::{self, Judgement};
 use crate::decode::{self, Field, Kind, Visit, nested};
 use crate::detector::{DETECTORS, Detector, Report};
+use crate::exception::{self, Excepting, Exceptions};
 use crate::finding::Finding;
 use crate::message::{Body, BodyPlan, Head};
 use crate::prefilter::{self, Prefilter};
@@ -52,6 +54,18 @@ pub enum BuildError {
         /// The value.
         bytes: usize,
     },
+    /// An exception names what does not exist.
+    #[error("exceptions[{id}].{field} is {value}, which does not exist: {list}")]
+    Exception {
+        /// `policy/name` of the exception.
+        id: String,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// Where those that exist are listed.
+        list: &'static str,
+    },
 }
 
 /// What inspecting one message found, and what it cost.
@@ -60,6 +74,7 @@ pub struct Inspection {
     pub(crate) findings: Vec<Finding>,
     pub(crate) coverage: Coverage,
     pub(crate) budget: Budget,
+    pub(crate) excepting: Excepting,
     without: Classes,
     /// Those of them that should have looked at a value.
     suspended: Classes,
@@ -92,6 +107,7 @@ impl Inspection {
             findings: Vec::new(),
             coverage: Coverage::Full,
             budget: Budget::new(limits),
+            excepting: Excepting::default(),
             without: Classes::NONE,
             suspended: Classes::NONE,
             failed: Classes::NONE,
@@ -145,6 +161,7 @@ impl Inspection {
 
     /// Bounds memory: a message can hold an attack in each of its values. The surest ones are kept.
     pub(crate) fn keep(&mut self, finding: Finding) {
+        let Some(finding) = self.excepting.take(finding) else { return };
         let findings = &mut self.findings;
         if findings.len() < MAX_FINDINGS {
             findings.push(finding);
@@ -177,6 +194,7 @@ pub struct Ruleset {
     effective: Effective,
     limits: Limits,
     detection: Option<Detection>,
+    exceptions: Option<Arc<Exceptions>>,
     loaded: bool,
 }
 
@@ -194,8 +212,15 @@ impl Ruleset {
             effective: effective.clone(),
             limits: Limits::for_body(effective.max_body_bytes),
             detection,
+            exceptions: Exceptions::build(effective),
             loaded: true,
         })
+    }
+
+    /// Refuses exceptions that name a rule, or a part of messages, that does not exist. For whoever can tell the author
+    /// of a policy; [`Self::build`] lets them be, because the policy may be newer than this version.
+    pub fn check_exceptions(effective: &Effective) -> Result<(), BuildError> {
+        exception::check(effective)
     }
 
     /// What is in force before any Bundle was loaded: every request has coverage `no_policy`. Closed refuses it, Open
@@ -204,7 +229,7 @@ impl Ruleset {
         let mut effective = Effective::builtin_blocking();
         effective.failure_mode = failure_mode;
         let limits = Limits::for_body(0);
-        Self { effective, limits, detection: None, loaded: false }
+        Self { effective, limits, detection: None, exceptions: None, loaded: false }
     }
 
     /// The policy this was built from.
@@ -244,6 +269,7 @@ impl Ruleset {
     pub fn inspect_head_without(&self, head: &Head<'_>, without: Classes) -> Inspection {
         let mut inspection = Inspection::new(self.limits);
         inspection.leave_out(without);
+        self.locate(head.target, &mut inspection);
         let Some(detection) = &self.detection else {
             inspection.note(if self.loaded { Reason::DetectionOff } else { Reason::NoPolicy });
             return inspection;
@@ -255,6 +281,13 @@ impl Ruleset {
             inspection.note(reason);
         }
         inspection
+    }
+
+    /// What is found from now on is part of a request with this target, whose path exceptions may name.
+    pub fn locate(&self, target: &[u8], inspection: &mut Inspection) {
+        if self.exceptions.is_some() {
+            inspection.excepting = Excepting::new(self.exceptions.as_ref(), target);
+        }
     }
 
     /// Inspects the body and adds to what the head gave.

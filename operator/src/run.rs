@@ -266,7 +266,9 @@ fn controller(
         leadership: shared.leadership.clone(),
         metrics: Arc::clone(&shared.metrics),
         compile: Box::new(|effective| {
-            rasp_engine::Ruleset::build(effective).map(|_| ()).map_err(|error| format!("spec.{error}"))
+            rasp_engine::Ruleset::build(effective)
+                .and_then(|_| rasp_engine::Ruleset::check_exceptions(effective))
+                .map_err(|error| format!("spec.{error}"))
         }),
         why: Box::new(move |pod, namespace| facts.why(pod, namespace, args.excludes(&namespace.name))),
         notices,

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::selector::LabelSelector;
 
 mod detections;
+pub mod exception;
 mod status;
 pub use detections::Detections;
+pub use exception::Exception;
 pub use status::{Condition, RaspPolicyStatus, TargetCounts, conditions, reasons};
 
 /// API group of every kind of this project.
@@ -81,6 +83,17 @@ pub struct RaspPolicySpec {
     /// What the client of a blocked request receives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<BlockResponse>,
+    /// Findings that are recorded and not acted on: false positives that are known. A policy with a list, also an empty
+    /// one, takes the place of the lists of less specific policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "crd",
+        schemars(
+            length(max = 64),
+            extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+        )
+    )]
+    pub exceptions: Option<Vec<Exception>>,
 }
 
 /// What is done with what is found.

@@ -124,6 +124,7 @@ impl RaspPolicySpec {
         {
             return Err(format!("spec.inspection.maxBodyBytes is {bytes}; use 1024 to 16777216"));
         }
+        self.check_exceptions()?;
         let Some(response) = &self.response else { return Ok(()) };
         if let Some(status) = response.status
             && !(400..=599).contains(&status)
@@ -150,6 +151,24 @@ impl RaspPolicySpec {
                 "spec.response.contentType is not a media type; use for example text/html; charset=utf-8"
                     .into(),
             );
+        }
+        Ok(())
+    }
+
+    fn check_exceptions(&self) -> Result<(), String> {
+        let exceptions = self.exceptions.as_deref().unwrap_or_default();
+        if exceptions.len() > 64 {
+            return Err(format!("spec.exceptions has {} items; use at most 64", exceptions.len()));
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for (index, exception) in exceptions.iter().enumerate() {
+            exception.check().map_err(|message| format!("spec.exceptions[{index}].{message}"))?;
+            if !names.insert(&exception.name) {
+                return Err(format!(
+                    "spec.exceptions[{index}].name is {} for the second time; use one name once",
+                    exception.name
+                ));
+            }
         }
         Ok(())
     }
@@ -182,6 +201,16 @@ mod tests {
             ("spec: {response: {contentType: text/html}}", "set body as well"),
             ("spec: {response: {body: x, contentType: html}}", "not a media type"),
             ("spec: {inspection: {maxBodyBytes: 1}}", "spec.inspection.maxBodyBytes is 1; use 1024"),
+            ("spec: {exceptions: [{name: a, reason: r}]}", "spec.exceptions[0].rule and class are missing"),
+            (
+                "spec: {exceptions: [{name: a, rule: x, reason: r}, {name: a, rule: y, reason: r}]}",
+                "spec.exceptions[1].name is a for the second time",
+            ),
+            (
+                "spec: {exceptions: [{name: a, rule: x, reason: r, until: tomorrow}]}",
+                "spec.exceptions.0.until",
+            ),
+            ("spec: {exceptions: [{name: a, rule: x}]}", "missing field `reason`"),
         ];
         for (spec, expected) in table {
             let error = parse(&format!("{HEAD}{spec}\n")).unwrap_err().to_string();

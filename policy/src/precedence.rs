@@ -3,11 +3,11 @@
 //!
 //! Levels that exist now, highest first: policy with `podSelector` > policy for the whole namespace > built-in.
 //! Between equals the strictest wins (Block > Monitor > Off, Closed > Open, Refuse > Encode); any other field goes to
-//! the oldest policy, then to the lowest name.
+//! the oldest policy, then to the lowest name. Lists (exceptions) of equals are united.
 
 use std::borrow::Cow;
 
-use crate::api::{Confidence, Detection, FailureMode, Mode, RaspPolicySpec, RawTarget};
+use crate::api::{Confidence, Detection, Exception, FailureMode, Mode, RaspPolicySpec, RawTarget};
 use crate::bundle::{Bundle, Entry};
 use crate::class::Class;
 use crate::report::EffectiveMode;
@@ -30,6 +30,17 @@ pub struct Effective {
     pub response_status: u16,
     /// Body of a block response; `None` is the problem document.
     pub response_body: Option<ResponseBody>,
+    /// Findings that are recorded and not acted on.
+    pub exceptions: Vec<EffectiveException>,
+}
+
+/// An exception that is in force, until it expires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EffectiveException {
+    /// `policy/name`: in events and metrics.
+    pub id: String,
+    /// What it excepts.
+    pub exception: Exception,
 }
 
 /// Settings of one attack class.
@@ -63,6 +74,7 @@ impl Effective {
     /// | http.rawTarget | Encode |
     /// | response.status | 403 |
     /// | response.body | RFC 9457 problem document |
+    /// | exceptions | none |
     pub fn builtin() -> Self {
         Self {
             mode: Mode::Monitor,
@@ -73,7 +85,16 @@ impl Effective {
             raw_target: RawTarget::Encode,
             response_status: 403,
             response_body: None,
+            exceptions: Vec::new(),
         }
+    }
+
+    /// Removes the exceptions that have ended at `now` (RFC 3339 in UTC, in whole seconds), and says when the next one
+    /// ends. Whoever has a clock calls it before it builds a Ruleset, and builds again at that time.
+    pub fn expire(&mut self, now: &str) -> Option<String> {
+        let end = |effective: &EffectiveException| effective.exception.expires_at.clone();
+        self.exceptions.retain(|effective| end(effective).is_none_or(|end| end.as_str() > now));
+        self.exceptions.iter().filter_map(end).min()
     }
 
     /// The built-in defaults in Block, for `rasp-proxy gateway` without a policy file.
@@ -132,6 +153,8 @@ pub enum Field {
     ResponseStatus,
     /// `spec.response.body`, together with its content type
     ResponseBody,
+    /// `spec.exceptions`
+    Exceptions,
 }
 
 impl Field {
@@ -139,7 +162,8 @@ impl Field {
     pub fn all() -> impl Iterator<Item = Self> {
         let classes =
             Class::detected().flat_map(|class| [Self::ClassMode(class), Self::ClassMinConfidence(class)]);
-        let rest = [Self::MaxBodyBytes, Self::RawTarget, Self::ResponseStatus, Self::ResponseBody];
+        let rest =
+            [Self::MaxBodyBytes, Self::RawTarget, Self::ResponseStatus, Self::ResponseBody, Self::Exceptions];
         [Self::Mode, Self::FailureMode].into_iter().chain(classes).chain(rest)
     }
 
@@ -156,6 +180,7 @@ impl Field {
             Self::RawTarget => "spec.http.rawTarget".into(),
             Self::ResponseStatus => "spec.response.status".into(),
             Self::ResponseBody => "spec.response.body".into(),
+            Self::Exceptions => "spec.exceptions".into(),
         }
     }
 
@@ -172,6 +197,7 @@ impl Field {
             Self::RawTarget => raw_target(spec).is_some(),
             Self::ResponseStatus => response.is_some_and(|response| response.status.is_some()),
             Self::ResponseBody => response.is_some_and(|response| response.body.is_some()),
+            Self::Exceptions => spec.exceptions.is_some(),
         }
     }
 
@@ -202,7 +228,7 @@ fn raw_target(spec: &RaspPolicySpec) -> Option<RawTarget> {
 pub struct Resolution {
     /// The values.
     pub effective: Effective,
-    /// For each field that a policy decided: the index of the entry in the Bundle.
+    /// For each field that a policy decided: the index of the entry in the Bundle. Several entries may decide a list.
     pub winners: Vec<(Field, usize)>,
     /// Indices of the entries that select the pod, highest precedence first.
     pub selected: Vec<usize>,
@@ -219,6 +245,13 @@ pub fn resolve(bundle: &Bundle, labels: &Labels) -> Resolution {
     let mut winners = Vec::new();
     for field in Field::all() {
         let Some(winner) = winner(bundle, &selected, field) else { continue };
+        if field == Field::Exceptions {
+            for index in equals(bundle, &selected, winner, field) {
+                unite(&mut effective, bundle.entries.get(index));
+                winners.push((field, index));
+            }
+            continue;
+        }
         let Some(entry) = bundle.entries.get(winner) else { continue };
         take(&mut effective, field, &entry.spec);
         winners.push((field, winner));
@@ -250,6 +283,22 @@ fn winner(bundle: &Bundle, selected: &[usize], field: Field) -> Option<usize> {
         }
     }
     Some(best)
+}
+
+/// The policies of the level of this one that set the field, in the order of precedence.
+fn equals(bundle: &Bundle, selected: &[usize], winner: usize, field: Field) -> Vec<usize> {
+    let spec = |index: usize| bundle.entries.get(index).map(|entry| &entry.spec);
+    let level = |index: usize| spec(index).map(|spec| spec.pod_selector.is_some());
+    let sets = |index: usize| spec(index).is_some_and(|spec| field.is_set(spec));
+    selected.iter().copied().filter(|&index| sets(index) && level(index) == level(winner)).collect()
+}
+
+fn unite(effective: &mut Effective, entry: Option<&Entry>) {
+    let Some(Entry { source, spec }) = entry else { return };
+    effective.exceptions.extend(spec.exceptions.iter().flatten().map(|exception| EffectiveException {
+        id: format!("{}/{}", source.name, exception.name),
+        exception: exception.clone(),
+    }));
 }
 
 fn take(effective: &mut Effective, field: Field, spec: &RaspPolicySpec) {
@@ -287,6 +336,8 @@ fn take(effective: &mut Effective, field: Field, spec: &RaspPolicySpec) {
                 })
             });
         }
+        // United, not taken.
+        Field::Exceptions => {}
     }
 }
 

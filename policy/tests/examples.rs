@@ -58,6 +58,14 @@ fn together_the_examples_show_every_field() {
         "status",
         "body",
         "contentType",
+        "exceptions",
+        "rule",
+        "class",
+        "path",
+        "part",
+        "parameter",
+        "reason",
+        "expiresAt",
     ] {
         assert!(shown.contains(&format!("\"{field}\":")), "no example shows {field}");
     }

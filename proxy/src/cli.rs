@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use rasp_policy::limits::{Assignment, Assignments};
 use rasp_policy::pod::{IpNet, PortProtocol, env, network};
 
@@ -37,6 +37,8 @@ pub enum Command {
     Init,
     /// Ask the running sidecar to end its connections in good order, and wait until it did.
     Drain(Drain),
+    /// Print every detection rule: its class, its id for exceptions, and what it sees.
+    Rules(Rules),
 }
 
 /// Flags of `gateway`.
@@ -92,6 +94,25 @@ pub struct Drain {
     /// How long to wait for in-flight requests.
     #[arg(long, env = "RASP_DRAIN_WITHIN", value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
     pub within: Duration,
+}
+
+/// Flags of `rules`.
+#[derive(Debug, Args)]
+pub struct Rules {
+    /// Form of the list.
+    #[arg(short, long, env = "RASP_RULES_OUTPUT", value_enum, default_value_t = RuleFormat::Table)]
+    pub output: RuleFormat,
+}
+
+/// Forms of the list of rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RuleFormat {
+    /// Columns, for people.
+    Table,
+    /// An array of objects.
+    Json,
+    /// A table for each class.
+    Markdown,
 }
 
 fn workers(number: &str) -> Result<Assignment, String> {

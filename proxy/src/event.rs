@@ -170,6 +170,9 @@ pub struct Unmapped {
     /// How sure the rule is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<&'static str>,
+    /// The exception of the policy that the finding falls under, as `policy/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<String>,
     /// Masked shape of the evidence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<String>,

@@ -4,7 +4,7 @@
 //! (what they share: start, signals, drain), [`worker`] (the threads that serve), [`listener`] (sockets, original
 //! destination), [`connection`] (which protocol, hyper or relay), [`guard`] (which bytes may go on), [`exchange`] (one
 //! request from top to bottom), [`policy`] (what is in force), and what tells about it: [`event`], [`metrics`],
-//! [`admin`], [`report`]. [`limits`] and [`load`] say
+//! [`admin`], [`report`]. [`rules`] prints what is detected. [`limits`] and [`load`] say
 //! what it can take, [`drain`] and [`control`] end a process, [`state`] and [`reason`] are shared words. [`init`]
 //! is the other container: it sets the packet rules.
 //!
@@ -29,6 +29,7 @@ pub mod policy;
 pub mod process;
 pub mod reason;
 pub mod report;
+pub mod rules;
 pub mod sidecar;
 pub mod state;
 pub mod tls;

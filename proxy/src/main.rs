@@ -2,6 +2,7 @@
 //!
 //! 0 ended in good order, 1 failed, 64 the configuration is wrong.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -9,7 +10,7 @@ use clap::Parser as _;
 use rasp_proxy::cli::{Cli, Command};
 use rasp_proxy::control::{self, Drained};
 use rasp_proxy::init::Form;
-use rasp_proxy::{gateway, init, sidecar};
+use rasp_proxy::{gateway, init, rules, sidecar};
 use tracing_subscriber::EnvFilter;
 
 /// Gives memory back when the connections that needed it have gone, or rest.
@@ -70,6 +71,9 @@ fn run(command: Command) -> anyhow::Result<()> {
                 Drained::Deadline => tracing::warn!("the time is up and something is still in flight"),
             }
             Ok(())
+        }
+        Command::Rules(flags) => {
+            std::io::stdout().write_all(rules::render(flags.output)?.as_bytes()).context("print rules")
         }
     }
 }

@@ -26,6 +26,9 @@ pub use uninspected::Relayed;
 /// Ports that get a label of their own; an address scan must not grow the registry.
 const MAX_PORT_LABELS: usize = 32;
 
+/// Exceptions that get a label of their own; policies come and go.
+const MAX_EXCEPTION_LABELS: usize = 64;
+
 /// Seconds; inspection takes microseconds, a held body milliseconds.
 const BUCKETS: [f64; 12] =
     [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25];
@@ -36,6 +39,8 @@ pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     detections: IntCounterVec,
+    exceptions: IntCounterVec,
+    exception_names: Mutex<HashSet<String>>,
     inspection: Histogram,
     added_latency: Histogram,
     uninspected: IntCounterVec,
@@ -108,6 +113,12 @@ impl Metrics {
                 "Findings by class, action taken and mode of the class.",
                 &["class", "action", "mode"],
             )?,
+            exceptions: new.counter(
+                "rasp_exceptions_applied_total",
+                "Findings that an exception of the policy made harmless, by exception.",
+                &["exception"],
+            )?,
+            exception_names: Mutex::default(),
             inspection: new.histogram("rasp_inspection_seconds", "Time the engine worked on one request.")?,
             added_latency: new.histogram(
                 "rasp_added_latency_seconds",
@@ -196,6 +207,17 @@ impl Metrics {
     /// Counts one finding.
     pub fn detection(&self, class: Class, action: Action, mode: Mode) {
         self.detections.with_label_values(&[class.as_str(), action.as_str(), mode.as_str()]).inc();
+    }
+
+    /// Counts one finding that an exception, `policy/name`, excepts.
+    pub fn excepted(&self, exception: &str) {
+        let mut known = self.exception_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = known.contains(exception);
+        if !is_known && known.len() < MAX_EXCEPTION_LABELS {
+            known.insert(exception.to_owned());
+        }
+        let label = if known.contains(exception) { exception } else { "other" };
+        self.exceptions.with_label_values(&[label]).inc();
     }
 
     /// Time the engine worked on one request.

@@ -30,6 +30,8 @@ pub struct InForce {
     pub sequence: Option<u64>,
     /// The policy objects in it.
     pub sources: Vec<Acknowledged>,
+    /// When the first exception ends, as a text that [`now`] can be compared with. The Ruleset is built anew then.
+    pub expires: Option<String>,
     /// Whether any policy was ever loaded.
     pub loaded: bool,
 }
@@ -37,12 +39,24 @@ pub struct InForce {
 impl InForce {
     /// A policy that no Bundle stands behind.
     pub fn builtin(ruleset: Ruleset) -> Self {
-        Self { ruleset, digest: None, sequence: None, sources: Vec::new(), loaded: true }
+        Self { ruleset, digest: None, sequence: None, sources: Vec::new(), expires: None, loaded: true }
     }
 
     /// What is in force before any Bundle.
     pub fn bootstrapping(ruleset: Ruleset) -> Self {
         Self { loaded: false, ..Self::builtin(ruleset) }
+    }
+}
+
+/// This moment in RFC 3339, in whole seconds of UTC, as policies write times.
+pub fn now() -> String {
+    humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()
+}
+
+impl InForce {
+    /// Whether an exception has ended since the Ruleset was built.
+    pub fn has_expired(&self, now: &str) -> bool {
+        self.expires.as_deref().is_some_and(|end| end <= now)
     }
 }
 

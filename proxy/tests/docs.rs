@@ -57,6 +57,7 @@ fn the_table_of_metrics_is_what_is_published() {
     let metrics = Metrics::new().unwrap();
     metrics.requests(8080).count(rasp_engine::Verdict::Allow);
     metrics.tls_expiry(8443, 86400);
+    metrics.excepted("policy/name");
     drop(metrics.relayed(Bypass::Tls, 8443));
     metrics.policy_loaded("sha256:00", 1);
     metrics.policy_state(rasp_policy::report::PolicyState::Current);
@@ -185,6 +186,7 @@ fn an_event() -> Event {
             encodings: vec!["percent"],
         }),
         confidence: Some("High"),
+        exception: Some("p/x".into()),
         sample: Some("'".into()),
         policy_digest: Some("sha256:00".into()),
         coverage: "full",

@@ -66,6 +66,16 @@ fn fields_that_came_later_are_written_only_where_they_are_set() {
     let spec = br#""spec":{"mode":"Monitor","http":{"rawTarget":"Refuse"}}"#;
     assert!(bytes.windows(spec.len()).any(|window| window == spec), "{}", bytes.escape_ascii());
     assert_eq!(Bundle::from_verified(&bytes), Ok(bundle));
+
+    let mut bundle = mk_bundle();
+    bundle.entries[1].spec = serde_yaml::from_str(
+        "exceptions: [{name: x, class: sqlInjection, path: /a, parameter: q, reason: r}]",
+    )
+    .unwrap();
+    let bytes = bundle.to_bytes();
+    let spec = br#""spec":{"exceptions":[{"name":"x","class":"sqlInjection","path":"/a","parameter":"q","reason":"r"}]}"#;
+    assert!(bytes.windows(spec.len()).any(|window| window == spec), "{}", bytes.escape_ascii());
+    assert_eq!(Bundle::from_verified(&bytes), Ok(bundle));
 }
 
 /// The example of the DSSE v1 protocol document.

@@ -51,7 +51,7 @@ fn without_policies_the_built_in_defaults_are_in_force() {
 #[test]
 fn every_field_of_a_policy_changes_what_is_in_force() {
     type Row = (Field, &'static str, fn(&Effective) -> bool);
-    let table: [Row; 8] = [
+    let table: [Row; 9] = [
         (Field::Mode, "mode: Block", |e| e.mode == Mode::Block && sql(e).mode == Mode::Block),
         (Field::FailureMode, "failureMode: Closed", |e| e.failure_mode == FailureMode::Closed),
         (Field::ClassMode(Class::SqlInjection), "detections: {sqlInjection: {mode: Off}}", |e| {
@@ -67,6 +67,9 @@ fn every_field_of_a_policy_changes_what_is_in_force() {
         (Field::ResponseStatus, "response: {status: 418}", |e| e.response_status == 418),
         (Field::ResponseBody, "response: {body: no, contentType: text/html}", |e| {
             e.response_body.as_ref().is_some_and(|b| b.text == "no" && b.content_type == "text/html")
+        }),
+        (Field::Exceptions, "exceptions: [{name: x, rule: sqli-comment, reason: r}]", |e| {
+            e.exceptions.iter().map(|exception| exception.id.as_str()).eq(["a/x"])
         }),
     ];
     let of_one_class = |field: &Field| !matches!(field, Field::ClassMode(class) | Field::ClassMinConfidence(class) if *class != Class::SqlInjection);
@@ -153,5 +156,41 @@ fn a_class_follows_the_mode_in_force_unless_it_has_its_own() {
         let mut bundle = mk_bundle(&[("a", 1, "{}")]);
         bundle.entries[0].spec = spec;
         assert_eq!(sql(&resolve(&bundle, &web()).effective).mode, expected, "{mode:?} {class:?}");
+    }
+}
+
+#[test]
+fn exceptions_of_equals_are_united_and_a_more_specific_list_takes_their_place() {
+    let one = |name: &str| format!("exceptions: [{{name: {name}, rule: sqli-comment, reason: r}}]");
+    let specific = format!("{SELECT_WEB}\n{}", one("z"));
+    let bundle = mk_bundle(&[("young", 9, &one("y")), ("old", 1, &one("x")), ("web", 5, &specific)]);
+    let ids = |labels: &Labels| -> Vec<String> {
+        resolve(&bundle, labels).effective.exceptions.into_iter().map(|exception| exception.id).collect()
+    };
+    assert_eq!(ids(&Labels::new()), ["old/x", "young/y"]);
+    assert_eq!(ids(&web()), ["web/z"]);
+    let winners = [(Field::Exceptions, 1), (Field::Exceptions, 0)];
+    assert_eq!(resolve(&bundle, &Labels::new()).winners, winners, "both decide");
+    let none = format!("{SELECT_WEB}\nexceptions: []");
+    let bundle = mk_bundle(&[("ns", 1, &one("x")), ("web", 5, &none)]);
+    assert!(resolve(&bundle, &web()).effective.exceptions.is_empty(), "an empty list inherits nothing");
+}
+
+#[test]
+fn an_exception_ends_at_its_time_and_the_next_end_is_told() {
+    let spec = "exceptions:
+- {name: ever, rule: a, reason: r}
+- {name: first, rule: a, reason: r, expiresAt: '2027-01-01T00:00:00Z'}
+- {name: second, rule: a, reason: r, expiresAt: '2027-01-02T00:00:00Z'}";
+    // now, exceptions left, next end
+    let table = [
+        ("2026-12-31T23:59:59Z", 3, Some("2027-01-01T00:00:00Z")),
+        ("2027-01-01T00:00:00Z", 2, Some("2027-01-02T00:00:00Z")),
+        ("2027-01-03T00:00:00Z", 1, None),
+    ];
+    for (now, left, next) in table {
+        let mut effective = resolve(&mk_bundle(&[("a", 1, spec)]), &web()).effective;
+        assert_eq!(effective.expire(now).as_deref(), next, "{now}");
+        assert_eq!(effective.exceptions.len(), left, "{now}");
     }
 }

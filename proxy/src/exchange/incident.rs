@@ -107,6 +107,7 @@ fn tell(shared: &Shared, kind: &Kind, whose: &Whose<'_>) {
         rule: kind.id(),
         location: None,
         confidence: None,
+        exception: None,
         sample: None,
         policy_digest: policy.digest.clone(),
         coverage: "none",

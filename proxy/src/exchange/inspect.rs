@@ -262,6 +262,7 @@ pub fn message(exchange: &Exchange, text: &[u8], longer: bool) -> Judgement {
     };
     let inspection = guarded(exchange, text.len(), left_out, || {
         let mut inspection = (exchange.connection.shared.inspect)(ruleset, &head, left_out);
+        ruleset.locate(exchange.head(&()).target, &mut inspection);
         let body = if longer { Body::Truncated(text) } else { Body::Complete(text) };
         ruleset.inspect_body(&head, body, &mut inspection);
         inspection

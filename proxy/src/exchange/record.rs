@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rasp_engine::{Class, Confidence, Coverage, Finding, Judgement, Outcome, Part, Refusal, Verdict, Why};
+use rasp_engine::{
+    Class, Confidence, Coverage, Excepted, Finding, Judgement, Outcome, Part, Refusal, Verdict, Why,
+};
 use rasp_policy::precedence::EffectiveDetection;
 
 use super::trace::Trace;
@@ -36,6 +38,14 @@ pub fn message(exchange: &Exchange, judgement: &Judgement) {
         let action = action(exchange, judgement, finding);
         metrics.detection(finding.class, action, settings(exchange, finding.class).mode);
         connection.shared.events.send(detection(exchange, judgement, index, finding, action));
+    }
+    let first = judgement.findings.len();
+    for (index, Excepted { finding, exception }) in judgement.excepted.iter().enumerate() {
+        metrics.detection(finding.class, Action::Log, settings(exchange, finding.class).mode);
+        metrics.excepted(exception);
+        let mut event = detection(exchange, judgement, first + index, finding, Action::Log);
+        event.unmapped.exception = Some(exception.to_string());
+        connection.shared.events.send(event);
     }
     if let Outcome::Refuse(refusal) = &judgement.outcome
         && refusal.why != Why::Detected
@@ -157,6 +167,7 @@ pub fn response(exchange: &Exchange, bad: BadResponse) {
     let judgement = Judgement {
         verdict: Verdict::Error,
         findings: Vec::new(),
+        excepted: Vec::new(),
         coverage: Coverage::Full,
         outcome: Outcome::Refuse(refusal),
     };
@@ -185,7 +196,9 @@ fn event(exchange: &Exchange, judgement: &Judgement, action: Action, severity: S
         Coverage::Partial(reason) => reason.id(),
     };
     // Of several findings one may be in the path that another one's event would show.
-    let in_path = judgement.findings.iter().any(|finding| finding.location.part == Part::Path);
+    let excepted = judgement.excepted.iter().map(|excepted| &excepted.finding);
+    let in_path =
+        judgement.findings.iter().chain(excepted).any(|finding| finding.location.part == Part::Path);
     let path = (!in_path).then(|| masked::path(exchange.uri.path()));
     let request = HttpRequest { http_method: masked::method(&exchange.method).to_owned(), url: Url { path } };
     let Exchange { connection, policy, trace, .. } = exchange;
@@ -213,6 +226,7 @@ fn unmapped(
         rule: "",
         location: None,
         confidence: None,
+        exception: None,
         sample: None,
         policy_digest: policy.digest.clone(),
         coverage,

@@ -53,14 +53,17 @@ pub enum Error {
 pub struct File {
     path: PathBuf,
     text: String,
+    /// When the first exception ends.
+    expires: Option<String>,
 }
 
 impl File {
     /// Reads and compiles the file.
     pub fn open(path: PathBuf) -> Result<(Self, InForce), Error> {
-        let mut file = Self { path, text: String::new() };
+        let mut file = Self { path, text: String::new(), expires: None };
         file.text = file.read()?;
-        let in_force = file.build()?;
+        let in_force = file.build(&super::now())?;
+        file.expires.clone_from(&in_force.expires);
         Ok((file, in_force))
     }
 
@@ -69,7 +72,7 @@ impl File {
         let mut refused = None;
         loop {
             std::thread::sleep(INTERVAL);
-            let error = match self.reload() {
+            let error = match self.reload(&super::now()) {
                 Ok(None) => continue,
                 Ok(Some(in_force)) => {
                     let mode = in_force.ruleset.effective().effective_mode().as_str();
@@ -89,24 +92,28 @@ impl File {
         }
     }
 
-    fn reload(&mut self) -> Result<Option<InForce>, Error> {
+    fn reload(&mut self, now: &str) -> Result<Option<InForce>, Error> {
         let read = self.read();
         if read.is_err() {
             self.text.clear(); // back again counts as changed
         }
         let text = read?;
-        if text == self.text {
+        let expired = self.expires.as_deref().is_some_and(|end| end <= now);
+        if text == self.text && !expired {
             return Ok(None);
         }
         self.text = text;
-        self.build().map(Some)
+        self.expires = None;
+        let in_force = self.build(now)?;
+        self.expires.clone_from(&in_force.expires);
+        Ok(Some(in_force))
     }
 
     fn read(&self) -> Result<String, Error> {
         std::fs::read_to_string(&self.path).map_err(|source| Error::Read { path: self.path.clone(), source })
     }
 
-    fn build(&self) -> Result<InForce, Error> {
+    fn build(&self, now: &str) -> Result<InForce, Error> {
         let documents =
             document::parse(&self.text).map_err(|source| Error::Parse { path: self.path.clone(), source })?;
         let entries = documents.into_iter().enumerate().map(|(index, document)| Entry {
@@ -126,14 +133,17 @@ impl File {
             sequence: u64::try_from(millis).unwrap_or(u64::MAX),
             entries: entries.collect(),
         };
-        let effective = resolve(&bundle, &Labels::new()).effective;
-        let ruleset =
-            Ruleset::build(&effective).map_err(|source| Error::Build { path: self.path.clone(), source })?;
+        let mut effective = resolve(&bundle, &Labels::new()).effective;
+        let expires = effective.expire(now);
+        let ruleset = Ruleset::check_exceptions(&effective)
+            .and_then(|()| Ruleset::build(&effective))
+            .map_err(|source| Error::Build { path: self.path.clone(), source })?;
         Ok(InForce {
             ruleset,
             digest: Some(bundle::digest(self.text.as_bytes())),
             sequence: Some(bundle.sequence),
             sources: Vec::new(),
+            expires,
             loaded: true,
         })
     }

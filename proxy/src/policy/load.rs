@@ -61,15 +61,17 @@ impl Verified {
         Last { sequence: self.bundle.sequence, digest: self.digest.clone() }
     }
 
-    /// Compiles it for a pod with these labels.
-    pub fn build(&self, labels: &Labels) -> Result<InForce, Refusal> {
-        let effective = resolve(&self.bundle, labels).effective;
+    /// Compiles it for a pod with these labels, without the exceptions that have ended [`super::now`].
+    pub fn build(&self, labels: &Labels, now: &str) -> Result<InForce, Refusal> {
+        let mut effective = resolve(&self.bundle, labels).effective;
+        let expires = effective.expire(now);
         let ruleset = Ruleset::build(&effective).map_err(|error| Refusal::Build(error.to_string()))?;
         Ok(InForce {
             ruleset,
             digest: Some(self.digest.clone()),
             sequence: Some(self.bundle.sequence),
             sources: self.bundle.acknowledged(),
+            expires,
             loaded: true,
         })
     }

@@ -69,15 +69,24 @@ impl Watch {
 
     /// Looks once, and acts when something changed.
     pub fn look(&mut self) {
+        self.look_at(&super::now());
+    }
+
+    /// The same at this moment.
+    fn look_at(&mut self, moment: &str) {
         let Some(now) = self.read() else { return };
         let pod_labels = labels::parse(&String::from_utf8_lossy(&now.labels));
         let envelope_changed = self.seen.as_ref().is_none_or(|seen| seen.envelope != now.envelope);
         let labels_changed = self.seen.as_ref().is_none_or(|seen| seen.labels != now.labels);
-        if labels_changed && self.verified.is_some() {
-            self.relabel(&pod_labels);
+        let expired = self.handle.load().has_expired(moment);
+        if expired {
+            tracing::info!("an exception of the policy has ended");
+        }
+        if (labels_changed || expired) && self.verified.is_some() {
+            self.rebuild(&pod_labels, moment);
         }
         match &now.envelope {
-            Some(text) if envelope_changed => self.consider(text, &pod_labels),
+            Some(text) if envelope_changed => self.consider(text, &pod_labels, moment),
             None if envelope_changed => {
                 tracing::warn!(
                     loaded = self.verified.is_some(),
@@ -89,11 +98,11 @@ impl Watch {
         self.seen = Some(now);
     }
 
-    fn consider(&mut self, text: &[u8], labels: &Labels) {
+    fn consider(&mut self, text: &[u8], labels: &Labels, moment: &str) {
         let candidate = self
             .checks
             .open(text, self.last.as_ref())
-            .and_then(|verified| verified.build(labels).map(|in_force| (verified, in_force)));
+            .and_then(|verified| verified.build(labels, moment).map(|in_force| (verified, in_force)));
         let (verified, in_force) = match candidate {
             Ok(candidate) => candidate,
             Err(refusal) => return self.refuse(refusal),
@@ -120,9 +129,9 @@ impl Watch {
         self.verified = Some(verified);
     }
 
-    /// Labels may select other policies of the same Bundle. A refusal of a newer one stays reported.
-    fn relabel(&mut self, labels: &Labels) {
-        match self.verified.as_ref().map(|verified| verified.build(labels)) {
+    /// Labels may select other policies of the same Bundle, and exceptions end. A refusal of a newer one stays reported.
+    fn rebuild(&mut self, labels: &Labels, moment: &str) {
+        match self.verified.as_ref().map(|verified| verified.build(labels, moment)) {
             Some(Ok(in_force)) => self.handle.reselect(in_force),
             Some(Err(refusal)) => self.refuse(refusal),
             None => {}

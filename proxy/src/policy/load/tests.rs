@@ -51,7 +51,10 @@ pub(crate) fn bundle(sequence: u64, mode: Mode, selector: Option<LabelSelector>)
 }
 
 fn refusal(checks: &Checks, text: &str, last: Option<&Last>) -> String {
-    match checks.open(text.as_bytes(), last).and_then(|verified| verified.build(&Labels::new())) {
+    match checks
+        .open(text.as_bytes(), last)
+        .and_then(|verified| verified.build(&Labels::new(), &crate::policy::now()))
+    {
         Ok(_) => "accepted".into(),
         Err(refusal) => refusal.id().into(),
     }

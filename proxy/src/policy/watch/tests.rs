@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rasp_engine::Ruleset;
-use rasp_policy::api::{FailureMode, Mode};
+use rasp_policy::api::{Exception, FailureMode, Mode};
 use rasp_policy::report::{EffectiveMode, PolicyState};
 use rasp_policy::selector::LabelSelector;
 
@@ -161,4 +161,38 @@ fn labels_that_cannot_be_read_choose_no_other_policy() {
     link(Path::new("..data/labels"), &labels);
     world.watch.look();
     assert_eq!(world.state(), (PolicyState::Current, EffectiveMode::Block, Some(201)));
+}
+
+#[test]
+fn an_exception_ends_without_a_new_bundle() {
+    let mut world = World::new();
+    let mut offered = bundle(200, Mode::Block, None);
+    offered.entries[0].spec.exceptions = Some(vec![Exception {
+        name: "x".into(),
+        rule: Some("sqli-tautology".into()),
+        class: None,
+        path: None,
+        part: None,
+        parameter: None,
+        reason: "for the test".into(),
+        expires_at: Some("2999-01-01T00:00:00Z".into()),
+    }]);
+    let exceptions = |world: &World| {
+        world.handle.load().ruleset.effective().exceptions.iter().map(|e| e.id.clone()).collect::<Vec<_>>()
+    };
+    let text = world.signer.seal(&offered.to_bytes());
+    world.mount(Some(&text), "");
+    assert_eq!(exceptions(&world), ["p/x"]);
+    world.watch.look_at("2998-12-31T23:59:59Z");
+    assert_eq!(exceptions(&world), ["p/x"]);
+    world.watch.look_at("2999-01-01T00:00:00Z");
+    assert!(exceptions(&world).is_empty());
+    assert_eq!(world.state(), (PolicyState::Current, EffectiveMode::Block, Some(200)));
+
+    offered.sequence += 1;
+    offered.entries[0].spec.exceptions.as_mut().unwrap()[0].expires_at = Some("2001-01-01T00:00:00Z".into());
+    let text = world.signer.seal(&offered.to_bytes());
+    world.mount(Some(&text), "");
+    assert_eq!(world.state().2, Some(201));
+    assert!(exceptions(&world).is_empty(), "it had ended before it came");
 }
