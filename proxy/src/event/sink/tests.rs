@@ -24,6 +24,7 @@ fn event() -> Event {
         policy_digest: None,
         coverage: "full",
         suppressed: None,
+        exception: None,
     };
     let request = HttpRequest { http_method: "GET\n".into(), url: Url { path: None } };
     let client = Endpoint::from("[::ffff:10.0.0.9]:1".parse::<std::net::SocketAddr>().unwrap());
