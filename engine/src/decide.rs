@@ -2,15 +2,17 @@
 //!
 //! | first row that applies | verdict | outcome |
 //! |---|---|---|
-//! | finding >= minConfidence, its class in Block | block | refuse, configured status |
+//! | finding >= minConfidence, its class in Block; or two that meet | block | refuse, configured status |
 //! | over a limit, mode Block | block | refuse 413 |
 //! | failure, or one of a class in Block; mode Block, Closed | error | refuse 503 |
 //! | a body that holds values nobody can read, mode Block, Closed | block | refuse 415 or 400 |
-//! | finding >= minConfidence, its class in Monitor; or over a limit, mode Monitor | would_block | forward |
+//! | the same with a class in Monitor; or over a limit, mode Monitor | would_block | forward |
 //! | failure, or one of a class; mode Block (Open) or Monitor | error | forward |
 //! | anything else | allow | forward |
+//!
+//! Two findings of `Medium` meet when they are independent: of two rules, in two parameters, of classes in Block.
 
-use rasp_policy::api::{FailureMode, Mode};
+use rasp_policy::api::{Confidence, FailureMode, Mode};
 use rasp_policy::class::Classes;
 use rasp_policy::precedence::Effective;
 
@@ -134,7 +136,7 @@ fn judge(effective: &Effective, inspection: &Inspection) -> (Verdict, Option<Ref
         inspection.findings.iter().any(|finding| {
             let detection = effective.detection(finding.class);
             detection.mode == mode && finding.confidence >= detection.min_confidence
-        })
+        }) || meet(effective, &inspection.findings, mode)
     };
     let effect = match inspection.coverage {
         Coverage::Full => Effect::Passes,
@@ -165,6 +167,36 @@ fn strictest(effective: &Effective, classes: Classes) -> Option<Mode> {
     }
     let blocks = classes.iter().any(|class| effective.detection(class).mode == Mode::Block);
     Some(if blocks { Mode::Block } else { Mode::Monitor })
+}
+
+/// Whether two findings meet that are too weak alone. `mode` is that of the weaker of their classes.
+///
+/// What two rules see in one value is one thing: code and markup look like attacks of many kinds at once, which is
+/// why values of documents do not count either. Nor does a class of which the policy wants to be surer than `High`.
+fn meet(effective: &Effective, findings: &[Finding], mode: Mode) -> bool {
+    let counts = |finding: &&Finding| {
+        let detection = effective.detection(finding.class);
+        finding.confidence == Confidence::Medium
+            && detection.min_confidence == Confidence::High
+            && matches!(detection.mode, Mode::Block | Mode::Monitor)
+            && finding.location.part.is_parameter()
+    };
+    let weak = || findings.iter().filter(counts).take(MOST);
+    weak().enumerate().any(|(at, one)| {
+        weak().skip(at + 1).any(|other| {
+            let modes = [one, other].map(|finding| effective.detection(finding.class).mode);
+            let weaker = if modes.contains(&Mode::Monitor) { Mode::Monitor } else { Mode::Block };
+            weaker == mode && are_independent(one, other)
+        })
+    })
+}
+
+/// More are not compared with each other.
+const MOST: usize = 16;
+
+fn are_independent(one: &Finding, other: &Finding) -> bool {
+    let is_elsewhere = one.location.part != other.location.part || one.location.name != other.location.name;
+    one.rule != other.rule && is_elsewhere
 }
 
 #[cfg(test)]

@@ -27,6 +27,55 @@ pub(crate) struct Field<'a> {
     pub value: &'a [u8],
 }
 
+impl Field<'_> {
+    /// Whether the value is one that an application asked for, and not a document or a piece of one: code, prose and
+    /// markup in a document hold what would be an attack in a parameter.
+    pub(crate) fn is_parameter(&self) -> bool {
+        match self.part {
+            Part::Json => !self.value.contains(&b'\n') && !names_text(self.name),
+            part => part.is_parameter(),
+        }
+    }
+}
+
+/// Names of members that hold text, code or statements.
+fn names_text(name: &[u8]) -> bool {
+    const NAMES: &[&str] = &[
+        "body",
+        "cell",
+        "code",
+        "command",
+        "comment",
+        "content",
+        "contents",
+        "description",
+        "expr",
+        "expression",
+        "formula",
+        "html",
+        "input",
+        "markdown",
+        "message",
+        "note",
+        "notes",
+        "output",
+        "prompt",
+        "query",
+        "raw",
+        "script",
+        "snippet",
+        "source",
+        "sql",
+        "statement",
+        "template",
+        "text",
+        "title",
+        "value",
+        "summary",
+    ];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// Receives every field, and carries the budget that decoding draws on.
 ///
 /// An error ends the inspection of the message: the budget is used up. What only one value is too strange for is

@@ -54,6 +54,11 @@ impl Part {
         Self::Cookie,
     ];
 
+    /// Whether it holds one value that an application asked for, and not a document or a piece of one.
+    pub(crate) fn is_parameter(self) -> bool {
+        !matches!(self, Self::Json | Self::JsonKey | Self::Text)
+    }
+
     /// Event field.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -140,7 +145,8 @@ impl std::ops::BitOr for Encodings {
 pub struct Location {
     /// Part of the message.
     pub part: Part,
-    /// Name of the parameter or path of the JSON member, safe to log; empty where the value is itself a name.
+    /// Name of the parameter or of the JSON member, safe to log. Where the value is itself a name it is empty, or the key
+    /// of the member that the object is in.
     pub name: String,
     /// First byte of the evidence in the decoded value.
     pub offset: usize,

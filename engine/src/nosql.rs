@@ -42,6 +42,7 @@ const NEEDS: Needs = Needs {
         "$expr",
         "$function",
         "$accumulator",
+        "$func",
         "$comment",
         "||",
         "&&",
@@ -105,7 +106,7 @@ fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     let value = field.value;
     let named = match field.part {
         Part::QueryName | Part::FormName => parameter(value),
-        Part::JsonKey => key(value),
+        Part::JsonKey => key(field.name, value),
         _ => None,
     };
     let found = surer(named, FOUND.find(value, report.budget())?);
@@ -139,6 +140,7 @@ fn is_telling(word: &[u8]) -> bool {
             | b"exists"
             | b"where"
             | b"elemMatch"
+            | b"func"
             | b"function"
             | b"accumulator"
     )
@@ -166,11 +168,48 @@ fn parameter(name: &[u8]) -> Option<Found> {
 }
 
 /// `"$ne"` as the key of a member. Pipelines and filters that an application takes on purpose compare as well, so that
-/// only what they seldom have is sure.
-fn key(name: &[u8]) -> Option<Found> {
+/// only what they seldom have is sure, and what stands where somebody says who he is: nobody asks for a password that
+/// is greater than another.
+fn key(parent: &[u8], name: &[u8]) -> Option<Found> {
     let operator = name.strip_prefix(b"$")?;
-    let confidence = if is_telling(operator) { High } else { Medium };
+    let confidence = if is_telling(operator) || is_credential(parent) { High } else { Medium };
     is_operator(operator).then_some(Found { rule: &KEY, confidence, start: 0, end: name.len() })
+}
+
+/// Names of values that prove who somebody is.
+fn is_credential(name: &[u8]) -> bool {
+    const NAMES: &[&str] = &[
+        "user",
+        "username",
+        "user_name",
+        "userid",
+        "user_id",
+        "login",
+        "email",
+        "mail",
+        "password",
+        "passwd",
+        "pass",
+        "pwd",
+        "passphrase",
+        "token",
+        "access_token",
+        "resettoken",
+        "reset_token",
+        "apikey",
+        "api_key",
+        "secret",
+        "session",
+        "sessionid",
+        "sid",
+        "otp",
+        "pin",
+        "code",
+        "auth",
+        "hash",
+        "key",
+    ];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// `', $or: [`, `{ $ne: 1 }`, `[$ne]=1`

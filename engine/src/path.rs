@@ -30,6 +30,30 @@ const NEEDS: Needs = Needs {
     needles: &[
         "..",
         "/etc/",
+        "etc/passwd",
+        "etc/shadow",
+        "access_log",
+        "access.log",
+        "error_log",
+        "error.log",
+        "httpd.conf",
+        "php.ini",
+        "my.ini",
+        "passwd",
+        "metabase.",
+        "global.asa",
+        ".netrc",
+        ".rhosts",
+        "_history",
+        ".pgpass",
+        "/.my.cnf",
+        ".docker/",
+        ".kube/",
+        "....",
+        "/./",
+        "\\./",
+        "/.\\",
+        "inf/",
         "/proc/",
         "/var/",
         "/usr/",
@@ -118,7 +142,7 @@ struct Found {
 
 fn detect(part: Part, value: &[u8]) -> Option<Found> {
     let blanks = value.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    let mut best = absolute(part, value, blanks);
+    let mut best = absolute(part, value, blanks).or_else(|| dots(part, value, blanks));
     let text_from = text_from(value, blanks);
     climb::each(value, |climb| {
         if best.is_some_and(|known| known.confidence == Certain) {
@@ -169,8 +193,17 @@ fn judge(part: Part, value: &[u8], climb: &Climb, is_alone: bool) -> Option<(Rul
     if has_nul {
         return Some((TRUNCATED, if climb.count > 2 { Certain } else { High }));
     }
-    if climb.is_odd && (climb.count > 1 || in_segment || climb.is_forged && starts) {
+    // `..%2fa`, `..;/a`: one step is enough where nobody writes it like that. `.../a` is a path that was shortened.
+    let is_shortened = value.get(climb.start..climb.end).is_some_and(|run| run == b".../" || run == b"...\\");
+    let is_named = !name.bytes().is_empty() && !matches!(part, Part::Json | Part::JsonKey);
+    if climb.is_odd
+        && (climb.count > 1 || in_segment || starts && (climb.is_forged || is_named && !is_shortened))
+    {
         return Some((DISGUISED, High));
+    }
+    // `../config.php`
+    if starts && targets::is_private(name.bytes()) && is_named && part != Part::Path {
+        return Some((TARGET, High));
     }
     let is_asset = targets::is_asset(name.bytes());
     let confidence = match (climb.count, part) {
@@ -213,7 +246,7 @@ fn absolute(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
         return None;
     }
     if part == Part::Path {
-        let secret = targets::ends_in_secret(name.bytes());
+        let secret = targets::ends_in_secret(name.bytes()) || holds_private_folder(rest);
         return if secret { found(ABSOLUTE, High) } else { None };
     }
     if is_share(rest) {
@@ -227,6 +260,7 @@ fn absolute(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
     // Applications that manage machines name directories of theirs.
     let is_managed = part == Part::Json || is_name;
     let confidence = match targets::find(name.bytes())? {
+        Target::Secret if !is_name && matches!(name.bytes(), b"etc/passwd" | b"etc/shadow") => High,
         Target::Secret if is_rooted || targets::is_hidden(name.bytes()) => High,
         Target::System if !is_rooted => return None,
         Target::System
@@ -242,6 +276,38 @@ fn absolute(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
 }
 
 const LONGEST: usize = 1024;
+
+/// `/app;/WEB-INF/web.xml`: servers keep these folders to themselves, and a parameter of a segment gets around that.
+fn holds_private_folder(path: &[u8]) -> bool {
+    memchr::memchr_iter(b'/', path).any(|at| {
+        let folder = path.get(at + 1..at + 9).unwrap_or_default();
+        folder.eq_ignore_ascii_case(b"web-inf/") || folder.eq_ignore_ascii_case(b"meta-inf")
+    })
+}
+
+/// `./\\/././a`, `/......a`, `././././a`: dots and separators that a filter or a file system makes into something else.
+fn dots(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
+    if matches!(part, Part::Text | Part::Json | Part::JsonKey | Part::Path) {
+        return None;
+    }
+    let rest = value.get(blanks..)?;
+    let length = rest.iter().take_while(|byte| matches!(byte, b'.' | b'/' | b'\\')).count();
+    let (run, name) = rest.split_at_checked(length)?;
+    let is_one = name.len() < 64 && !name.iter().any(u8::is_ascii_whitespace);
+    if length < 5 || name.is_empty() || !is_one {
+        return None;
+    }
+    let has = |part: &[u8]| memchr::memmem::find(run, part).is_some();
+    let is_mixed = has(b"./\\") || has(b".\\/");
+    let stays = memchr::memmem::find_iter(run, b"./.").take(3).count() == 3;
+    let is_long = has(b"/....") || has(b"\\....");
+    (is_mixed || stays || is_long).then_some(Found {
+        rule: DISGUISED,
+        confidence: High,
+        start: blanks,
+        end: blanks + length,
+    })
+}
 
 fn is_share(rest: &[u8]) -> bool {
     let Some(host) = rest.strip_prefix(b"\\\\") else { return false };

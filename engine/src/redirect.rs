@@ -193,7 +193,9 @@ impl<'a> Address<'a> {
             (Some(scheme), b"//") => {
                 let is_mixed =
                     scheme.iter().any(u8::is_ascii_uppercase) && scheme.iter().any(u8::is_ascii_lowercase);
-                (is_mixed, false)
+                // Phones begin a text with a capital.
+                let is_sentence = !scheme.iter().skip(1).any(u8::is_ascii_uppercase);
+                (is_mixed, is_mixed && !is_sentence)
             }
             (Some(_), _) => (true, true),
         };
@@ -219,7 +221,13 @@ impl<'a> Address<'a> {
         let is_stub = path.len() <= 12 && (path.ends_with(b"/..") || path.eq_ignore_ascii_case(b"/%2e%2e"));
         let after_mark = self.rest.starts_with(b"\\")
             || self.rest.get(1).is_some_and(|byte| *byte == b'@') && !self.rest.starts_with(b"/");
-        self.is_hidden || ends_in_dots || is_stub || after_mark || is_number(host) || holds_odd_dot(host)
+        self.is_hidden
+            || ends_in_dots
+            || is_stub
+            || after_mark
+            || is_number(host)
+            || holds_odd_dot(host)
+            || hides_letters(host)
     }
 }
 
@@ -227,10 +235,18 @@ impl<'a> Address<'a> {
 fn is_host(authority: &[u8]) -> bool {
     let inner = memchr::memchr(b'.', authority).is_some_and(|dot| dot > 0 && dot + 1 < authority.len());
     inner
+        || hides_letters(authority)
         || authority.starts_with(b"[")
         || holds_odd_dot(authority)
         || is_number(authority)
         || memchr::memchr(b'@', authority).is_some()
+}
+
+/// `%65%76%69%6c.example`: names of hosts need no escapes.
+fn hides_letters(host: &[u8]) -> bool {
+    let escapes = memchr::memchr_iter(b'%', host)
+        .filter(|at| host.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)));
+    escapes.take(3).count() == 3
 }
 
 /// U+3002 and its kin, which browsers read as a dot, and NUL.
@@ -283,6 +299,8 @@ mod tests {
             ("q", b"https:evil.example"),
             ("q", b"http:///evil.example"),
             ("goto", b"hTTps://evil.example"),
+            ("q", b"hTtP://evil.example"),
+            ("q", b"http://%65%76%69%6c%2eexample/"),
             ("q", b"https://good.example@evil.example/"),
             ("q", b"http://0x7f.0x0.0x0.0x1/"),
             ("q", b"http://2130706433/"),
@@ -306,6 +324,8 @@ mod tests {
             ("next", b"/account?tab=1"),
             ("next", b"https://example.org/a/b?c=d"),
             ("url", b"HTTP://EXAMPLE.ORG/"),
+            ("url", b"Http://example.org/"),
+            ("url", b"http://example.org/%65%76%69%6c"),
             ("url", b"//example.org/a"),
             ("u", b"https:/example.org/"),
             ("next", b"/a?b=http://example.org"),

@@ -13,7 +13,7 @@ use rasp_policy::class::Class;
 use crate::budget::Budget;
 use crate::decode::Field;
 use crate::detector::{self, Detector, Report};
-use crate::finding::Confidence;
+use crate::finding::{Confidence, Part};
 use crate::lookup::Lookup;
 use crate::mask;
 use crate::reason::Reason;
@@ -47,7 +47,7 @@ fn rules() -> Vec<detector::Rule> {
 
 /// Reports the surest finding in a value.
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
-    let detected = detect(field.value, report.budget())?;
+    let detected = detect(field, report.budget())?;
     if let Some((rule, confidence, evidence)) = detected.best {
         let at = evidence.start..evidence.end;
         let sample = mask::sample(field.value.get(at.clone()).unwrap_or_default(), is_known);
@@ -62,24 +62,39 @@ fn is_known(word: &[u8]) -> bool {
     WORDS.find(word).is_some() || FUNCTIONS.find(word).is_some()
 }
 
-fn detect(value: &[u8], budget: &mut Budget) -> Result<Detected, Reason> {
-    let mut readings = Readings { budget, best: None, too_deep: false };
-    let closers = CLOSERS.all(value);
-    if closers & QUOTES != 0 {
-        readings.out_of_quotes(value, closers)?;
+fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Detected, Reason> {
+    let (part, value, parameter) = (field.part, field.value, field.is_parameter());
+    let mut readings = Readings { budget, best: None, too_deep: false, parameter, units: 0 };
+    let seen = MARKS.all(value);
+    if seen & QUOTES != 0 {
+        readings.out_of_quotes(value, seen)?;
     }
-    if closers & !QUOTES != 0 {
+    if seen & CLOSERS != 0 {
         readings.out_of_marks(value)?;
     }
     if !begins_with_names(value, 2) {
-        readings.unquoted(value)?;
+        readings.unquoted(value, 0)?;
+    }
+    if part == Part::Path && value.starts_with(b"/") {
+        readings.unquoted(value, last_segment(value))?;
+    }
+    if value.len() >= SHORTEST_TEXT && readings.best.is_none_or(|(_, known, _)| known < Confidence::High) {
+        if seen & QUOTES != 0 {
+            readings.behind_quotes(value)?;
+        }
+        readings.behind_word(value, b"union")?;
+        if seen & COMMENTS != 0 && ends_in_comment(value) {
+            readings.behind_word(value, b"or")?;
+        }
     }
     Ok(Detected { best: readings.best, too_deep: readings.too_deep })
 }
 
-/// What a value can close: a quote, the end of a comment, a dollar sign.
-static CLOSERS: Lookup<u8> = Lookup::bits(b"'\"`*$");
+/// What some readings need: a quote, the end of a comment, a dollar sign, or the beginning of a comment.
+static MARKS: Lookup<u8> = Lookup::bits(b"'\"`*$-#");
 const QUOTES: u8 = 0b111;
+const CLOSERS: u8 = 0b1_1000;
+const COMMENTS: u8 = 0b110_1000;
 
 /// Whether so many words stand here, each behind one blank, that mean nothing to SQL: no statement goes on so, and none
 /// has two names in a row, as most sentences begin.
@@ -111,11 +126,16 @@ struct Readings<'a> {
     budget: &'a mut Budget,
     best: Option<(&'static Rule, Confidence, Evidence)>,
     too_deep: bool,
+    /// The value is that of a parameter, and not a piece of a document.
+    parameter: bool,
+    /// Work that the readings behind quotes and text have done.
+    units: usize,
 }
 
 impl Readings<'_> {
     fn see(&mut self, (parser, evidence): (Parser<'_>, Evidence)) -> Result<(), Reason> {
         self.too_deep |= parser.too_deep;
+        let evidence = Evidence { parameter: self.parameter, ..evidence };
         if let Some((rule, confidence)) = rules::judge(&evidence)
             && self.best.is_none_or(|(_, known, _)| confidence > known)
         {
@@ -124,9 +144,62 @@ impl Readings<'_> {
         self.budget.work(parser.work())
     }
 
+    /// A reading from the middle of a text: only a complete attack counts, and it may be an example.
+    fn see_behind(&mut self, (parser, evidence): (Parser<'_>, Evidence)) -> Result<(), Reason> {
+        self.units += parser.work();
+        if let Some((rule, Confidence::Certain)) = rules::judge(&evidence)
+            && self.best.is_none_or(|(_, known, _)| known < Confidence::High)
+        {
+            self.best = Some((rule, Confidence::High, evidence));
+        }
+        self.budget.work(parser.work())
+    }
+
+    /// Text that has quotes of its own may stand before the one that closes: `it's nice' or 1=1--`.
+    fn behind_quotes(&mut self, value: &[u8]) -> Result<(), Reason> {
+        for quote in *b"'\"" {
+            let mut tries = 0;
+            for at in memchr::memchr_iter(quote, value).skip(1) {
+                if !goes_on(value.get(at + 1..).unwrap_or_default()) {
+                    continue;
+                }
+                tries += 1;
+                if tries > TRIES || self.units > value.len() {
+                    break;
+                }
+                self.see_behind(Parser::new(value, at + 1).after_quote(quote, at, Prefix::Prose))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same where no quote has to be closed: `nice 1 union select 1,2,3`, `nice 1 or 1=1 --`.
+    fn behind_word(&mut self, value: &[u8], word: &[u8]) -> Result<(), Reason> {
+        let [first, second, ..] = *word else { return Ok(()) };
+        let mut tries = 0;
+        for at in memchr::memchr2_iter(first, first.to_ascii_uppercase(), value).filter(|at| *at > 0) {
+            let rest = value.get(at..).unwrap_or_default();
+            if rest.get(1).is_none_or(|byte| byte.to_ascii_lowercase() != second)
+                || !rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+                || rest.get(word.len()).is_some_and(|byte| lexer::name_byte(*byte))
+                || value.get(at - 1).is_some_and(|byte| lexer::name_byte(*byte) && !byte.is_ascii_digit())
+            {
+                continue;
+            }
+            tries += 1;
+            // A statement of its own stands before it: a text about SQL.
+            if tries > TRIES || self.units > value.len() || holds_select(value.get(..at).unwrap_or_default())
+            {
+                break;
+            }
+            self.see_behind(Parser::new(value, at).bare())?;
+        }
+        Ok(())
+    }
+
     /// As if it stood in quotes, which it closes.
-    fn out_of_quotes(&mut self, value: &[u8], closers: u8) -> Result<(), Reason> {
-        for quote in b"'\"`".iter().copied().filter(|quote| CLOSERS.one(*quote) & closers != 0) {
+    fn out_of_quotes(&mut self, value: &[u8], seen: u8) -> Result<(), Reason> {
+        for quote in b"'\"`".iter().copied().filter(|quote| MARKS.one(*quote) & seen != 0) {
             for at in closing_quotes(value, quote).into_iter().flatten() {
                 if value.get(at + 1..).is_some_and(|rest| begins_with_names(rest, 1)) {
                     continue; // an apostrophe
@@ -154,8 +227,8 @@ impl Readings<'_> {
     }
 
     /// As if it stood where a number or a name does, or was a statement.
-    fn unquoted(&mut self, value: &[u8]) -> Result<(), Reason> {
-        let parser = Parser::new(value, 0);
+    fn unquoted(&mut self, value: &[u8], at: usize) -> Result<(), Reason> {
+        let parser = Parser::new(value, at);
         let whole = match (parser.kind(), parser.peek()) {
             (Kind::Word(Word::If | Word::Insert | Word::Values | Word::Execute), Kind::Open) => false,
             (Kind::Word(word), _) => Parser::starts_statement(word),
@@ -163,6 +236,53 @@ impl Readings<'_> {
         };
         self.see(if whole { parser.whole() } else { parser.bare() })
     }
+}
+
+/// Readings from the middle of a value, for each way to get there.
+const TRIES: usize = 8;
+
+/// Shorter values have no room for a text and an attack.
+const SHORTEST_TEXT: usize = 20;
+
+/// A comment stands near the end.
+fn ends_in_comment(value: &[u8]) -> bool {
+    let tail = value.get(value.len().saturating_sub(48)..).unwrap_or_default();
+    tail.contains(&b'#') || find_pair(tail, *b"--").or(find_pair(tail, *b"/*")).is_some()
+}
+
+/// Where the last segment of a path begins: what is behind a blank, a quote or a parenthesis is no path.
+fn last_segment(value: &[u8]) -> usize {
+    let is_text = |byte: &u8| matches!(byte, b' ' | b'\'' | b'"' | b'(' | b'*' | b'+');
+    let path = value.iter().position(is_text).and_then(|end| value.get(..end)).unwrap_or(value);
+    memchr::memrchr(b'/', path).map_or(0, |slash| slash + 1)
+}
+
+/// Behind a quote comes what goes on in a statement, and not in a text.
+fn goes_on(rest: &[u8]) -> bool {
+    let rest = rest.get(..24).unwrap_or(rest);
+    let skipped = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == b')').count();
+    let next = rest.get(skipped..).unwrap_or_default();
+    let word = next.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    match next {
+        [b';' | b'|' | b'&' | b'/', ..] | [b'-', b'-', ..] => true,
+        _ => next.get(..word).and_then(|word| WORDS.find(word)).is_some_and(|word| {
+            matches!(
+                word,
+                Word::Or
+                    | Word::And
+                    | Word::SetOperator
+                    | Word::Having
+                    | Word::Order
+                    | Word::Group
+                    | Word::Procedure
+            )
+        }),
+    }
+}
+
+fn holds_select(before: &[u8]) -> bool {
+    memchr::memchr2_iter(b's', b'S', before)
+        .any(|at| before.get(at..at + 6).is_some_and(|word| word.eq_ignore_ascii_case(b"select")))
 }
 
 /// Two bytes in a row. A searcher of `memmem` costs more to make than a value to read.
@@ -203,11 +323,11 @@ fn closing_quote(value: &[u8], quote: u8, backslash_escapes: bool) -> Option<usi
 fn prefix(bytes: &[u8]) -> Prefix {
     let mark =
         |byte: &u8| matches!(byte, b'(' | b'{' | b'<' | b'>' | b'=' | b';' | b'[' | b'\n' | b'"' | b'`');
-    let blanks = bytes.iter().filter(|byte| **byte <= b' ').take(6).count();
+    let blanks = bytes.trim_ascii_start().iter().filter(|byte| **byte <= b' ').take(6).count();
     match bytes.last() {
         None => Prefix::Empty,
         _ if blanks > 5 || bytes.iter().any(mark) => Prefix::Prose,
-        Some(last) if blanks == 0 && last.is_ascii_alphanumeric() => Prefix::Word,
+        Some(last) if blanks == 0 && (last.is_ascii_alphanumeric() || b"%)_*".contains(last)) => Prefix::Word,
         Some(_) => Prefix::Words,
     }
 }

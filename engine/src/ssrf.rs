@@ -70,6 +70,8 @@ fn rules() -> Vec<Rule> {
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     report.budget().work(field.value.len())?;
     let Some((rule, confidence, start, end)) = detect(field.part, field.value) else { return Ok(()) };
+    let is_fetched = rule.id == INTERNAL.id && confidence == Medium && is_fetched(field);
+    let confidence = if is_fetched { High } else { confidence };
     let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), is_word);
     report.find(field, Evidence { rule, confidence, at: start..end, sample });
     Ok(())
@@ -127,6 +129,24 @@ fn judge(text: &[u8]) -> Option<(Rule, Confidence)> {
         Host::Other if address.is_deceptive && address.user_is_internal => Some((DISGUISED, High)),
         Host::Other => None,
     }
+}
+
+/// The parameter is for what the application fetches itself, and it names the host of the application. A browser
+/// that is sent back to a developer's machine is named otherwise.
+fn is_fetched(field: &Field<'_>) -> bool {
+    const NAMES: &[&str] = &[
+        "url", "uri", "src", "source", "feed", "proxy", "fetch", "link", "image", "img", "file", "path",
+        "page", "load", "host", "endpoint", "server", "remote", "site", "domain", "address", "download",
+        "import", "preview",
+    ];
+    const LOOPBACK: &[&str] = &["127.", "localhost", "[::1]", "0.0.0.0", "[::]"];
+    let named = NAMES.iter().any(|known| field.name.eq_ignore_ascii_case(known.as_bytes()));
+    let here = Address::read(field.value.trim_ascii()).is_some_and(|address| {
+        LOOPBACK.iter().any(|start| {
+            address.host.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()))
+        })
+    });
+    matches!(field.part, Part::Query | Part::Form) && named && here
 }
 
 /// Ports and paths of services that answer whoever reaches them, and no browser is sent to.

@@ -159,6 +159,8 @@ fn ids_of_rules_are_frozen() {
             "sqli-operator",
             "sqli-comment",
             "sqli-statement",
+            "sqli-rest",
+            "sqli-masked",
         ]
     );
 }

@@ -278,7 +278,11 @@ fn judge_name(
         }
         _ => {}
     }
-    let arguments = arguments::read(value, word.end, word.glued);
+    let mut arguments = arguments::read(value, word.end, word.glued);
+    if administers(word.bytes(), value, word.end, &arguments, opener) {
+        arguments.sensitive = true;
+        arguments.words = 1;
+    }
     let start = if opener == Opener::Start { at } else { start };
     let filters = matches!(
         word.bytes(),
@@ -305,6 +309,39 @@ fn judge_name(
         start,
         end: arguments.end,
     })
+}
+
+/// `net user a b /add`, `net view`, `netsh firewall set opmode disable`: words that are commands only together.
+fn administers(name: &[u8], value: &[u8], at: usize, arguments: &Arguments, opener: Opener) -> bool {
+    const NET: &[&[u8]] = &[
+        b"user",
+        b"users",
+        b"view",
+        b"localgroup",
+        b"group",
+        b"share",
+        b"use",
+        b"accounts",
+        b"session",
+        b"start",
+        b"stop",
+        b"config",
+    ];
+    const NETSH: &[&[u8]] =
+        &[b"firewall", b"advfirewall", b"wlan", b"interface", b"winhttp", b"trace", b"dump", b"int"];
+    let next = lexer::word(value, at + arguments::blanks(value, at));
+    let whole = is_whole(arguments.ending);
+    match name {
+        // `; net user growth` is about money.
+        b"net" => {
+            let told = arguments.switches > 0 || opener != Opener::Start && arguments.words == 1;
+            NET.contains(&next.bytes()) && whole && told
+        }
+        b"netsh" => {
+            NETSH.contains(&next.bytes()) && whole && (opener != Opener::Start || arguments.words > 2)
+        }
+        _ => false,
+    }
 }
 
 fn is_powershell(name: &[u8]) -> bool {

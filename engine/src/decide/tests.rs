@@ -188,3 +188,63 @@ fn each_reason_has_one_effect_in_block_with_closed() {
         assert_eq!((got.0, got.1.map(|(status, _)| status)), (*verdict, *status), "{reason:?}");
     }
 }
+
+/// Two findings: class, rule, confidence, part and name of each.
+type Pair = [(Class, &'static str, Confidence, Part, &'static str); 2];
+
+const SQL: Class = Class::SqlInjection;
+const XSS: Class = Class::CrossSiteScripting;
+
+fn judged_pair(effective: &Effective, pair: Pair) -> Verdict {
+    let findings = pair.map(|(class, rule, confidence, part, name)| Finding {
+        class,
+        rule: RuleId(rule),
+        location: Location { part, name: name.into(), offset: 0, length: 1 },
+        ..mk_finding(confidence)
+    });
+    decide(effective, Inspection::for_test(findings.into())).verdict
+}
+
+#[test]
+fn two_findings_of_medium_block_where_they_are_independent() {
+    let effective = Effective::builtin_blocking();
+    let rows: &[(Pair, Verdict)] = &[
+        ([(SQL, "a", Medium, Part::Query, "q"), (XSS, "b", Medium, Part::Query, "r")], Verdict::Block),
+        ([(SQL, "a", Medium, Part::Query, "q"), (SQL, "b", Medium, Part::Query, "r")], Verdict::Block),
+        ([(SQL, "a", Medium, Part::Query, "q"), (SQL, "b", Medium, Part::Form, "q")], Verdict::Block),
+        // What two rules see in one value is one thing.
+        ([(SQL, "a", Medium, Part::Query, "q"), (XSS, "b", Medium, Part::Query, "q")], Verdict::Allow),
+        // So is what one rule sees twice.
+        ([(SQL, "a", Medium, Part::Query, "q"), (SQL, "a", Medium, Part::Query, "r")], Verdict::Allow),
+        // Documents hold code.
+        ([(SQL, "a", Medium, Part::Json, "q"), (XSS, "b", Medium, Part::Json, "r")], Verdict::Allow),
+        ([(SQL, "a", Medium, Part::Query, "q"), (XSS, "b", Medium, Part::Text, "")], Verdict::Allow),
+        // A hint is no finding to count.
+        ([(SQL, "a", Medium, Part::Query, "q"), (XSS, "b", Low, Part::Query, "r")], Verdict::Allow),
+    ];
+    for (pair, verdict) in rows {
+        assert_eq!(judged_pair(&effective, *pair), *verdict, "{pair:?}");
+        let [one, other] = *pair;
+        assert_eq!(judged_pair(&effective, [other, one]), *verdict, "{pair:?}");
+    }
+}
+
+#[test]
+fn what_a_policy_says_of_a_class_decides_whether_its_findings_count() {
+    let pair = [(SQL, "a", Medium, Part::Query, "q"), (XSS, "b", Medium, Part::Query, "r")];
+    let rows: &[(Mode, Confidence, Verdict)] = &[
+        (Block, High, Verdict::Block),
+        (Monitor, High, Verdict::WouldBlock),
+        (Off, High, Verdict::Allow),
+        (Block, Certain, Verdict::Allow),
+        (Block, Medium, Verdict::Block),
+    ];
+    for (mode, minimum, verdict) in rows {
+        let mut effective = Effective::builtin_blocking();
+        effective.set_detection(SQL, |class| {
+            class.mode = *mode;
+            class.min_confidence = *minimum;
+        });
+        assert_eq!(judged_pair(&effective, pair), *verdict, "{mode:?} {minimum:?}");
+    }
+}

@@ -77,7 +77,63 @@ const SECRETS: &[&str] = &[
     "var/run/secrets/kubernetes.io/serviceaccount/token",
     "inetpub/wwwroot/web.config",
     "web.config",
+    "etc/httpd/conf",
+    ".passwd",
+    ".netrc",
+    ".rhosts",
+    ".pgpass",
+    ".my.cnf",
+    ".mysql_history",
+    ".psql_history",
+    ".sh_history",
+    ".zsh_history",
+    ".history",
+    ".docker/config.json",
+    ".docker/secrets",
+    ".kube/config",
+    "master.passwd",
 ];
+
+/// Files that tell of an application or of who uses it, in whatever directory they are.
+const TELLING: &[&str] = &[
+    "access_log",
+    "access.log",
+    "error_log",
+    "error.log",
+    "httpd.conf",
+    "php.ini",
+    "my.ini",
+    "my.cnf",
+    "metabase.xml",
+    "global.asa",
+    ".htpasswd",
+    "proftpd.log",
+    "pure-ftpd.log",
+    "mysqld.log",
+    "proftpd.conf",
+    "pureftpd.passwd",
+    "pure-ftpd.conf",
+];
+
+/// It is one of an application's own, and nobody links to it: `config.php`, `.passwd`, `error.log`.
+pub(crate) fn is_private(name: &[u8]) -> bool {
+    let file = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let (stem, end) = match memchr::memrchr(b'.', file) {
+        Some(dot) => (file.get(..dot).unwrap_or_default(), file.get(dot + 1..).unwrap_or_default()),
+        None => (file, &b""[..]),
+    };
+    let runs = matches!(
+        end,
+        b"php" | b"asp" | b"aspx" | b"jsp" | b"inc" | b"ini" | b"yml" | b"yaml" | b"xml" | b"conf"
+    );
+    let is_telling =
+        [&b"config"[..], b"_config", b"config.inc", b"settings", b"database", b"db", b"dbase", b"users.db"]
+            .contains(&stem);
+    TELLING.iter().any(|known| known.as_bytes() == file)
+        || runs && is_telling
+        || file.starts_with(b".pass")
+        || file.starts_with(b"passwd")
+}
 
 /// Directories, with all that is in them.
 const SYSTEM: &[&str] = &[
@@ -159,6 +215,10 @@ pub(crate) fn find(name: &[u8]) -> Option<Target> {
     if SECRETS.iter().any(|known| is_at_start(name, known.as_bytes())) {
         return Some(Target::Secret);
     }
+    let file = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    if name.len() > file.len() && TELLING.iter().any(|known| known.as_bytes() == file) {
+        return Some(Target::Secret);
+    }
     let known = SYSTEM.iter().find(|known| name.starts_with(known.as_bytes()))?;
     (!APPLICATION.contains(known)).then_some(Target::System)
 }
@@ -194,7 +254,7 @@ pub(crate) fn is_file(name: &[u8]) -> bool {
     let last = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     match () {
         () if name.starts_with(b"etc/") || name.starts_with(b"proc/") => depth > 0,
-        () if name.starts_with(b"var/log/") => true,
+        () if name.starts_with(b"var/log/") || name.starts_with(b"var/adm/") => true,
         () => depth > 2 || last.contains(&b'.') || last.contains(&b'_'),
     }
 }

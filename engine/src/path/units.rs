@@ -123,6 +123,17 @@ pub(crate) fn name(bytes: &[u8]) -> Name {
             (Unit::Nul, _) | (Unit::Other, None) => break,
             (Unit::Dot, _) => name.push(b'.'),
             (Unit::Slash, _) => name.push(b'/'),
+            // `program files`, `apache group`, `documents and settings`
+            (Unit::Other, Some(b' '))
+                if [&b"program"[..], b"apache", b"documents", b"documents and"]
+                    .iter()
+                    .any(|word| name.bytes().ends_with(word))
+                    && rest.get(1).is_some_and(|next| {
+                        matches!(next, b'f' | b'F' | b'g' | b'G' | b'a' | b's' | b'S')
+                    }) =>
+            {
+                name.push(b' ');
+            }
             (Unit::Other, Some(byte)) if *byte <= b' ' || b"?#&|;,\"'`<>(){}".contains(byte) => break,
             (Unit::Other, Some(byte)) => name.push(*byte),
         }

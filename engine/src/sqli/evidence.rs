@@ -140,6 +140,12 @@ impl Facts {
 
     /// A comparison of constants outside of a condition.
     pub(super) const CONSTANTS: Self = Self(1 << 26);
+    /// An operator joins operands or changes one.
+    pub(super) const CALCULATED: Self = Self(1 << 27);
+    /// `sleep(5)`: it waits for so long, whatever the name means elsewhere.
+    pub(super) const PAUSE: Self = Self(1 << 28);
+    /// After a boolean operator: an operator that compares, whatever it compares with.
+    pub(super) const COMPARING: Self = Self(1 << 29);
 
     pub(super) fn add(&mut self, facts: Self) {
         self.0 |= facts.0;
@@ -168,4 +174,16 @@ pub(super) struct Evidence {
     pub start: usize,
     /// First byte that was not read.
     pub end: usize,
+    /// Bytes that were not read.
+    pub left: usize,
+    /// Tokens that prose does not have.
+    pub hard: usize,
+    /// Comments stand between tokens, where blanks would do.
+    pub masked: bool,
+    /// So do comments to the end of a line.
+    pub cut_lines: bool,
+    /// The first byte of the comment that ends it, or 0.
+    pub mark: u8,
+    /// It is the value of a parameter, and not a piece of a document.
+    pub parameter: bool,
 }

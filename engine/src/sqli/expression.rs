@@ -33,6 +33,7 @@ impl Parser<'_> {
         while self.at_boolean() {
             self.bump();
             self.boolean_seen = true;
+            self.facts.add(Facts::CALCULATED);
             shape = self.boolean_operand()?;
         }
         Ok(shape)
@@ -78,6 +79,9 @@ impl Parser<'_> {
             match self.kind() {
                 Kind::Compare | Kind::Question | Kind::Word(Word::Like) => {
                     self.bump();
+                    if self.boolean_seen {
+                        self.facts.add(Facts::COMPARING);
+                    }
                     // `similar to`, `= any (..)`, `= not ..`
                     while matches!(
                         self.kind(),
@@ -120,6 +124,9 @@ impl Parser<'_> {
 
     fn is(&mut self, left: Shape) -> Read<()> {
         self.bump();
+        if self.boolean_seen {
+            self.facts.add(Facts::COMPARING);
+        }
         self.eat(Word::Not);
         if self.eat(Word::Quantifier) && !self.eat(Word::From) {
             return Err(Stop);
@@ -165,6 +172,7 @@ impl Parser<'_> {
                 _ => return Ok(shape),
             }
             let right = self.operand()?;
+            self.facts.add(Facts::CALCULATED);
             shape = match (shape, right) {
                 (Shape::Constant, Shape::Constant) => Shape::Constant,
                 _ => Shape::Compound,

@@ -60,17 +60,25 @@ pub(super) struct Lexer<'a> {
     at: usize,
     /// Conditional comments that are open.
     conditional: usize,
+    /// Comments in place of blanks.
+    pub masks: usize,
+    /// Comments to the end of a line, with something behind.
+    pub breaks: usize,
     /// Bytes and tokens read, in work units.
     pub work: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at, conditional: 0, work: 0 }
+        Self { bytes, at, conditional: 0, masks: 0, breaks: 0, work: 0 }
     }
 
     pub(super) fn text(&self, token: Token) -> &'a [u8] {
         self.bytes.get(token.start..token.end).unwrap_or_default()
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.bytes.len()
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -102,6 +110,7 @@ impl<'a> Lexer<'a> {
                 [b'0'..=b'9', ..] if self.empty_exponent() > 0 => self.at += self.empty_exponent(),
                 [b'/', b'*', b'!', ..] => {
                     self.conditional += 1;
+                    self.masks += 1;
                     self.at += 3;
                     self.at += self.rest().iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
                 }
@@ -110,11 +119,15 @@ impl<'a> Lexer<'a> {
                     self.at += 2;
                 }
                 [b'/', b'*', inside @ ..] => match find_pair(inside, *b"*/") {
-                    Some(length) => self.at += length + 4,
+                    Some(length) => {
+                        self.masks += 1;
+                        self.at += length + 4;
+                    }
                     None => return Some(self.at),
                 },
                 [b'-', b'-', ..] | [b'#', ..] => match memchr::memchr(b'\n', self.rest()) {
                     Some(length) if !blank(self.bytes.get(self.at + length..).unwrap_or_default()) => {
+                        self.breaks += 1;
                         self.at += length + 1;
                     }
                     _ => return Some(self.at),
@@ -278,7 +291,7 @@ fn is_text_prefix(name: &[u8]) -> bool {
         || name.first() == Some(&b'_')
 }
 
-fn name_byte(byte: u8) -> bool {
+pub(super) fn name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || (byte >= 0x80 && byte != 0xA0)
 }
 

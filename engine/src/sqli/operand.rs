@@ -27,6 +27,9 @@ impl Parser<'_> {
 
     fn bare_operand(&mut self) -> Read<Shape> {
         while matches!(self.kind(), Kind::Math | Kind::Bang | Kind::Word(Word::Prefix | Word::Not)) {
+            if self.kind() == Kind::Word(Word::Prefix) {
+                self.facts.add(Facts::CALCULATED);
+            }
             self.bump();
         }
         let token = self.token();
@@ -183,12 +186,17 @@ impl Parser<'_> {
             None => Facts::OTHER_FUNCTION,
         });
         self.bump();
+        if function == Some(Function::Sleep) && (self.kind(), self.peek()) == (Kind::Number, Kind::Close) {
+            self.facts.add(Facts::PAUSE);
+        }
         while !matches!(self.kind(), Kind::Close | Kind::End) {
             match self.kind() {
                 Kind::Comma
                 | Kind::Star
                 | Kind::Word(
                     Word::From
+                    | Word::Where
+                    | Word::Having
                     | Word::As
                     | Word::Using
                     | Word::Quantifier
@@ -207,7 +215,7 @@ impl Parser<'_> {
                 }
             }
         }
-        self.eat_kind(Kind::Close);
+        self.cut |= !self.eat_kind(Kind::Close);
         Ok(Shape::Compound)
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Parser<'a> {
     pub(super) hard: usize,
     pub(super) depth: usize,
     pub(super) too_deep: bool,
+    /// The value ended inside the parentheses of a call.
+    pub(super) cut: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -52,11 +54,25 @@ impl<'a> Parser<'a> {
             hard: 0,
             depth: 0,
             too_deep: false,
+            cut: false,
         }
     }
 
     pub(super) fn work(&self) -> usize {
         self.lexer.work
+    }
+
+    /// Comments that stand in place of blanks, up to the current token and a little further: in a line, and to its end.
+    pub(super) fn masks(&self) -> (bool, bool) {
+        (self.lexer.masks > 0, self.lexer.breaks > 0)
+    }
+
+    /// Bytes from the current token on; many where that is a word.
+    pub(super) fn left(&self) -> usize {
+        if self.text(self.current).first().is_some_and(u8::is_ascii_alphanumeric) {
+            return usize::MAX;
+        }
+        self.lexer.length().saturating_sub(self.current.start)
     }
 
     pub(super) fn token(&self) -> Token {

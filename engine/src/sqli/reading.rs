@@ -3,7 +3,7 @@
 
 use super::evidence::{Context, Ending, Evidence, Facts, Opener, Operand, Prefix, Remark};
 use super::expression::Shape;
-use super::functions::{FUNCTIONS, Function};
+use super::functions::{FUNCTIONS, Function, PACKAGES};
 use super::lexer::Kind;
 use super::parser::{Parser, Read, Stop};
 use super::words::Word;
@@ -17,14 +17,18 @@ impl Parser<'_> {
         start: usize,
         read: &Read<()>,
     ) -> Evidence {
+        let left = self.left();
+        let (masked, cut_lines) = self.masks();
         let ending = match (read, self.kind()) {
             (Ok(()), Kind::Comment) => Ending::Comment(self.remark(context)),
+            (Ok(()), Kind::End) if self.cut && context == Context::Statement => Ending::Incomplete,
             (Ok(()), Kind::End) if self.closes(context) => Ending::OpenText,
             (Ok(()), Kind::End) => Ending::Complete,
             (Err(_), Kind::End | Kind::Comment) => Ending::Incomplete,
             _ => Ending::Broken { commented: self.skim(opener) },
         };
         let end = if self.kind() == Kind::Comment { self.token().end } else { self.end };
+        let comment = if self.kind() == Kind::Comment { self.text(self.token()) } else { &[] };
         Evidence {
             context,
             operand,
@@ -34,6 +38,12 @@ impl Parser<'_> {
             prefix: self.prefix,
             start,
             end: end.max(start),
+            left,
+            hard: self.hard,
+            masked,
+            cut_lines,
+            mark: comment.first().copied().unwrap_or(0),
+            parameter: false,
         }
     }
 
@@ -47,7 +57,8 @@ impl Parser<'_> {
         }
         while !matches!(self.kind(), Kind::End | Kind::Comment) {
             match (self.kind(), self.peek()) {
-                (Kind::Name, Kind::Open) => self.skim_function(),
+                (Kind::Name, Kind::Open) => self.skim_function(FUNCTIONS.find(self.text(self.token()))),
+                (Kind::Name, Kind::Dot) => self.skim_function(PACKAGES.find(self.text(self.token()))),
                 (Kind::Word(Word::SetOperator), Kind::Word(Word::Select | Word::Quantifier)) => {
                     // What stops it is what stopped the reading before; the loop goes on from there.
                     let _ = self.set_operators();
@@ -60,8 +71,8 @@ impl Parser<'_> {
         self.kind() == Kind::Comment
     }
 
-    fn skim_function(&mut self) {
-        let fact = match FUNCTIONS.find(self.text(self.token())) {
+    fn skim_function(&mut self, function: Option<Function>) {
+        let fact = match function {
             Some(Function::Time) => Facts::TIME,
             Some(Function::Error) => Facts::ERROR,
             Some(Function::System) => Facts::SYSTEM,

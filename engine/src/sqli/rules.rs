@@ -104,6 +104,16 @@ pub(super) const RULES: &[Rule] = &[
         weigh: comment,
     },
     Rule { id: RuleId("sqli-statement"), reason: "the value is an SQL statement", weigh: statement },
+    Rule {
+        id: RuleId("sqli-rest"),
+        reason: "the value is an expression and comments out the rest of the statement",
+        weigh: rest,
+    },
+    Rule {
+        id: RuleId("sqli-masked"),
+        reason: "the value has comments between words of SQL where blanks would do",
+        weigh: masked,
+    },
 ];
 
 /// The surest rule that applies.
@@ -157,6 +167,16 @@ impl Evidence {
         matches!(self.ending, Ending::Broken { commented: false } | Ending::Incomplete)
     }
 
+    /// What stands before the quote is nothing or one word, as applications store it.
+    fn in_word(&self) -> bool {
+        matches!(self.prefix, Prefix::Empty | Prefix::Word)
+    }
+
+    /// All but a few bytes was read: the rest is what a list of payloads or a text program made of a dash.
+    fn nearly_read(&self) -> bool {
+        self.left <= 4
+    }
+
     /// A bare value that nothing but an operand was read of.
     fn alone(&self) -> bool {
         self.context == Context::Bare && self.opener == Opener::Nothing
@@ -190,6 +210,14 @@ fn union(e: &Evidence) -> Option<Confidence> {
         () if e.context == Context::Statement && !e.commented() => Some(Medium),
         () if e.any(Facts::UNION_LONG) && e.closed() => Some(Certain),
         () if e.any(Facts::UNION_LONG) => Some(High),
+        // `1 union select`, wherever it breaks off
+        () if e.context == Context::Bare
+            && matches!(e.operand, Operand::Constant | Operand::Compound)
+            && e.opener == Opener::SetOperator
+            && e.parameter =>
+        {
+            Some(High)
+        }
         () if after_name && e.any(Facts::UNION_STRONG) => Some(Medium),
         () if after_name => Some(Low),
         () if e.any(Facts::UNION_STRONG) || (e.quoted() && e.commented()) => Some(High),
@@ -224,10 +252,19 @@ fn time(e: &Evidence) -> Option<Confidence> {
     if e.any(Facts::TIME) {
         return Some(e.hard_grade());
     }
-    let among = Facts::TEXT_FUNCTION.or(Facts::SUBSELECT).or(Facts::CASE);
+    let among =
+        Facts::TEXT_FUNCTION.or(Facts::SUBSELECT).or(Facts::CASE).or(Facts::CONSTANTS).or(Facts::TAUTOLOGY);
     match () {
         () if !e.any(Facts::SLEEP) => None,
         () if e.alone() && e.broken() => Some(Low),
+        () if e.alone()
+            && e.any(Facts::PAUSE)
+            && e.parameter
+            && e.ending == Ending::Complete
+            && e.end < 24 =>
+        {
+            Some(High)
+        }
         () if e.alone() && !e.any(among) => Some(Medium),
         () => Some(e.hard_grade()),
     }
@@ -237,23 +274,36 @@ fn subselect(e: &Evidence) -> Option<Confidence> {
     match () {
         () if !e.any(Facts::SUBSELECT) || e.context == Context::Statement => None,
         // A remark in parentheses after a word reads as a function call.
+        () if e.alone() && e.any(Facts::CATALOG) => Some(High),
         () if e.alone() && (e.broken() || e.any(Facts::OTHER_FUNCTION)) => Some(Medium),
         () if e.alone() => Some(High),
         () if e.closed() => Some(Certain),
         () if e.quoted() || !e.broken_off() => Some(High),
+        () if e.operand == Operand::Constant && e.opener != Opener::Parenthesis => Some(High),
         () => Some(Medium),
     }
 }
 
 fn tautology(e: &Evidence) -> Option<Confidence> {
+    // `(8=8)*99`
+    let counted = e.any(Facts::CONSTANTS)
+        && e.context == Context::Bare
+        && e.operand == Operand::Compound
+        && e.opener == Opener::Math
+        && !e.broken()
+        && e.parameter;
+    if counted {
+        return Some(High);
+    }
     if !e.any(Facts::TAUTOLOGY) {
         return None;
     }
     Some(match e.context {
         Context::Quoted(_) if e.closed() => Certain,
-        Context::Quoted(_) if !e.broken_off() => High,
+        Context::Quoted(_) if !e.broken_off() || e.in_word() && e.nearly_read() && e.parameter => High,
         Context::Bare if e.commented() => Certain,
         Context::Bare if e.opener == Opener::Relation => Low,
+        Context::Bare if e.opener == Opener::Boolean && e.operand != Operand::Name && e.nearly_read() => High,
         // `1 + 1 = 2 and 2 + 2 = 4` is mathematics.
         Context::Bare if e.broken_off() || e.any(Facts::COMPARISON) || e.alone() => Medium,
         Context::Bare => High,
@@ -265,6 +315,13 @@ fn tautology(e: &Evidence) -> Option<Confidence> {
 fn function(e: &Evidence) -> Option<Confidence> {
     let compares = e.any(Facts::CONDITION.or(Facts::COMPARISON).or(Facts::TAUTOLOGY));
     let tells = e.any(Facts::INFORMATION);
+    // ` and 1=convert(int,(..`, `5 and substring(version(),1,1)=4false`
+    let starts = e.operand != Operand::Name && e.opener == Opener::Boolean && e.any(Facts::COMPARING);
+    let asks = tells && e.any(Facts::TEXT_FUNCTION) && e.parameter;
+    let goes_on = matches!(
+        e.opener,
+        Opener::Boolean | Opener::Pipes | Opener::Math | Opener::Compare | Opener::Clause | Opener::Comma
+    );
     let unknown = e.any(Facts::OTHER_FUNCTION) && e.opener == Opener::Boolean && e.quoted() && e.commented();
     match () {
         () if unknown => Some(e.in_datum(High)),
@@ -273,10 +330,23 @@ fn function(e: &Evidence) -> Option<Confidence> {
         () if e.quoted() && (e.closed() || ((compares || tells) && !e.broken())) => Some(e.in_datum(High)),
         () if e.quoted() => Some(e.in_datum(Medium)),
         () if e.alone() && e.broken() => None,
-        () if (e.alone() || e.opener == Opener::Clause) && e.any(Facts::CONSTANTS.or(Facts::TAUTOLOGY)) => {
+        () if (e.alone()
+            || e.opener == Opener::Clause
+            || e.opener == Opener::Comma && e.operand == Operand::Constant)
+            && e.any(Facts::CONSTANTS.or(Facts::TAUTOLOGY)) =>
+        {
+            Some(High)
+        }
+        // `mid(@@hostname, 1, 1)`, `x or concat(version(), ..`
+        () if asks && (goes_on || e.alone() && e.ending == Ending::Complete) => Some(High),
+        () if e.alone() && e.any(Facts::CASE) && e.parameter && e.ending == Ending::Complete => Some(High),
+        () if e.operand == Operand::Constant && e.opener == Opener::Pipes && !e.broken() && e.parameter => {
             Some(High)
         }
         () if e.alone() && (tells || e.any(Facts::CASE)) => Some(Medium),
+        () if starts && e.any(Facts::TEXT_FUNCTION) && (e.parameter || e.operand == Operand::Absent) => {
+            Some(High)
+        }
         () if e.alone() || e.broken() => Some(Low),
         () if e.operand != Operand::Name && e.opener == Opener::Boolean && (compares || tells) => Some(High),
         () if e.operand == Operand::Constant && tells => Some(High),
@@ -289,6 +359,25 @@ fn function(e: &Evidence) -> Option<Confidence> {
 fn condition(e: &Evidence) -> Option<Confidence> {
     let joined = matches!(e.opener, Opener::Boolean | Opener::Pipes | Opener::Clause);
     match () {
+        // `' and id is null; --`
+        () if e.quoted()
+            && e.opener == Opener::Boolean
+            && e.in_word()
+            && !e.any(Facts::TRUTHY)
+            && e.ending == Ending::Comment(Remark::Tidy) =>
+        {
+            Some(High)
+        }
+        // `' or user_id <> 2`
+        () if e.quoted()
+            && e.opener == Opener::Boolean
+            && e.in_word()
+            && e.any(Facts::COMPARING)
+            && !e.broken()
+            && e.parameter =>
+        {
+            Some(High)
+        }
         () if !e.any(Facts::CONDITION.or(Facts::EXISTS)) => None,
         () if e.quoted() && e.closed() => Some(e.in_datum(High)),
         () if e.quoted() && !e.broken() => Some(e.in_datum(Medium)),
@@ -309,6 +398,13 @@ fn constant(e: &Evidence) -> Option<Confidence> {
             Prefix::Words => Medium,
             Prefix::Prose => Low,
         }),
+        () if e.quoted()
+            && e.closed()
+            && e.in_word()
+            && matches!(e.opener, Opener::Math | Opener::Compare | Opener::Relation) =>
+        {
+            Some(High)
+        }
         () if e.quoted() && e.closed() => Some(e.in_datum(Medium)),
         () if e.quoted() => Some(Low),
         () if e.commented() && e.operand != Operand::Name => Some(Medium),
@@ -321,9 +417,12 @@ fn clause(e: &Evidence) -> Option<Confidence> {
     match () {
         () if e.opener != Opener::Clause => None,
         () if e.quoted() && e.commented() => Some(e.in_datum(High)),
+        () if e.quoted() && known && !e.broken() && e.in_word() => Some(High),
         () if e.quoted() && !e.broken() => Some(e.in_datum(Medium)),
         () if e.quoted() || e.broken() || !known => None,
         () if e.commented() => Some(High),
+        // ` order by 12`
+        () if e.operand != Operand::Name && e.any(Facts::ORDER_NUMBER) && e.parameter => Some(High),
         () if e.operand == Operand::Name => Some(Low),
         () => Some(Medium),
     }
@@ -344,13 +443,26 @@ fn concat(e: &Evidence) -> Option<Confidence> {
 }
 
 fn operator(e: &Evidence) -> Option<Confidence> {
+    // `'='`, `' * '`: all there is between two quotes is an operator.
+    let single = e.context == Context::Quoted(b'\'') && e.closed() && e.in_word() && e.parameter;
+    let only = single && e.prefix == Prefix::Empty && e.end - e.start <= ONLY_OPERATOR;
+    let after_word = e.quoted() && e.closed() && e.prefix == Prefix::Word && e.parameter;
     match (e.quoted(), e.opener) {
+        (true, Opener::Compare | Opener::Relation | Opener::Math) if only => Some(High),
+        (true, Opener::Compare) if single || after_word => Some(High),
+        // `aa'&0='aa`, `1'*id-'0`
+        (true, Opener::Math) if (single || after_word) && (e.any(Facts::COMPARISON) || e.hard > 0) => {
+            Some(High)
+        }
         (true, Opener::Compare | Opener::Relation | Opener::Math) if e.commented() => Some(e.in_datum(High)),
         (true, Opener::Compare | Opener::Relation) if e.closed() => Some(e.in_datum(Medium)),
         (true, Opener::Compare | Opener::Relation | Opener::Math) if e.closed() => Some(Low),
         _ => None,
     }
 }
+
+/// Bytes of `' sounds like '`.
+const ONLY_OPERATOR: usize = 15;
 
 fn comment(e: &Evidence) -> Option<Confidence> {
     let only = e.opener == Opener::Comment || (e.opener == Opener::Statement && e.facts == Facts::default());
@@ -362,7 +474,7 @@ fn comment(e: &Evidence) -> Option<Confidence> {
         Ending::Complete
             if only && e.opener == Opener::Statement && e.quoted() && e.prefix == Prefix::Word =>
         {
-            Some(Medium)
+            Some(if e.parameter { High } else { Medium })
         }
         _ => None,
     }
@@ -370,11 +482,46 @@ fn comment(e: &Evidence) -> Option<Confidence> {
 
 fn statement(e: &Evidence) -> Option<Confidence> {
     match () {
-        () if e.context != Context::Statement || !e.any(Facts::STATEMENT) => None,
+        () if e.context != Context::Statement => None,
+        // `select 1,sin(2) from t where`: the statement around the value goes on.
+        () if e.parameter && e.ending == Ending::Incomplete && e.hard > 2 => Some(High),
+        () if !e.any(Facts::STATEMENT) => None,
         () if e.commented() => Some(High),
         () if e.broken() => Some(Low),
+        // `select @@version`: nobody asks that for its own sake, but who looks around.
+        () if e.parameter && e.any(Facts::INFORMATION) => Some(High),
         () => Some(Medium),
     }
+}
+
+/// `(1 * @a) --`, `1 + pi() --`
+fn rest(e: &Evidence) -> Option<Confidence> {
+    let computes = Facts::CALCULATED
+        .or(Facts::INFORMATION)
+        .or(Facts::OTHER_FUNCTION)
+        .or(Facts::TEXT_FUNCTION)
+        .or(Facts::TRUTHY)
+        .or(Facts::CONDITION)
+        .or(Facts::COMPARISON);
+    let applies = e.context == Context::Bare
+        && e.operand != Operand::Name
+        && e.operand != Operand::Absent
+        && match e.mark {
+            b'-' => e.any(computes) || e.operand == Operand::Constant,
+            b'/' => e.any(computes),
+            _ => false,
+        }
+        && e.ending == Ending::Comment(Remark::Tidy);
+    applies.then_some(if e.parameter { High } else { Medium })
+}
+
+/// `1/**/union`, `1 /*x*/ or /*x*/ 1`
+fn masked(e: &Evidence) -> Option<Confidence> {
+    let goes_on =
+        matches!(e.opener, Opener::Boolean | Opener::SetOperator | Opener::Clause | Opener::Statement);
+    let stands = e.context == Context::Bare && e.operand != Operand::Name || e.quoted() && e.in_word();
+    let hides = e.masked || e.cut_lines && e.opener == Opener::SetOperator;
+    (hides && goes_on && stands).then_some(if e.parameter { High } else { Medium })
 }
 
 #[cfg(test)]

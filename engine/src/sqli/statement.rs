@@ -70,6 +70,10 @@ impl Parser<'_> {
                 self.bump();
                 self.boolean_seen = true;
                 self.condition()?;
+                // `if .. then` of Oracle
+                if self.eat(Word::Then) && !matches!(self.kind(), Kind::Word(_)) {
+                    return self.call_statement();
+                }
                 self.statement()
             }
             Word::Set => self.set(),
@@ -204,6 +208,9 @@ impl Parser<'_> {
 
     fn delete(&mut self) -> Read<bool> {
         self.bump();
+        while self.at_name(b"low_priority") || self.at_name(b"quick") || self.at_name(b"ignore") {
+            self.bump();
+        }
         if !self.eat(Word::From) {
             return Err(Stop);
         }

@@ -26,7 +26,7 @@ fn detect(value: &[u8]) -> Seen {
 
 fn work(value: &[u8]) -> usize {
     let mut budget = Budget::new(Limits { parts: 1, depth: 1, decoded_bytes: 0, work: usize::MAX });
-    let _ = super::detect(value, &mut budget);
+    let _ = super::detect(&Field { part: Part::Query, name: b"q", value }, &mut budget);
     budget.spent_work()
 }
 
@@ -270,6 +270,10 @@ proptest! {
     }
 }
 
+fn mk_readings(budget: &mut Budget) -> Readings<'_> {
+    Readings { budget, best: None, too_deep: false, parameter: true, units: 0 }
+}
+
 /// What is told without reading must be what reading tells.
 #[test]
 fn a_value_that_begins_with_names_is_no_evidence_however_it_goes_on() {
@@ -304,8 +308,8 @@ fn a_value_that_begins_with_names_is_no_evidence_however_it_goes_on() {
     let mut budget = Budget::new(crate::budget::Limits::for_body(1 << 20));
     let mut told = 0;
     let mut read = |value: &str| {
-        let mut readings = Readings { budget: &mut budget, best: None, too_deep: false };
-        readings.unquoted(value.as_bytes()).unwrap();
+        let mut readings = mk_readings(&mut budget);
+        readings.unquoted(value.as_bytes(), 0).unwrap();
         readings.best.is_some()
     };
     for first in firsts {
@@ -325,7 +329,7 @@ fn a_value_that_begins_with_names_is_no_evidence_however_it_goes_on() {
         for rest in rests {
             let value = format!("{name}{rest}");
             if begins_with_names(value.as_bytes(), 1) {
-                let mut readings = Readings { budget: &mut budget, best: None, too_deep: false };
+                let mut readings = mk_readings(&mut budget);
                 let value = format!("x'{value}");
                 readings.see(Parser::new(value.as_bytes(), 2).after_quote(b'\'', 1, Prefix::Word)).unwrap();
                 assert!(readings.best.is_none(), "{value}");

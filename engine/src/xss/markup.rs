@@ -163,8 +163,13 @@ impl Sink for Markup<'_> {
         let is_style = name.eq_ignore_ascii_case(b"style");
         let is_address = has(URLS, name);
         let is_page = name.eq_ignore_ascii_case(b"srcdoc");
-        if name.eq_ignore_ascii_case(b"datasrc") && self.tag.opened == Opened::Here {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        if is("datasrc") && self.tag.opened == Opened::Here {
             self.see(Rule::Frame, High, attribute.end, true);
+        }
+        // No page has had these for twenty years.
+        if (is("dynsrc") || is("lowsrc")) && self.tag.opened == Opened::Here && !self.tag.is_end {
+            self.see(Rule::Page, High, attribute.end, false);
         }
         if !(is_event || is_style || is_address || is_page || self.tag.element != Element::Other) {
             return;

@@ -66,7 +66,7 @@ impl<'a> Walk<'a, '_> {
                 let field = Field { part: Part::Json, name: key, value: &value };
                 Ok(pairs::text(&field, self.visit)?)
             }
-            Some(b'{') => self.object(depth + 1),
+            Some(b'{') => self.object(key, depth + 1),
             Some(b'[') => self.array(key, depth + 1),
             Some(b't') => self.literal(b"true"),
             Some(b'f') => self.literal(b"false"),
@@ -75,7 +75,8 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<(), Stop> {
+    /// `parent` is the key of the member that it is, or is in.
+    fn object(&mut self, parent: &[u8], depth: usize) -> Result<(), Stop> {
         self.visit.budget().allows_depth(depth)?;
         self.at += 1;
         self.skip_blank();
@@ -87,7 +88,7 @@ impl<'a> Walk<'a, '_> {
                 return Err(Stop::Malformed);
             }
             let key = self.string()?;
-            self.visit.field(&Field { part: Part::JsonKey, name: b"", value: &key })?;
+            self.visit.field(&Field { part: Part::JsonKey, name: parent, value: &key })?;
             self.skip_blank();
             if !self.eat(b':') {
                 return Err(Stop::Malformed);

@@ -39,6 +39,7 @@ impl Markup<'_> {
             (_, true) if reading.attacks() => Certain,
             _ if reading.attacks() => High,
             (Opened::Here, true) => High,
+            (Opened::Here, false) if !component && !is_word(attribute.name) && !self.tag.is_end => High,
             (Opened::Quoted, true) if reading.runs() || self.tag.attributes <= 1 || self.closes_at_once => {
                 High
             }
@@ -64,6 +65,10 @@ impl Markup<'_> {
         let vague = is("value") || is("target") || is("content") && !self.tag.refreshes;
         let scheme = url::scheme(text);
         let own = self.tag.opened == Opened::Here;
+        // An entity of script, as old engines ran it.
+        if own && text.starts_with(b"&{") {
+            self.see(Rule::Address, High, attribute.end, true);
+        }
         match scheme {
             Scheme::Script(start) => {
                 let code = text.get(start..).unwrap_or_default();
@@ -150,6 +155,11 @@ impl Markup<'_> {
             Element::Named if (is("name") || is("id")) && (has(SENSITIVE, text) || has(CLOBBERED, text)) => {
                 self.see(Rule::Clobber, Medium, attribute.end, false);
             }
+            Element::Style
+                if is("type") && text.windows(6).any(|six| six.eq_ignore_ascii_case(b"script")) =>
+            {
+                self.see(Rule::Style, High, attribute.end, true);
+            }
             Element::Script if is("type") || is("language") => {
                 self.tag.is_data = text.windows(4).any(|four| four.eq_ignore_ascii_case(b"json"));
                 self.tag.is_basic = text.windows(2).any(|two| two.eq_ignore_ascii_case(b"vb"));
@@ -178,6 +188,15 @@ const CLOBBERED: &[&str] = &[
     "setattribute",
     "submit",
 ];
+
+/// It begins as handlers do, but is a word: `once`, `online`, `onward`.
+fn is_word(name: &[u8]) -> bool {
+    const STARTS: &[&str] =
+        &["once", "only", "one", "onl", "ont", "ong", "onb", "onset", "onsite", "onward", "on_"];
+    STARTS.iter().any(|start| {
+        name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()))
+    })
+}
 
 /// `javascript:void(0)`: links that do nothing, as ordinary pages have them.
 /// What editors put into pages for the people who write them, with an address that says so.

@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for Reference<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         while let Some(key) = members.next_key::<String>()? {
-            self.fields.push((Part::JsonKey, Vec::new(), key.as_bytes().to_vec()));
+            self.fields.push((Part::JsonKey, self.key.to_vec(), key.as_bytes().to_vec()));
             members.next_value_seed(Reference { fields: self.fields, key: key.as_bytes() })?;
         }
         Ok(())
