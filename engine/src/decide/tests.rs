@@ -199,7 +199,7 @@ fn judged_pair(effective: &Effective, pair: Pair) -> Verdict {
     let findings = pair.map(|(class, rule, confidence, part, name)| Finding {
         class,
         rule: RuleId(rule),
-        location: Location { part, name: name.into(), offset: 0, length: 1 },
+        location: Location { part, name: name.into(), offset: 0, length: 1, encodings: Encodings::default() },
         ..mk_finding(confidence)
     });
     decide(effective, Inspection::for_test(findings.into())).verdict

@@ -248,11 +248,7 @@ const LINES: [Vector; 53] = [
     yes("lin-10", "GET HTTP://APP HTTP/1.1¶Host: app¶¶", &["GET / HTTP/1.1\r\n", "Host: app\r\n"]),
     yes("lin-11", "GET http://app?y HTTP/1.1¶Host: app¶¶", &["GET /?y HTTP/1.1\r\n"]),
     yes("lin-12", "GET http://app/x HTTP/1.0¶¶", &["GET /x HTTP/1.", "Host: app\r\n"]),
-    yes(
-        "lin-13",
-        "GET /<script>?q=\"<>\" HTTP/1.1¶Host: app¶¶",
-        &["GET /%3Cscript%3E?q=%22%3C%3E%22 HTTP/1.1\r\n"],
-    ),
+    yes("lin-13", "GET /<b>?q=\"<>\" HTTP/1.1¶Host: app¶¶", &["GET /%3Cb%3E?q=%22%3C%3E%22 HTTP/1.1\r\n"]),
     yes("lin-14", "GET /caf«c3a9»«ff» HTTP/1.1¶Host: app¶¶", &["GET /caf%C3%A9%FF HTTP/1.1\r\n"]),
     yes("lin-15", "GET /a%zz%1?%u0041 HTTP/1.1¶Host: app¶¶", &["GET /a%zz%1?%u0041 HTTP/1.1\r\n"]),
     yes("lin-16", "GET /a\\b\\c HTTP/1.1¶Host: app¶¶", &["GET /a\\b\\c HTTP/1.1\r\n"]),
