@@ -56,7 +56,16 @@ impl Part {
 
     /// Whether it holds one value that an application asked for, and not a document or a piece of one.
     pub(crate) fn is_parameter(self) -> bool {
-        !matches!(self, Self::Json | Self::JsonKey | Self::Text)
+        matches!(
+            self,
+            Self::Path
+                | Self::Query
+                | Self::QueryName
+                | Self::Form
+                | Self::FormName
+                | Self::Header
+                | Self::Cookie
+        )
     }
 
     /// Event field.
