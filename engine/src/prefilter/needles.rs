@@ -79,11 +79,18 @@ impl Needles {
             (first, second) = (c, d);
             at += 4;
         }
-        let mut last = [first, second, EDGE, EDGE, EDGE, EDGE, EDGE];
-        for (code, byte) in last.iter_mut().skip(2).zip(rest) {
-            *code = CODE_OF.one(*byte);
+        let mut tail = [EDGE; 5];
+        tail.iter_mut().zip(rest).for_each(|(code, byte)| *code = CODE_OF.one(*byte));
+        let [one, two, three, four, five] = tail;
+        let told = self.third(first, second) >> (one & 63)
+            | self.third(second, one) >> (two & 63)
+            | self.third(one, two) >> (three & 63)
+            | self.third(two, three) >> (four & 63)
+            | self.third(three, four) >> (five & 63);
+        if told & 1 != 0 {
+            found |= self.look(value, at, [first, second, one, two, three, four, five], open & !found);
         }
-        found | self.look(value, at, last, open & !found)
+        found
     }
 
     /// Those of `open` of which a word is told by three of these codes in a row, the third of which is at `at`.
