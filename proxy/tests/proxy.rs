@@ -12,6 +12,8 @@ mod cost;
 mod crowded;
 #[path = "proxy/declared.rs"]
 mod declared;
+#[path = "proxy/evasion.rs"]
+mod evasion;
 #[path = "proxy/failing.rs"]
 mod failing;
 #[path = "proxy/forwarding.rs"]

@@ -28,6 +28,9 @@ use crate::listener::reset_on_close;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
+/// Bytes of later requests that are read while one is answered. Whoever sends more is not seen to leave.
+const MOST_AHEAD: usize = 4 << 10;
+
 /// After so long without a byte an idle connection is taken for one that will be idle for long.
 const REST: Duration = Duration::from_secs(1);
 
@@ -294,7 +297,7 @@ impl Paced {
     }
 
     /// hyper does not read while a request is answered, so somebody else must see that the client closed.
-    fn look_after_client(&self, context: &mut Context<'_>) {
+    fn look_after_client(&mut self, context: &mut Context<'_>) {
         let is_busy = self.phase.now.load(Ordering::Acquire) == BUSY;
         if !is_busy || self.closed || self.phase.left.load(Ordering::Acquire) != STAYS {
             return;
@@ -304,10 +307,34 @@ impl Paced {
         if socket.poll_read_ready(context).is_pending() {
             return;
         }
+        if self.wire.is_between() {
+            return self.read_ahead(context);
+        }
         match socket.poll_peek(context, &mut ReadBuf::new(&mut [0])) {
             Poll::Ready(Ok(0)) => self.phase.leave(HALF),
             Poll::Ready(Err(_)) => self.phase.leave(GONE),
             _ => {}
+        }
+    }
+
+    /// Reads what the client sends after the request that is answered: behind a byte that nobody reads its end could not
+    /// be seen, and the application would work on for a client that is gone.
+    fn read_ahead(&mut self, context: &mut Context<'_>) {
+        let mut scratch = [0; 1024];
+        while self.ahead.len() < MOST_AHEAD {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.ahead = [&self.ahead[..], buffer.filled()].concat().into();
+                }
+                Poll::Ready(Ok(())) => return self.phase.leave(HALF),
+                // TLS that ends without saying so: as far as the socket tells, a half.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return self.phase.leave(HALF);
+                }
+                Poll::Ready(Err(_)) => return self.phase.leave(GONE),
+                Poll::Pending => return,
+            }
         }
     }
 

@@ -84,6 +84,66 @@ fn an_application_hears_of_a_client_that_left() {
     }
 }
 
+/// Its end is behind bytes that nobody needs yet.
+#[test]
+fn an_application_hears_of_a_client_that_left_also_after_another_request() {
+    for resets in [false, true] {
+        let (left, heard) = mpsc::channel();
+        let left = Mutex::new(left);
+        let upstream = Upstream::start(move |conversation| {
+            conversation.request()?;
+            conversation.rest();
+            left.lock().unwrap().send(()).ok()
+        });
+        let gateway = Gateway::start(upstream.address);
+        let mut client = Client::connect(gateway.address);
+        client.send(get("/long"));
+        upstream.wait_for("\r\n\r\n");
+        client.send(get("/more"));
+        std::thread::sleep(Duration::from_millis(200));
+        if resets {
+            socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        drop(client);
+        heard.recv_timeout(Duration::from_secs(10)).expect("the application was not told");
+    }
+}
+
+#[test]
+fn requests_that_come_while_one_is_answered_are_answered_after_it_however_many() {
+    let upstream = Upstream::start(|conversation| {
+        loop {
+            let head = conversation.request()?;
+            if head.contains("/slow") {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            let target = head.split(' ').nth(1)?.to_owned();
+            let length = target.len();
+            conversation
+                .write(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{target}").as_bytes())?;
+        }
+    });
+    let gateway = Gateway::start(upstream.address);
+    for (count, closes) in [(1, false), (3, true), (500, false), (500, true)] {
+        let mut client = Client::connect(gateway.address);
+        client.send(get("/slow"));
+        std::thread::sleep(Duration::from_millis(100));
+        for number in 0..count {
+            client.send(get(&format!("/{number}")));
+        }
+        if closes {
+            client.finish();
+        }
+        assert_eq!(client.response().text(), "/slow");
+        for number in 0..count {
+            assert_eq!(client.response().text(), format!("/{number}"));
+        }
+        if closes {
+            assert!(client.is_closed());
+        }
+    }
+}
+
 #[test]
 fn a_half_closed_client_gets_its_answer_also_after_an_upload() {
     for body in [0, 300_000] {
