@@ -9,11 +9,19 @@ use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http;
 use rasp_e2e::product::{ATTACK, BENIGN, ENABLED, policy};
 use rasp_e2e::workload::{PORT, addresses, name, nginx, ready_pods};
+use rasp_policy::pod::{PROXY_CONTAINER, env};
 
 /// Time in which the pod is ending and its application does not know it yet, as in every rollout.
 const NOTICE: Duration = Duration::from_secs(3);
 /// What the pod may take at most.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// What the sidecar was told of `terminationGracePeriodSeconds`.
+fn told_grace(pod: &Pod) -> Option<String> {
+    let containers = pod.spec.as_ref()?.init_containers.as_ref()?;
+    let sidecar = containers.iter().find(|container| container.name == PROXY_CONTAINER)?;
+    sidecar.env.as_ref()?.iter().find(|variable| variable.name == env::GRACE)?.value.clone()
+}
 
 #[tokio::test]
 async fn a_pod_that_is_deleted_answers_what_it_was_asked_and_is_gone_long_before_its_grace_ends()
@@ -33,6 +41,7 @@ async fn a_pod_that_is_deleted_answers_what_it_was_asked_and_is_gone_long_before
     cluster.apply(&shop.name, &yaml).await?;
     let pod = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
     let ip = *addresses(&pod)?.first().context("address")?;
+    ensure!(told_grace(&pod).as_deref() == Some("60"), "the sidecar knows how long it has");
     policy(&cluster, &shop.name, "web", "{mode: Block}").await?;
     let arguments = ["-n", &shop.name, "scale", "deployment", "web", "--replicas=0"];
     ensure!(cluster.kubectl(&arguments, "").await?.success);

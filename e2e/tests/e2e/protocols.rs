@@ -7,9 +7,9 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use rasp_e2e::cluster::{Cluster, wait_for};
-use rasp_e2e::http::{connects, raw};
+use rasp_e2e::http::{bytes, connects, raw};
 use rasp_e2e::product::{
-    ATTACK, BENIGN, ENABLED, condition, condition_is, policy, sample, sidecar_metrics, status,
+    ATTACK, BENIGN, ENABLED, condition, condition_is, operator_pods, policy, sample, sidecar_metrics, status,
 };
 use rasp_e2e::workload::{BUSYBOX, NGINX, PORT, addresses, log, ready_pods};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 /// HTTP/2 with prior knowledge.
 const GRPC: u16 = 8081;
 const WEBSOCKET: u16 = 9002;
+const EVENTS: u16 = 9003;
 /// The server speaks first; declared opaque.
 const MAIL: u16 = 2525;
 /// The same server, of which nothing is declared.
@@ -32,10 +33,22 @@ printf 'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\201\005hello'
 exec cat -v >/proc/1/fd/1
 "#;
 
+/// One event at once and another one when somebody asks for `/go`.
+const EVENTS_SERVER: &str = r#"read -r line
+while read -r field; do [ "${#field}" -gt 1 ] || break; done
+case $line in
+*/go*) touch /tmp/go; printf 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok' ;;
+*) printf 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: 1\n\n'
+  until [ -e /tmp/go ]; do sleep 0.1; done
+  printf 'data: 2\n\n' ;;
+esac
+"#;
+
 fn manifest() -> String {
     let script = format!(
         "cd /tmp; printf '220 ready\\n' >greeting; printf 'cat /tmp/greeting; exec cat' >mail.sh; \
-         printf '%s' \"$WEBSOCKET_SERVER\" >websocket.sh; nc -ll -p {MAIL} -e sh /tmp/mail.sh & \
+         printf '%s' \"$WEBSOCKET_SERVER\" >websocket.sh; printf '%s' \"$EVENTS_SERVER\" >events.sh; \
+         nc -ll -p {EVENTS} -e sh /tmp/events.sh & nc -ll -p {MAIL} -e sh /tmp/mail.sh & \
          nc -ll -p {UNDECLARED} -e sh /tmp/mail.sh & nc -ll -p {WEBSOCKET} -e sh /tmp/websocket.sh & wait"
     );
     format!(
@@ -46,7 +59,7 @@ metadata:
   name: many
   labels: {{app: many}}
   annotations:
-    config.rasp.dev/port-protocols: "{GRPC}=grpc,{MAIL}=opaque,{WEBSOCKET}=http"
+    config.rasp.dev/port-protocols: "{GRPC}=grpc,{MAIL}=opaque,{WEBSOCKET}=http,{EVENTS}=http"
     config.rasp.dev/limits: "timeout-head=1s"
 spec:
   terminationGracePeriodSeconds: 1
@@ -59,9 +72,34 @@ spec:
     image: {BUSYBOX}
     imagePullPolicy: Never
     command: ["/bin/sh", "-c", {script:?}]
-    env: [{{name: WEBSOCKET_SERVER, value: {WEBSOCKET_SERVER:?}}}]
+    env: [{{name: WEBSOCKET_SERVER, value: {WEBSOCKET_SERVER:?}}}, {{name: EVENTS_SERVER, value: {EVENTS_SERVER:?}}}]
 "#
     )
+}
+
+/// A pod behind a load balancer of this address, which begins each connection with the PROXY protocol.
+fn introduced(balancer: IpAddr) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata:
+  name: introduced
+  labels: {{app: introduced}}
+  annotations: {{config.rasp.dev/proxy-protocol-from: "{balancer}/32"}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{{name: web, image: {NGINX}, imagePullPolicy: Never}}]
+"#
+    )
+}
+
+/// The address that pods see of these tests.
+async fn own_address(cluster: &Cluster) -> anyhow::Result<IpAddr> {
+    let pod = operator_pods(cluster).await?.into_iter().next().context("a pod of the operator")?;
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    socket.connect((*addresses(&pod)?.first().context("address")?, 9))?; // sends nothing
+    Ok(socket.local_addr()?.ip())
 }
 
 #[tokio::test]
@@ -69,11 +107,11 @@ async fn each_port_of_a_pod_speaks_what_is_declared_and_what_is_not_inspected_is
 -> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
     let shop = cluster.namespace("shop", &ENABLED).await?;
-    cluster.apply(&shop.name, &manifest()).await?;
+    cluster.apply(&shop.name, &(manifest() + "---" + &introduced(own_address(&cluster).await?))).await?;
     let pod = ready_pods(&cluster, &shop.name, "many", 1).await?.remove(0);
     let ip = *addresses(&pod)?.first().context("address")?;
     policy(&cluster, &shop.name, "many", "{mode: Block}").await?;
-    for port in [PORT, GRPC, WEBSOCKET, MAIL, UNDECLARED] {
+    for port in [PORT, GRPC, WEBSOCKET, EVENTS, MAIL, UNDECLARED] {
         let listens = || async { Ok(connects(SocketAddr::new(ip, port)).await.then_some(())) };
         wait_for(&format!("port {port}"), LIMIT, listens).await?;
     }
@@ -86,6 +124,8 @@ async fn each_port_of_a_pod_speaks_what_is_declared_and_what_is_not_inspected_is
     };
     let heard = wait_for("what the application heard in its log", LIMIT, heard).await?;
     ensure!(!heard.contains("OR '1'"), "the application heard: {heard}");
+    events(ip).await.context("events")?;
+    behind_a_load_balancer(&cluster, &shop.name).await.context("PROXY protocol")?;
     for (port, what) in [(MAIL, "declared"), (UNDECLARED, "undeclared")] {
         server_first(SocketAddr::new(ip, port)).await.context(what)?;
     }
@@ -106,7 +146,7 @@ async fn each_port_of_a_pod_speaks_what_is_declared_and_what_is_not_inspected_is
     let condition = condition(&uninspected, "Inspected").context("Inspected")?;
     ensure!(condition.reason == "Uninspected", "{condition:?}");
     ensure!(condition.message.contains(&told(MAIL, "opaque_port")), "{condition:?}");
-    for port in [PORT, GRPC, WEBSOCKET] {
+    for port in [PORT, GRPC, WEBSOCKET, EVENTS] {
         ensure!(!condition.message.contains(&format!("port {port} ")), "{condition:?}");
     }
     Ok(())
@@ -167,6 +207,42 @@ async fn websocket(ip: IpAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The second event is only said after the first one was heard.
+async fn events(ip: IpAddr) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect((ip, EVENTS)).await?;
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: e2e.test\r\n\r\n").await?;
+    let received = read_until(&mut stream, b"data: 1\n\n\r\n").await?;
+    ensure!(received.starts_with(b"HTTP/1.1 200 "), "{}", received.escape_ascii());
+    let go = raw(SocketAddr::new(ip, EVENTS), &bytes("GET", "/go", &[], b"")).await;
+    ensure!(go.status() == Some(200), "{}", go.word());
+    read_until(&mut stream, b"data: 2\n\n\r\n0\r\n\r\n").await.map(drop)
+}
+
+/// The client of an event is whom the header names; who sends none is turned away.
+async fn behind_a_load_balancer(cluster: &Cluster, namespace: &str) -> anyhow::Result<()> {
+    let pod = ready_pods(cluster, namespace, "introduced", 1).await?.remove(0);
+    let ip = *addresses(&pod)?.first().context("address")?;
+    let address = SocketAddr::new(ip, PORT);
+    let introduced = |target: &str| {
+        ["PROXY TCP4 192.0.2.7 198.51.100.2 40000 8080\r\n".as_bytes(), &bytes("GET", target, &[], b"")]
+            .concat()
+    };
+    for (target, expected) in [(BENIGN, 200), (ATTACK, 403)] {
+        let answer = raw(address, &introduced(target)).await;
+        ensure!(answer.status() == Some(expected), "{} instead of {expected}", answer.word());
+    }
+    let told = || async {
+        let log = log(cluster, namespace, "introduced", "rasp-proxy").await?;
+        Ok(log.contains(r#""src_endpoint":{"ip":"192.0.2.7","port":40000}"#).then_some(()))
+    };
+    wait_for("the event to name the client", LIMIT, told).await?;
+    let unannounced = raw(address, &bytes("GET", BENIGN, &[], b"")).await;
+    ensure!(unannounced.status().is_none(), "{}", unannounced.word());
+    let metrics = sidecar_metrics(ip).await?;
+    ensure!(sample(&metrics, "rasp_errors_total", &["kind=\"proxy_protocol\""]) >= 1.0, "{metrics}");
+    Ok(())
+}
+
 /// A text frame of a client, with the mask that changes nothing.
 fn text(message: &str) -> Vec<u8> {
     let length = u8::try_from(message.len()).unwrap_or(125).min(125);
@@ -188,9 +264,12 @@ async fn slow_head(ip: IpAddr) -> anyhow::Result<()> {
     let cut = raw(SocketAddr::new(ip, PORT), b"GET / HTTP/1.1\r\nhost: e2e.t").await;
     ensure!(cut.status().is_none_or(|status| status == 408), "{}", cut.word());
     ensure!(began.elapsed() < Duration::from_secs(8), "ended after {:?}", began.elapsed());
-    let metrics = sidecar_metrics(ip).await?;
-    ensure!(sample(&metrics, "rasp_errors_total", &["kind=\"head_timeout\""]) >= 1.0, "{metrics}");
-    Ok(())
+    // It is counted just after the client has the end.
+    let counted = || async {
+        let metrics = sidecar_metrics(ip).await?;
+        Ok((sample(&metrics, "rasp_errors_total", &["kind=\"head_timeout\""]) >= 1.0).then_some(()))
+    };
+    wait_for("head_timeout to be counted", LIMIT, counted).await
 }
 
 /// Everything up to and with `end`.
