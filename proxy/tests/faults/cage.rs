@@ -44,7 +44,7 @@ pub fn usage(pid: u32) -> Usage {
 
 /// Waits until a process has no more files open than before, and says what it uses then.
 pub fn settled(pid: u32, files: f64) -> Usage {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let used = usage(pid);
         if used.files <= files {
