@@ -34,7 +34,7 @@ pub(super) fn decode(value: &[u8], buffer: &mut Vec<u8>) -> Option<Step> {
 fn from_base64(value: &[u8], buffer: &mut Vec<u8>) -> Option<Step> {
     // Pictures and random numbers are told by their first bytes.
     let head = value.get(..HEAD).unwrap_or(value);
-    base64::decode(head, buffer);
+    base64::decode(head, buffer)?;
     if !is_text(buffer) {
         return None;
     }
