@@ -56,7 +56,7 @@ proptest! {
         let length = target.len() + field.len() + body.len();
         let body = if truncated { Body::Truncated(&body) } else { Body::Complete(&body) };
         let work = work_with(&target, &[(name, &field)], content_type, body);
-        prop_assert!(work <= 64 * length + 4_096, "{work} units for {length} bytes");
+        prop_assert!(work <= 128 * length + 4_096, "{work} units for {length} bytes");
         prop_assert!(work <= Limits::for_body(131_072).work + 131_072);
     }
 

@@ -26,7 +26,7 @@ fn escaped(value: &[u8]) -> Vec<u8> {
 pub fn run(data: &[u8]) {
     let value = &data[..data.len().min(4_096)];
     let (plain, work) = judge(value);
-    assert!(work <= 96 * value.len() + 4_096, "{work} units for {} bytes", value.len());
+    assert!(work <= 128 * value.len() + 4_096, "{work} units for {} bytes", value.len());
     let (encoded, _) = judge(&escaped(value));
     for finding in plain.iter().filter(|finding| finding.confidence >= Confidence::High) {
         let kept =

@@ -170,7 +170,18 @@ fn padding_within_the_window_hides_nothing() {
     let ruleset = mk_ruleset();
     let head = mk_head("/", Some("application/x-www-form-urlencoded"));
     let nested = format!("x=1 or {}&", "(".repeat(1_000));
-    let pieces = ["a&", "a;", "'=;", "x=' or '", "a=%252527&", "a=1/**/or/**/", "a={\"b\":[&", &nested];
+    let pieces = [
+        "a&",
+        "a;",
+        "'=;",
+        "x=' or '",
+        "a=%252527&",
+        "a=%25252527+b&",
+        "a=%26%2338;%5Cx25&",
+        "a=1/**/or/**/",
+        "a={\"b\":[&",
+        &nested,
+    ];
     for piece in pieces {
         let mut body = piece.repeat(120_000 / piece.len());
         body.push_str("&id=1' or 1=1--");

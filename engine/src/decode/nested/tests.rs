@@ -124,3 +124,11 @@ fn whatever_is_in_a_value_its_readings_are_few() {
         assert!(read.iter().all(|reading| reading.len() <= 3 * value.len()));
     }
 }
+
+#[test]
+fn the_documentation_of_events_has_every_encoding() {
+    let page = include_str!("../../../../docs/events.md");
+    for name in Encodings::names() {
+        assert!(page.contains(&format!("\n| `{name}` |")), "{name}");
+    }
+}
