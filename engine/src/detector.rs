@@ -22,6 +22,8 @@ pub(crate) static DETECTORS: &[&Detector] = &[
     &crate::mail::DETECTOR,
     &crate::include::DETECTOR,
     &crate::redirect::DETECTOR,
+    &crate::scanner::DETECTOR,
+    &crate::web_shell::DETECTOR,
     &crate::path::DETECTOR,
     &crate::inclusion::DETECTOR,
     &crate::ssrf::DETECTOR,

@@ -15,6 +15,7 @@ use crate::mask;
 use crate::reason::Reason;
 
 mod climb;
+mod requested;
 pub(crate) mod targets;
 pub(crate) mod units;
 
@@ -94,6 +95,62 @@ const NEEDS: Needs = Needs {
         "\\boot.ini",
         "li5cli5c",
         "l2v0yy",
+        // What visitors ask for by a path.
+        ".svn/",
+        ".hg/",
+        ".bzr/",
+        ".docker",
+        ".kube/",
+        ".gnupg/",
+        ".vscode/",
+        ".idea/",
+        "cvs/",
+        ".git-credentials",
+        ".gitconfig",
+        ".netrc",
+        ".npmrc",
+        ".pypirc",
+        ".pgpass",
+        ".my.cnf",
+        ".s3cfg",
+        ".boto",
+        ".ftpconfig",
+        "_history",
+        ".bashrc",
+        ".profile",
+        ".ds_store",
+        ".bak",
+        ".old",
+        ".save",
+        ".swp",
+        ".swo",
+        ".orig",
+        ".copy",
+        ".backup",
+        ".bkp",
+        ".tmp",
+        ".sql",
+        ".mdb",
+        ".php~",
+        ".phtml~",
+        ".asp~",
+        ".aspx~",
+        ".jsp~",
+        ".py~",
+        ".rb~",
+        ".config~",
+        ".ini~",
+        ".inc~",
+        ".conf~",
+        ".cnf~",
+        ".yml~",
+        ".yaml~",
+        ".properties~",
+        ".php.1",
+        ".config.1",
+        ".ini.1",
+        ".conf.1",
+        ".yml.1",
     ],
 };
 
@@ -120,8 +177,13 @@ const ENCODED: Rule = Rule {
     reason: "the value is the path of a file elsewhere, encoded as base64",
 };
 
+const REQUESTED: Rule = Rule {
+    id: RuleId("path-requested"),
+    reason: "the request is for a file that no application means to serve",
+};
+
 fn rules() -> Vec<Rule> {
-    vec![CLIMB, TARGET, DISGUISED, TRUNCATED, ABSOLUTE, SHARE, ENCODED]
+    vec![CLIMB, TARGET, DISGUISED, TRUNCATED, ABSOLUTE, SHARE, ENCODED, REQUESTED]
 }
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
@@ -247,7 +309,7 @@ fn absolute(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
     }
     if part == Part::Path {
         let secret = targets::ends_in_secret(name.bytes()) || holds_private_folder(rest);
-        return if secret { found(ABSOLUTE, High) } else { None };
+        return if secret { found(ABSOLUTE, High) } else { found(REQUESTED, requested(rest)?) };
     }
     if is_share(rest) {
         let is_hidden = memchr::memchr(b'$', rest).is_some()
@@ -307,6 +369,18 @@ fn dots(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
         start: blanks,
         end: blanks + length,
     })
+}
+
+/// The whole path of a request, of which the end tells what it is for.
+fn requested(rest: &[u8]) -> Option<Confidence> {
+    const END: usize = 80;
+    let end = rest.get(rest.len().saturating_sub(END)..)?;
+    let end = end.get(memchr::memchr(b'/', end)?..)?;
+    let name = units::name(end);
+    if !rest.starts_with(b"/") || name.read < end.len() {
+        return None;
+    }
+    requested::judge(name.bytes())
 }
 
 fn is_share(rest: &[u8]) -> bool {

@@ -373,7 +373,7 @@ impl Class {
                 cwe: Some(434),
                 capec: Some(650),
                 owasp: Some("A04:2021"),
-                detected: false,
+                detected: true,
             },
             Self::ScannerSignal => &About {
                 id: "scanner_signal",
@@ -382,7 +382,7 @@ impl Class {
                 cwe: None,
                 capec: Some(310),
                 owasp: None,
-                detected: false,
+                detected: true,
             },
             Self::KnownExploit => &About {
                 id: "known_exploit",

@@ -118,6 +118,10 @@ fn is_browser(value: &[u8]) -> bool {
         if in_comment {
             let Some(length) = rest.iter().position(|byte| matches!(byte, b'(' | b')')) else { return false };
             let (comment, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            // A scanner that writes its name as crawlers do.
+            if comment.starts_with(b"compatible; Nmap") {
+                return false;
+            }
             if COMMENT.all(comment) != 0 || comment.windows(2).any(|two| two == b".." || two == b"--") {
                 return false;
             }

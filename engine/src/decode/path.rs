@@ -19,10 +19,11 @@ pub(super) fn decode(path: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
 }
 
 /// Whether the segments may only mean something together, as the path of a file: it goes up, has separators or dots
-/// that are written otherwise, or holds the name of a directory of the system.
+/// that are written otherwise, holds the name of a directory of the system or one that is hidden, or ends as a copy or a
+/// dump does.
 fn is_walk(path: &[u8]) -> bool {
     const DIRECTORIES: &[&[u8]] =
-        &[b"/etc/", b"/proc/", b"/winnt/", b"/windows/", b"/web-inf", b"/meta-inf", b"/0x2e"];
+        &[b"/etc/", b"/proc/", b"/winnt/", b"/windows/", b"/web-inf", b"/meta-inf", b"/0x2e", b"/cvs/"];
     let is_odd = |byte: &u8| matches!(byte, b'\\' | b'%' | 0 | 0xC0 | 0xC1 | 0xE0 | 0xEF | 0xF0);
     let begins = |rest: &[u8], known: &[u8]| {
         rest.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
@@ -31,8 +32,31 @@ fn is_walk(path: &[u8]) -> bool {
         || memchr::memchr_iter(b'.', path).any(|at| path.get(at + 1) == Some(&b'.'))
         || memchr::memchr_iter(b'/', path).any(|at| {
             let rest = path.get(at..).unwrap_or_default();
-            DIRECTORIES.iter().any(|known| begins(rest, known))
+            DIRECTORIES.iter().any(|known| begins(rest, known)) || is_hidden(rest)
         })
+        || is_left_over(path)
+}
+
+/// A segment that begins with a dot, but for the one that is there to be asked for (RFC 8615).
+fn is_hidden(rest: &[u8]) -> bool {
+    matches!(rest, [b'/', b'.', first, ..] if first.is_ascii_alphanumeric())
+        && !rest.starts_with(b"/.well-known/")
+}
+
+/// It ends as what an editor, a backup or a dump of a database leaves.
+fn is_left_over(path: &[u8]) -> bool {
+    const ENDS: &[&[u8]] = &[
+        b"~", b".bak", b".old", b".save", b".swp", b".swo", b".orig", b".copy", b".backup", b".bkp", b".tmp",
+        b".1", b".sql", b".mdb", b".sqlite",
+    ];
+    let ends = |end: &&[u8]| {
+        path.len()
+            .checked_sub(end.len())
+            .and_then(|at| path.get(at..))
+            .is_some_and(|last| last.eq_ignore_ascii_case(end))
+    };
+    let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    ENDS.iter().any(ends) || last.windows(5).any(|five| five.eq_ignore_ascii_case(b".sql."))
 }
 
 /// The tail of a path from the segment before the first one that holds SQL punctuation, where a value may hold a slash

@@ -1,0 +1,193 @@
+//! Web shells and dangerous uploads (CWE-434, CAPEC-650): files that a server would run for whoever asks for them, and
+//! requests for those that others have left behind.
+//!
+//! Told by the name of an uploaded file as servers and file systems read it (`name`), by code in its content that runs what a
+//! request says (`content`), and by paths of programs that are known for it. A source of a program is an ordinary upload
+//! in many applications: its name alone is at most Medium.
+//! Sources: OWASP Unrestricted File Upload; RFC 7578 section 4.2; names and code of shells as their authors publish them.
+
+use rasp_policy::class::Class;
+
+use crate::decode::Field;
+use crate::detector::{Detector, Evidence, Needs, Report, Rule};
+use crate::finding::Confidence::{self, High, Medium};
+use crate::finding::RuleId;
+use crate::mask;
+use crate::reason::Reason;
+
+mod content;
+mod name;
+
+pub(crate) static DETECTOR: Detector = Detector { class: Class::WebShell, needs: NEEDS, inspect, rules };
+
+const NEEDS: Needs = Needs {
+    alone: b"",
+    bytes: b".<",
+    needles: &[
+        ".php",
+        ".pht",
+        ".phar",
+        ".jsp",
+        ".jsw",
+        ".jsv",
+        ".asp",
+        ".ashx",
+        ".asmx",
+        ".asa",
+        ".cer",
+        ".cdx",
+        ".cgi",
+        ".cfm",
+        ".shtm",
+        ".stm",
+        ".htaccess",
+        ".htpasswd",
+        ".user.ini",
+        "web.config",
+        "<?",
+        "<%",
+        "<script",
+        "<jsp:",
+    ],
+};
+
+const NAME: Rule =
+    Rule { id: RuleId("webshell-name"), reason: "the name of the uploaded file is one that a server runs" };
+const DISGUISED: Rule = Rule {
+    id: RuleId("webshell-disguised"),
+    reason: "the name of the uploaded file hides that a server runs it",
+};
+const SETTINGS: Rule = Rule {
+    id: RuleId("webshell-settings"),
+    reason: "the uploaded file changes what the server runs in its directory",
+};
+const CODE: Rule = Rule {
+    id: RuleId("webshell-code"),
+    reason: "the uploaded file holds code that runs what a request tells it to",
+};
+const POLYGLOT: Rule = Rule {
+    id: RuleId("webshell-polyglot"),
+    reason: "the uploaded file begins as a picture or a document and holds code of a server",
+};
+const PATH: Rule =
+    Rule { id: RuleId("webshell-path"), reason: "the request is for a program that is known as a web shell" };
+
+fn rules() -> Vec<Rule> {
+    vec![NAME, DISGUISED, SETTINGS, CODE, POLYGLOT, PATH]
+}
+
+fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
+    // By name: the parts of an upload exist where there is a decoder for it.
+    let found = match field.part.as_str() {
+        "path" => path(field.value).map(|confidence| (PATH, confidence, 0..field.value.len())),
+        "file_name" => {
+            name::judge(field.value).map(|(rule, confidence)| (rule, confidence, 0..field.value.len()))
+        }
+        "file" => {
+            report.budget().work(field.value.len().min(content::MOST))?;
+            content::judge(field.value)
+        }
+        _ => None,
+    };
+    let Some((rule, confidence, at)) = found else { return Ok(()) };
+    let shown = field.value.get(at.start..at.end.min(at.start + SHOWN)).unwrap_or_default();
+    let sample = mask::sample(shown, is_word);
+    report.find(field, Evidence { rule, confidence, at, sample });
+    Ok(())
+}
+
+const SHOWN: usize = 64;
+
+/// Names of programs that are web shells and nothing else, without their ending.
+const SHELLS: &[&str] = &[
+    "c99",
+    "c99shell",
+    "r57",
+    "r57shell",
+    "wso",
+    "wso2",
+    "b374k",
+    "alfa",
+    "alfashell",
+    "alfav4",
+    "weevely",
+    "indoxploit",
+    "madspot",
+    "cmdasp",
+    "jspspy",
+    "aspxspy",
+    "chopper",
+    "antsword",
+    "behinder",
+    "godzilla",
+    "p0wny",
+    "phpspy",
+    "webadmin-shell",
+    "mini-shell",
+    "simattacker",
+    "locus7s",
+    "andela",
+    "ak47shell",
+];
+
+/// Names that shells have, and other programs now and then.
+const SUSPECTS: &[&str] = &[
+    "shell", "cmd", "webshell", "backdoor", "eval", "exec", "cmdjsp", "jspcmd", "uploader", "bypass", "0day",
+    "xshell",
+];
+
+/// A segment of a request path.
+fn path(segment: &[u8]) -> Option<Confidence> {
+    let dot = memchr::memrchr(b'.', segment)?;
+    let (stem, end) = segment.split_at_checked(dot)?;
+    if !name::is_run(end.get(1..)?) {
+        return None;
+    }
+    let is_in = |list: &[&str]| list.iter().any(|known| stem.eq_ignore_ascii_case(known.as_bytes()));
+    match () {
+        () if is_in(SHELLS) => Some(High),
+        () if is_in(SUSPECTS) => Some(Medium),
+        () => None,
+    }
+}
+
+/// Words that may be shown in a sample.
+fn is_word(word: &[u8]) -> bool {
+    const WORDS: &[&str] = &[
+        "eval",
+        "assert",
+        "system",
+        "exec",
+        "passthru",
+        "shell_exec",
+        "popen",
+        "proc_open",
+        "_get",
+        "_post",
+        "_request",
+        "_cookie",
+        "_server",
+        "runtime",
+        "getruntime",
+        "processbuilder",
+        "request",
+        "getparameter",
+        "wscript",
+        "shell",
+        "jpg",
+        "jpeg",
+        "png",
+        "gif",
+        "htaccess",
+        "user",
+        "ini",
+        "web",
+        "config",
+        "data",
+        "base64_decode",
+    ];
+    name::is_run(word) || WORDS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests;
