@@ -49,6 +49,10 @@ fn tidy(node: &mut serde_yaml::Value) {
             if mapping.get("nullable").is_some_and(serde_yaml::Value::is_bool) {
                 mapping.shift_remove("nullable");
             }
+            // What a list of values has beside them where the field may be absent.
+            if let Some(serde_yaml::Value::Sequence(values)) = mapping.get_mut("enum") {
+                values.retain(|value| !value.is_null());
+            }
             if let Some(serde_yaml::Value::String(description)) = mapping.get_mut("description") {
                 *description = unwrapped(description);
             }

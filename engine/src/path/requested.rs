@@ -194,16 +194,15 @@ fn is_inside(
 
 /// A copy of a source, so that the server sends it instead of running it: `config.php~`, `.index.php.swp`.
 fn is_copy(last: &[u8]) -> bool {
-    let original = match last.strip_suffix(b"~") {
-        Some(original) => original,
-        None => {
-            let Some(dot) = memchr::memrchr(b'.', last) else { return false };
-            let (original, end) = last.split_at_checked(dot).unwrap_or((last, &[]));
-            if !is_in(COPIES, end.get(1..).unwrap_or_default()) {
-                return false;
-            }
-            original
+    let original = if let Some(original) = last.strip_suffix(b"~") {
+        original
+    } else {
+        let Some(dot) = memchr::memrchr(b'.', last) else { return false };
+        let (original, end) = last.split_at_checked(dot).unwrap_or((last, &[]));
+        if !is_in(COPIES, end.get(1..).unwrap_or_default()) {
+            return false;
         }
+        original
     };
     let Some(dot) = memchr::memrchr(b'.', original) else { return false };
     dot > 0 && is_in(SOURCES, original.get(dot + 1..).unwrap_or_default())

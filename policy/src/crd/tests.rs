@@ -55,6 +55,8 @@ fn no_field_has_a_default_or_accepts_null() {
         {
             assert!(node.get(key).is_none(), "{path} has {key}");
         }
+        let values = node["enum"].as_sequence().map_or(&[][..], Vec::as_slice);
+        assert!(values.iter().all(serde_yaml::Value::is_string), "{path}: {values:?}");
     }
 }
 
