@@ -8,7 +8,7 @@ use crate::reason::Reason;
 pub struct Limits {
     /// Names and values that are inspected.
     pub parts: usize,
-    /// Nesting of JSON, and of encodings.
+    /// Nesting of JSON and of GraphQL.
     pub depth: usize,
     /// Bytes that decoding may produce.
     pub decoded_bytes: usize,
@@ -62,6 +62,11 @@ impl Budget {
         } else {
             Ok(())
         }
+    }
+
+    /// Bytes that a body with a `content-encoding` may become, so that enough is left for reading it.
+    pub(crate) fn inflated(&self) -> usize {
+        self.limits.decoded_bytes / 4
     }
 
     pub(crate) fn work(&mut self, units: usize) -> Result<(), Reason> {

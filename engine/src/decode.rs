@@ -6,14 +6,23 @@ use crate::finding::Part;
 use crate::message::{Fields, Head};
 use crate::reason::Reason;
 
+mod coding;
+mod graphql;
 mod header;
 mod json;
+mod lines;
 mod media;
+mod multipart;
 pub(crate) mod nested;
 mod pairs;
+mod parameters;
 mod path;
 pub(crate) mod percent;
+mod protobuf;
+mod repeated;
+mod transfer;
 mod unicode;
+mod xml;
 
 pub(crate) use media::kind;
 pub(crate) use nested::Layers;
@@ -91,19 +100,28 @@ pub(crate) trait Visit {
 pub(crate) enum Kind {
     Form,
     Json,
+    Xml,
+    Multipart,
+    GraphQl,
+    /// A document of JSON a line.
+    Lines,
+    Protobuf,
+    /// Messages of gRPC-Web, in base64 or not.
+    Frames(bool),
     /// No type, or text: told by its shape.
     Sniff,
     /// A type that says nothing of how the application reads it: told by its shape, and opaque where it has none.
     Undeclared,
-    /// Has a `content-encoding`: inspected where its shape shows that it is not encoded at all.
+    /// Has a `content-encoding`, which is undone; where that fails, inspected where its shape shows that it is not encoded
+    /// at all.
     Encoded,
     /// Not inspected.
     Not(Reason),
 }
 
-/// The `charset` that the type declares; empty where it declares none.
-pub(crate) fn charset<'a>(head: &Head<'a>) -> &'a [u8] {
-    let parameters = head.content_type.unwrap_or_default().split(|byte| *byte == b';').skip(1);
+/// The `charset` that a type declares; empty where it declares none.
+fn charset(content_type: &[u8]) -> &[u8] {
+    let parameters = content_type.split(|byte| *byte == b';').skip(1);
     for parameter in parameters {
         let mut halves = parameter.splitn(2, |byte| *byte == b'=');
         if halves.next().is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"charset")) {
@@ -123,9 +141,14 @@ pub(crate) fn target(target: &[u8], visit: &mut dyn Visit) -> Result<(), Reason>
     let mut halves = target.splitn(2, |byte| *byte == b'?');
     path::decode(halves.next().unwrap_or_default(), visit)?;
     match halves.next() {
-        Some(query) => pairs::decode(query, pairs::QUERY, visit),
+        Some(query) => all_pairs(query, pairs::QUERY, visit),
         None => Ok(()),
     }
+}
+
+fn all_pairs(bytes: &[u8], parts: pairs::Parts, visit: &mut dyn Visit) -> Result<(), Reason> {
+    pairs::decode(bytes, parts, visit)?;
+    repeated::decode(bytes, parts, visit)
 }
 
 /// Yields values of the fields of a head.
@@ -133,27 +156,51 @@ pub(crate) fn fields(fields: &dyn Fields, visit: &mut dyn Visit) -> Result<(), R
     header::decode(fields, visit)
 }
 
-/// Yields names and values of a body. `charset` is what the type declares.
+/// Yields names and values of a body.
 pub(crate) fn body(
-    kind: Kind,
-    charset: &[u8],
-    body: (&[u8], bool),
+    head: &Head<'_>,
+    (bytes, truncated): (&[u8], bool),
     visit: &mut dyn Visit,
 ) -> Result<(), Reason> {
-    let (bytes, truncated) = body;
+    let content_type = head.content_type.unwrap_or_default();
+    let kind = media::kind(head);
+    if kind != Kind::Encoded {
+        return content(kind, content_type, (bytes, truncated), visit);
+    }
+    let codings = head.content_encoding.unwrap_or_default();
+    let declared = media::declared(content_type);
+    match coding::undo(codings, bytes, visit.budget())? {
+        coding::Undone::Whole(plain) => content(declared, content_type, (&plain, truncated), visit),
+        coding::Undone::Cut(plain, reason) => {
+            visit.note(reason);
+            content(declared, content_type, (&plain, true), visit)
+        }
+        coding::Undone::Not => content(kind, content_type, (bytes, truncated), visit),
+    }
+}
+
+/// Yields names and values of a body that is not encoded.
+fn content(
+    kind: Kind,
+    content_type: &[u8],
+    (bytes, truncated): (&[u8], bool),
+    visit: &mut dyn Visit,
+) -> Result<(), Reason> {
+    let charset = charset(content_type);
     if let Kind::Not(reason) = kind {
         return Err(reason);
     }
     let declared = unicode::declared(charset, bytes);
-    if let Some(encoding) = unicode::detect(bytes).or(declared) {
+    let is_binary = matches!(kind, Kind::Multipart | Kind::Protobuf | Kind::Frames(_));
+    if let Some(encoding) = unicode::detect(bytes).or(declared).filter(|_| !is_binary) {
         visit.budget().decoded(unicode::longest(bytes))?;
         let text = unicode::transcode(encoding, bytes);
         let text = text.as_bytes();
         // Short integers of a binary format look like UTF-16 as well.
-        let is_text = kind == Kind::Json || declared.is_some() || json::looks_like(text);
+        let is_text = matches!(kind, Kind::Json | Kind::Xml) || declared.is_some() || json::looks_like(text);
         if is_text || pairs::looks_like(text) {
-            read(kind, text, truncated, visit)?;
-            if truncated || declared.is_some() || json::is_valid(text) {
+            read(kind, content_type, (text, truncated), visit)?;
+            if truncated || kind == Kind::Xml || declared.is_some() || json::is_valid(text) {
                 return Ok(());
             }
         }
@@ -161,7 +208,7 @@ pub(crate) fn body(
     if !charset.is_empty() && !has_ascii(charset) {
         visit.note(Reason::UnsupportedBody);
     }
-    read(kind, bytes, truncated, visit)
+    read(kind, content_type, (bytes, truncated), visit)
 }
 
 /// Whether ASCII characters are ASCII bytes in it, and quotes and SQL words are where we look for them.
@@ -172,21 +219,56 @@ fn has_ascii(charset: &[u8]) -> bool {
         || [&b"iso-8859-"[..], b"windows-125"].iter().any(|start| charset.starts_with(start))
 }
 
-fn read(kind: Kind, bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
+fn read(
+    kind: Kind,
+    content_type: &[u8],
+    (bytes, truncated): (&[u8], bool),
+    visit: &mut dyn Visit,
+) -> Result<(), Reason> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match kind {
         Kind::Not(reason) => Err(reason),
+        Kind::Json if has_shape(bytes) && !json::looks_like(bytes) => {
+            visit.note(Reason::MalformedBody);
+            shaped(bytes, truncated, visit)
+        }
         Kind::Json => json::decode(bytes, truncated, visit),
+        Kind::Form if has_shape(bytes) => shaped(bytes, truncated, visit),
         Kind::Form => form(bytes, truncated, visit),
+        Kind::Xml if xml::looks_like(bytes) => xml::decode(bytes, truncated, visit),
+        Kind::Multipart => {
+            if multipart::decode(content_type, (bytes, truncated), visit)? {
+                return Ok(());
+            }
+            visit.note(Reason::MalformedBody);
+            sniffed(bytes, truncated, visit)
+        }
+        Kind::GraphQl if graphql::looks_like(bytes) && !json::is_valid(bytes) => {
+            graphql::decode(bytes, visit)
+        }
+        Kind::Lines => lines::decode(bytes, truncated, visit),
+        Kind::Protobuf => protobuf::decode(bytes, visit),
+        Kind::Frames(is_text) => protobuf::frames(bytes, is_text, visit),
         Kind::Undeclared if !has_shape(bytes) && (is_binary(bytes) || is_document(bytes)) => {
             Err(Reason::OpaqueBody)
         }
-        Kind::Sniff | Kind::Undeclared => sniffed(bytes, truncated, visit),
+        Kind::Xml | Kind::GraphQl | Kind::Sniff | Kind::Undeclared => sniffed(bytes, truncated, visit),
         Kind::Encoded if !has_shape(bytes) => Err(Reason::EncodedBody),
         Kind::Encoded => {
             visit.note(Reason::EncodedBody);
-            form(bytes, truncated, visit)
+            shaped(bytes, truncated, visit)
         }
+    }
+}
+
+/// Reads what has a shape, whatever its type says.
+fn shaped(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
+    if xml::is_declared(bytes) {
+        xml::decode(bytes, truncated, visit)
+    } else if multipart::looks_like(bytes) {
+        multipart::decode(b"", (bytes, truncated), visit).map(drop)
+    } else {
+        form(bytes, truncated, visit)
     }
 }
 
@@ -194,7 +276,7 @@ fn read(kind: Kind, bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Res
 /// out of what is valid JSON: there the first one is named by the document's own punctuation.
 fn form(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
     if !json::looks_like(bytes) {
-        return pairs::decode(bytes, pairs::FORM, visit);
+        return all_pairs(bytes, pairs::FORM, visit);
     }
     json::decode(bytes, truncated, visit)?;
     let first = if json::is_valid(bytes) { memchr::memchr2(b'&', b';', bytes) } else { Some(0) };
@@ -205,7 +287,10 @@ fn form(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reas
 }
 
 fn has_shape(bytes: &[u8]) -> bool {
-    json::looks_like(bytes) || pairs::starts_like(bytes)
+    json::looks_like(bytes)
+        || pairs::starts_like(bytes)
+        || xml::is_declared(bytes)
+        || multipart::looks_like(bytes)
 }
 
 /// Random bytes look like short pieces of SQL now and then, text with a stray control character does not.
@@ -226,7 +311,10 @@ fn sniffed(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), R
         return json::decode(bytes, truncated, visit);
     }
     if pairs::looks_like(bytes) {
-        return pairs::decode(bytes, pairs::FORM, visit);
+        return all_pairs(bytes, pairs::FORM, visit);
+    }
+    if xml::is_declared(bytes) || multipart::looks_like(bytes) {
+        shaped(bytes, truncated, visit)?;
     }
     if is_binary(bytes) {
         return Err(Reason::OpaqueBody);

@@ -8,7 +8,7 @@ use rasp_policy::class::Class;
 
 use crate::budget::Budget;
 use crate::decode::Field;
-use crate::finding::{Confidence, Encodings, Finding, Location, RuleId};
+use crate::finding::{Confidence, Encodings, Finding, Location, Part, RuleId};
 use crate::mask;
 use crate::reason::Reason;
 use crate::ruleset::Inspection;
@@ -69,6 +69,21 @@ pub struct Rule {
     pub id: RuleId,
     /// What it sees, in a sentence.
     pub reason: &'static str,
+}
+
+/// Classes whose detectors read files. To all others a file is somebody's text.
+const FILES: &[Class] = &[Class::XmlExternalEntity];
+
+/// Classes whose detectors read XML documents as a whole; all read the values in them.
+const DOCUMENTS: &[Class] = &[Class::XmlExternalEntity, Class::Deserialization];
+
+/// Whether the detector of a class reads values of this part.
+pub(crate) fn reads(class: Class, part: Part) -> bool {
+    match part {
+        Part::File => FILES.contains(&class),
+        Part::Document => DOCUMENTS.contains(&class),
+        _ => true,
+    }
 }
 
 /// What a rule saw in a value.

@@ -37,6 +37,20 @@ pub enum Part {
     Header,
     /// The value of a cookie, or its name.
     Cookie,
+    /// The name of a file in a multipart body. `name` is that of the field.
+    FileName,
+    /// A file in a multipart body. `name` is that of the file. Only detectors that read files get it.
+    File,
+    /// The text of an element of an XML document, or an attribute.
+    Xml,
+    /// The same of an Atom or RSS document, whose texts are HTML by its format.
+    Feed,
+    /// An XML document as a whole. Only detectors that read documents get it.
+    Document,
+    /// A string literal of a GraphQL document.
+    GraphQl,
+    /// A text in a message of Protocol Buffers. `name` is its number.
+    Protobuf,
 }
 
 impl Part {
@@ -81,6 +95,13 @@ impl Part {
             Self::Text => "text",
             Self::Header => "header",
             Self::Cookie => "cookie",
+            Self::FileName => "file_name",
+            Self::File => "file",
+            Self::Xml => "xml",
+            Self::Feed => "feed",
+            Self::Document => "document",
+            Self::GraphQl => "graphql",
+            Self::Protobuf => "protobuf",
         }
     }
 }

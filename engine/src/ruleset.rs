@@ -11,9 +11,9 @@ use rasp_policy::precedence::Effective;
 use crate::budget::{Budget, Limits};
 use crate::decide::{self, Judgement};
 use crate::decode::{self, Field, Kind, Visit, nested};
-use crate::detector::{DETECTORS, Detector, Report};
+use crate::detector::{self, DETECTORS, Detector, Report};
 use crate::exception::{self, Excepting, Exceptions};
-use crate::finding::Finding;
+use crate::finding::{Finding, Part};
 use crate::message::{Body, BodyPlan, Head};
 use crate::prefilter::{self, Prefilter};
 use crate::reason::Reason;
@@ -300,7 +300,8 @@ impl Ruleset {
                 inspection.note(match kind {
                     Kind::Not(reason) => reason,
                     Kind::Encoded => Reason::EncodedBody,
-                    Kind::Form | Kind::Json | Kind::Sniff | Kind::Undeclared => Reason::OpaqueBody,
+                    Kind::Multipart | Kind::Frames(_) => Reason::UnsupportedBody,
+                    _ => Reason::OpaqueBody,
                 });
                 return;
             }
@@ -311,13 +312,15 @@ impl Ruleset {
             inspection.note(match kind {
                 Kind::Not(reason) => reason,
                 // Uploads have these, and they pass at any length.
-                Kind::Undeclared => Reason::OpaqueBody,
+                Kind::Undeclared | Kind::Lines | Kind::Protobuf => Reason::OpaqueBody,
+                // They may hold values behind the files.
+                Kind::Multipart | Kind::Frames(_) => Reason::UnsupportedBody,
                 Kind::Encoded => Reason::EncodedBody,
-                Kind::Form | Kind::Json | Kind::Sniff => Reason::BodyTooLarge,
+                Kind::Form | Kind::Json | Kind::Xml | Kind::GraphQl | Kind::Sniff => Reason::BodyTooLarge,
             });
         }
         let mut scan = Scan { detection, inspection };
-        if let Err(reason) = decode::body(kind, decode::charset(head), (bytes, truncated), &mut scan) {
+        if let Err(reason) = decode::body(head, (bytes, truncated), &mut scan) {
             inspection.note(reason);
         }
     }
@@ -333,17 +336,39 @@ struct Detection {
     detectors: &'static [&'static Detector],
     prefilter: &'static Prefilter,
     enabled: prefilter::Set,
+    /// Those of them that read files, and documents.
+    files: prefilter::Set,
+    documents: prefilter::Set,
 }
 
 impl Detection {
     /// `None` where every class is Off.
     fn build(effective: &Effective) -> Option<Self> {
         let prefilter = prefilter::shared();
-        let is_on =
-            |(_, detector): &(usize, &&Detector)| effective.detection(detector.class).mode != Mode::Off;
-        let enabled =
-            DETECTORS.iter().enumerate().filter(is_on).fold(0, |set, (number, _)| set | 1 << number);
-        (enabled != 0).then_some(Self { detectors: DETECTORS, prefilter, enabled: enabled | ESCAPES })
+        let those = |part: Part| {
+            let is_on = |detector: &Detector| {
+                effective.detection(detector.class).mode != Mode::Off && detector::reads(detector.class, part)
+            };
+            let on = DETECTORS.iter().enumerate().filter(|(_, detector)| is_on(detector));
+            on.fold(0, |set, (number, _)| set | 1 << number)
+        };
+        let (enabled, files, documents) = (those(Part::Text), those(Part::File), those(Part::Document));
+        (enabled != 0).then_some(Self {
+            detectors: DETECTORS,
+            prefilter,
+            enabled: enabled | ESCAPES,
+            files,
+            documents,
+        })
+    }
+
+    /// Those that read values of this part.
+    fn enabled(&self, part: Part) -> prefilter::Set {
+        match part {
+            Part::File => self.files,
+            Part::Document => self.documents,
+            _ => self.enabled,
+        }
     }
 }
 
@@ -385,10 +410,10 @@ impl Scan<'_> {
 
 impl Visit for Scan<'_> {
     fn field(&mut self, field: &Field<'_>) -> Result<(), Reason> {
-        let Detection { detectors, prefilter, enabled } = self.detection;
+        let Detection { detectors, prefilter, .. } = self.detection;
         self.inspection.budget.part()?;
         self.inspection.budget.work(field.value.len())?;
-        let mut candidates = prefilter.candidates(field.value, *enabled);
+        let mut candidates = prefilter.candidates(field.value, self.detection.enabled(field.part));
         let has_escapes = candidates & ESCAPES != 0;
         candidates &= !ESCAPES;
         while candidates != 0 {

@@ -282,6 +282,8 @@ fn java(text: &[u8], whole: bool) -> Option<Confidence> {
         .any(|name| memchr::memmem::find(text, name).is_some());
     let reaches = PACKAGES.iter().any(|package| text.starts_with(package));
     match (whole, reaches && !is_fault) {
+        // The name of a library, as people search for it and builds declare it.
+        (true, true) if !text.contains(&b'.') => Some(Confidence::Medium),
         (true, true) => Some(Confidence::High),
         (false, true) => Some(Confidence::Low),
         _ => None,

@@ -72,6 +72,11 @@ fn kind(name: &[u8]) -> Kind {
     }
 }
 
+/// A field in the head of a part of a body.
+pub(super) fn part_field(name: &[u8], value: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
+    if are_tokens(name, value) { Ok(()) } else { field(name, value, visit) }
+}
+
 fn field(name: &[u8], value: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
     pairs::text(&Field { part: Part::Header, name, value }, visit)
 }
@@ -212,7 +217,7 @@ fn cookies(value: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
 }
 
 /// Any padding: applications differ in what they ask for.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
+pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

@@ -12,9 +12,9 @@ const TYPES: &[(&[u8], Kind)] = &[
     (b"text/json", Kind::Json),
     (b"application/x-json", Kind::Json),
     (b"text/plain", Kind::Sniff),
-    (b"application/xml", Kind::Not(Reason::UnsupportedBody)),
-    (b"text/xml", Kind::Not(Reason::UnsupportedBody)),
-    (b"application/graphql", Kind::Not(Reason::UnsupportedBody)),
+    (b"application/xml", Kind::Xml),
+    (b"text/xml", Kind::Xml),
+    (b"application/graphql", Kind::GraphQl),
     (b"application/grpc", Kind::Not(Reason::UnsupportedBody)),
     (b"application/pdf", Kind::Not(Reason::OpaqueBody)),
     (b"application/zip", Kind::Not(Reason::OpaqueBody)),
@@ -29,8 +29,15 @@ const TYPES: &[(&[u8], Kind)] = &[
     (b"application/vnd.rar", Kind::Not(Reason::OpaqueBody)),
     (b"application/java-archive", Kind::Not(Reason::OpaqueBody)),
     (b"application/wasm", Kind::Not(Reason::OpaqueBody)),
-    (b"application/protobuf", Kind::Not(Reason::OpaqueBody)),
+    (b"application/protobuf", Kind::Protobuf),
+    (b"application/proto", Kind::Protobuf),
+    // What telemetry and metrics are sent in: records of what happened elsewhere.
     (b"application/x-protobuf", Kind::Not(Reason::OpaqueBody)),
+    (b"application/x-ndjson", Kind::Lines),
+    (b"application/ndjson", Kind::Lines),
+    (b"application/jsonl", Kind::Lines),
+    (b"application/x-jsonlines", Kind::Lines),
+    (b"application/json-seq", Kind::Lines),
     (b"application/msgpack", Kind::Not(Reason::OpaqueBody)),
     (b"application/x-msgpack", Kind::Not(Reason::OpaqueBody)),
     (b"application/cbor", Kind::Not(Reason::OpaqueBody)),
@@ -41,7 +48,7 @@ const TYPES: &[(&[u8], Kind)] = &[
 /// Ends of media types, looked at before the starts.
 const SUFFIXES: &[(&[u8], Kind)] = &[
     (b"+json", Kind::Json),
-    (b"+xml", Kind::Not(Reason::UnsupportedBody)),
+    (b"+xml", Kind::Xml),
     (b"+gzip", Kind::Not(Reason::OpaqueBody)),
     (b"+zip", Kind::Not(Reason::OpaqueBody)),
     (b"+zstd", Kind::Not(Reason::OpaqueBody)),
@@ -50,7 +57,9 @@ const SUFFIXES: &[(&[u8], Kind)] = &[
 
 /// Starts of media types.
 const PREFIXES: &[(&[u8], Kind)] = &[
-    (b"multipart/", Kind::Not(Reason::UnsupportedBody)),
+    (b"multipart/", Kind::Multipart),
+    (b"application/grpc-web-text", Kind::Frames(true)),
+    (b"application/grpc-web", Kind::Frames(false)),
     (b"application/grpc", Kind::Not(Reason::UnsupportedBody)),
     (b"image/", Kind::Not(Reason::OpaqueBody)),
     (b"audio/", Kind::Not(Reason::OpaqueBody)),
@@ -69,13 +78,14 @@ pub(crate) fn kind(head: &Head<'_>) -> Kind {
     match (is_encoded, declared(head.content_type.unwrap_or_default())) {
         (false, kind) => kind,
         // Packed or not, it is binary: OTLP and Prometheus send protobuf in gzip and snappy.
-        (true, Kind::Not(Reason::OpaqueBody)) => Kind::Not(Reason::OpaqueBody),
+        (true, Kind::Not(Reason::OpaqueBody) | Kind::Protobuf) => Kind::Not(Reason::OpaqueBody),
         (true, Kind::Not(_)) => Kind::Not(Reason::EncodedBody),
         (true, _) => Kind::Encoded,
     }
 }
 
-fn declared(content_type: &[u8]) -> Kind {
+/// How a body of this type is read where nothing else is said about it.
+pub(super) fn declared(content_type: &[u8]) -> Kind {
     let name = content_type.split(|byte| matches!(byte, b';' | b',')).next().unwrap_or_default().trim_ascii();
     if name.is_empty() {
         return Kind::Sniff;

@@ -1,6 +1,8 @@
 //! `name=value` pairs of a query or a form.
 
-use super::{Field, Visit, json, percent};
+use std::borrow::Cow;
+
+use super::{Field, Visit, graphql, json, percent};
 use crate::finding::Part;
 use crate::lookup::Lookup;
 use crate::reason::Reason;
@@ -8,8 +10,8 @@ use crate::reason::Reason;
 /// Which parts the names and values of a list of pairs are.
 #[derive(Clone, Copy)]
 pub(super) struct Parts {
-    name: Part,
-    value: Part,
+    pub name: Part,
+    pub value: Part,
 }
 
 pub(super) const QUERY: Parts = Parts { name: Part::QueryName, value: Part::Query };
@@ -66,6 +68,9 @@ pub(super) fn text(field: &Field<'_>, visit: &mut dyn Visit) -> Result<(), Reaso
         return Ok(());
     }
     visit.budget().decoded(field.value.len())?;
+    if field.name == b"query" && graphql::looks_like(field.value) {
+        graphql::decode(field.value, visit)?;
+    }
     if json::looks_like(field.value) {
         visit.budget().work(field.value.len())?;
         if json::is_valid(field.value) {

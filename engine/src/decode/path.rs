@@ -9,6 +9,9 @@ pub(super) fn decode(path: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
     for segment in path.split(|byte| *byte == b'/') {
         let value = percent::decode(segment, false, &mut buffer);
         pairs::text(&Field { part: Part::Path, name: b"", value }, visit)?;
+        if segment.contains(&b';') {
+            matrix(segment, &mut buffer, visit)?;
+        }
     }
     let decoded = percent::decode(path, false, &mut buffer);
     if is_walk(decoded) {
@@ -16,6 +19,18 @@ pub(super) fn decode(path: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
     }
     let Some(tail) = spanning(decoded) else { return Ok(()) };
     pairs::text(&Field { part: Part::Path, name: b"", value: tail }, visit)
+}
+
+/// A segment without its parameters, and their values (RFC 3986 section 3.3): `/cars;colour=red;year=2026`.
+fn matrix(segment: &[u8], buffer: &mut Vec<u8>, visit: &mut dyn Visit) -> Result<(), Reason> {
+    for piece in segment.split(|byte| *byte == b';') {
+        let mut halves = piece.splitn(2, |byte| *byte == b'=');
+        let first = halves.next().unwrap_or_default();
+        let (name, value) = halves.next().map_or((&b""[..], first), |value| (first, value));
+        let value = percent::decode(value, false, buffer);
+        pairs::text(&Field { part: Part::Path, name, value }, visit)?;
+    }
+    Ok(())
 }
 
 /// Whether the segments may only mean something together, as the path of a file: it goes up, has separators or dots

@@ -78,7 +78,8 @@ fn plans_a_window_for_types_with_a_decoder() {
     let plan = |content_type| ruleset.body_plan(&mk_head("/", content_type));
     assert_eq!(plan(Some("application/json")), BodyPlan::Window(131_072));
     assert_eq!(plan(None), BodyPlan::Window(131_072));
-    assert_eq!(plan(Some("multipart/form-data")), BodyPlan::Skip);
+    assert_eq!(plan(Some("multipart/form-data")), BodyPlan::Window(131_072));
+    assert_eq!(plan(Some("application/grpc")), BodyPlan::Skip, "a stream that both sides write");
     let mut effective = Effective::builtin_blocking();
     effective = effective.in_mode(Mode::Off);
     let off = Ruleset::build(&effective).unwrap();
@@ -313,6 +314,8 @@ fn with_a_broken_detector(mode_of_the_broken: Mode) -> Ruleset {
         detectors: Box::leak(Box::new(detectors)),
         prefilter: Box::leak(Box::new(prefilter)),
         enabled: 0b111,
+        files: 0,
+        documents: 0,
     });
     ruleset
 }
@@ -355,4 +358,62 @@ fn a_class_that_is_left_out_is_missed_only_where_it_had_to_look_and_only_in_bloc
             assert_eq!((judgement.verdict, refused), (verdict, status), "{mode:?} {target} {left_out}");
         }
     }
+}
+
+/// Type, coding, body, and the part and the name of what is found.
+type BodyRow<'a> = (Option<&'a str>, Option<&'a str>, &'a [u8], &'a str, &'a str);
+
+#[test]
+fn an_attack_in_a_body_of_any_kind_is_found_where_it_is() {
+    use std::io::Write as _;
+    let ruleset = mk_ruleset();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(br#"{"a":"x' or 1=1--"}"#).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let part = b"--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx' or 1=1--\r\n--b--\r\n";
+    let file =
+        b"--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"../../../etc/passwd\"\r\n\r\nx\r\n--b--\r\n";
+    let xml = b"<?xml version='1.0'?><a><b>x' or 1=1--</b></a>";
+    let entity = b"<!DOCTYPE a [<!ENTITY b SYSTEM \"file:///etc/passwd\">]><a>&b;</a>";
+    let message = b"\x0a\x0bx' or 1=1--";
+    let framed = b"\0\0\0\0\x0d\x0a\x0bx' or 1=1--";
+    let multipart = Some("multipart/form-data; boundary=b");
+    let rows: &[BodyRow<'_>] = &[
+        (Some("application/json"), Some("gzip"), &gzip, "json", "a"),
+        (multipart, None, part, "form", "a"),
+        (Some("multipart/form-data"), None, part, "form", "a"),
+        (None, None, part, "form", "a"),
+        (Some("application/json"), None, part, "form", "a"),
+        (multipart, None, file, "file_name", "a"),
+        (Some("text/xml"), None, xml, "xml", "b"),
+        (Some("text/plain"), None, xml, "xml", "b"),
+        (Some("application/octet-stream"), None, xml, "xml", "b"),
+        (Some("application/xml"), None, entity, "document", ""),
+        (Some("application/xml"), None, br#"{"a":"x' or 1=1--"}"#, "json", "a"),
+        (Some("application/graphql"), None, br#"{ a(b: "x' or 1=1--") { c } }"#, "graphql", "b"),
+        (Some("application/json"), None, br#"{"query":"{ a(b: \"x' or 1=1--\") { c } }"}"#, "graphql", "b"),
+        (Some("application/x-ndjson"), None, b"{\"c\":1}\n{\"a\":\"x' or 1=1--\"}", "json", "a"),
+        (Some("application/protobuf"), None, message, "protobuf", "1"),
+        (Some("application/grpc-web"), None, framed, "protobuf", "1"),
+        (Some("application/x-www-form-urlencoded"), None, b"a=x'/*&c=d&a=*/or/*&a=*/1=1--", "form", "a"),
+    ];
+    for (content_type, coding, body, part, name) in rows {
+        let head = Head { content_encoding: coding.map(str::as_bytes), ..mk_head("/", *content_type) };
+        let judgement = ruleset.decide(inspected(&ruleset, &head, Body::Complete(body)));
+        let found = judgement
+            .findings
+            .iter()
+            .filter(|finding| finding.confidence >= rasp_policy::api::Confidence::High);
+        let places: Vec<_> =
+            found.map(|finding| (finding.location.part.as_str(), finding.location.name.as_str())).collect();
+        assert!(places.contains(&(part, name)), "{content_type:?} {}: {places:?}", body.escape_ascii());
+    }
+}
+
+#[test]
+fn what_is_in_a_file_is_no_value() {
+    let ruleset = mk_ruleset();
+    let body = b"--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a.sql\"\r\n\r\nx' or 1=1--\r\n--b--\r\n";
+    let head = mk_head("/", Some("multipart/form-data; boundary=b"));
+    assert!(inspected(&ruleset, &head, Body::Complete(body)).findings().is_empty());
 }

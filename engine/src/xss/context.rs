@@ -12,6 +12,10 @@ pub(super) fn weigh(value: &[u8], part: Part, evidence: &Evidence) -> Confidence
     if confidence <= Confidence::Medium || part == Part::Path {
         return confidence;
     }
+    // What writes feeds writes pages; what shows them has to clean them anyway.
+    if part == Part::Feed {
+        return Confidence::Medium;
+    }
     let shown = is_document(value) && is_part_of_it(value, evidence) || is_shown(value, evidence.start);
     if shown { Confidence::Medium } else { confidence }
 }

@@ -88,10 +88,12 @@ async fn hold(
     }
     let stated =
         parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let too_long = stated.is_some_and(|length| length > limit);
-    if too_long && refuses_too_long(exchange) {
-        let judgement = whole(exchange, begun, Body::Truncated(&[]), None);
-        return Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true));
+    if stated.is_some_and(|length| length > limit) {
+        // Where it is refused whatever it holds. Elsewhere its beginning may still be an attack.
+        let judgement = whole(exchange, begun.clone(), Body::Truncated(&[]), None);
+        if matches!(judgement.outcome, Outcome::Refuse(_)) {
+            return Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true));
+        }
     }
     let mut lease = Lease::new(Arc::clone(&exchange.connection.shared));
     let mut window = Window { stated: stated.unwrap_or(0), whole: Bytes::new(), pieces: BytesMut::new() };
@@ -166,12 +168,6 @@ fn refused(judgement: Judgement) -> Judgement {
             ..judgement
         },
     }
-}
-
-/// Whether a body over the limit is refused whatever it holds. Elsewhere its beginning may still be an attack.
-fn refuses_too_long(exchange: &Exchange) -> bool {
-    let judgement = exchange.policy.ruleset.decide(Inspection::failed(Reason::BodyTooLarge));
-    matches!(judgement.outcome, Outcome::Refuse(_))
 }
 
 enum Collected {

@@ -1,0 +1,98 @@
+//! Parameters that come more than once. Some applications join their values with commas (ASP.NET), so that an attack can
+//! be sent in pieces none of which is one. Called for a query and a form.
+
+use super::pairs::{self, Parts};
+use super::{Field, Visit, percent};
+use crate::reason::Reason;
+
+/// Names that are remembered. More are not looked at: what has more is no form that people made.
+const NAMES: usize = 64;
+/// Pieces of one value.
+const PIECES: usize = 16;
+
+/// Yields the values of each name that comes more than once and has more than letters and numbers, joined.
+pub(super) fn decode(bytes: &[u8], parts: Parts, visit: &mut dyn Visit) -> Result<(), Reason> {
+    let mut repeated = repeated(bytes);
+    if repeated.is_empty() {
+        return Ok(());
+    }
+    visit.budget().work(2 * bytes.len())?;
+    let mut buffer = Vec::new();
+    for pair in bytes.split(|byte| *byte == b'&') {
+        let name = name(pair);
+        let Some(whole) = repeated.iter_mut().find(|whole| whole.name == name) else { continue };
+        whole.pieces += 1;
+        if whole.pieces > PIECES {
+            continue;
+        }
+        if whole.pieces > 1 {
+            whole.value.push(b',');
+        }
+        let value = pair.get(name.len() + 1..).unwrap_or_default();
+        whole.value.extend_from_slice(percent::decode(value, true, &mut buffer));
+    }
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b",._- ".contains(byte) || *byte >= 0x80;
+    for whole in repeated.iter().filter(|whole| !whole.value.iter().all(is_plain)) {
+        pairs::text(&Field { part: parts.value, name: whole.name, value: &whole.value }, visit)?;
+    }
+    Ok(())
+}
+
+struct Whole<'a> {
+    name: &'a [u8],
+    value: Vec<u8>,
+    pieces: usize,
+}
+
+/// Names that come more than once. They nearly never do, and then this is all there is to it.
+fn repeated(bytes: &[u8]) -> Vec<Whole<'_>> {
+    let mut repeated: Vec<Whole<'_>> = Vec::new();
+    let mut names: [&[u8]; NAMES] = [b""; NAMES];
+    let mut count = 0;
+    for name in bytes.split(|byte| *byte == b'&').map(name).filter(|name| !name.is_empty()) {
+        if !names.get(..count).unwrap_or_default().contains(&name) {
+            if let Some(slot) = names.get_mut(count) {
+                *slot = name;
+                count += 1;
+            }
+        } else if !repeated.iter().any(|whole| whole.name == name) {
+            repeated.push(Whole { name, value: Vec::new(), pieces: 0 });
+        }
+    }
+    repeated
+}
+
+fn name(pair: &[u8]) -> &[u8] {
+    pair.split(|byte| *byte == b'=').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::tests::seen;
+
+    #[test]
+    fn values_of_one_name_are_joined_where_they_are_more_than_words() {
+        let rows: &[(&str, &[(&str, &str)])] = &[
+            ("id=1'/*&id=*/or/*&a=b&id=*/1=1", &[("id", "1'/*,*/or/*,*/1=1")]),
+            ("id=1%27&x=y&id=2", &[("id", "1',2")]),
+            ("id=1&id=2&id=three", &[]),
+            ("a='&b='", &[]),
+            ("a&a=&=1'&=2'", &[]),
+            ("", &[]),
+        ];
+        for (bytes, expected) in rows {
+            let (fields, reason) = seen(|seen| decode(bytes.as_bytes(), pairs::QUERY, seen));
+            assert_eq!(reason, None, "{bytes}");
+            let found: Vec<_> = fields.iter().map(|(_, name, value)| (&**name, &**value)).collect();
+            assert_eq!(found, *expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn many_names_cost_no_more_than_few() {
+        let body = (0..1_000).fold(String::new(), |body, number| format!("{body}a{number}='&a{number}='&"));
+        let (fields, _) = seen(|seen| decode(body.as_bytes(), pairs::FORM, seen));
+        assert!(fields.len() <= NAMES, "{}", fields.len());
+    }
+}
