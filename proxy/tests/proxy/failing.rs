@@ -108,8 +108,8 @@ const FAULTS: [Fault; 20] = [
         ..NONE
     },
     Fault {
-        name: "a body has a type without a decoder (multipart, XML, GraphQL, gRPC)",
-        request: || post("multipart/form-data; boundary=b", "--b--"),
+        name: "a body has a type without a decoder (gRPC), or is a multipart body over `maxBodyBytes`",
+        request: || post("application/grpc", "\u{0}\u{0}\u{0}\u{0}\u{0}"),
         ..NONE
     },
     Fault {
