@@ -66,7 +66,7 @@ impl Budget {
 
     /// Bytes that a body with a `content-encoding` may become, so that enough is left for reading it.
     pub(crate) fn inflated(&self) -> usize {
-        self.limits.decoded_bytes / 4
+        self.limits.decoded_bytes / 7
     }
 
     pub(crate) fn work(&mut self, units: usize) -> Result<(), Reason> {

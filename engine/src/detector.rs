@@ -72,7 +72,7 @@ pub struct Rule {
 }
 
 /// Classes whose detectors read files. To all others a file is somebody's text.
-const FILES: &[Class] = &[Class::XmlExternalEntity];
+const FILES: &[Class] = &[Class::XmlExternalEntity, Class::WebShell];
 
 /// Classes whose detectors read XML documents as a whole; all read the values in them.
 const DOCUMENTS: &[Class] = &[Class::XmlExternalEntity, Class::Deserialization];

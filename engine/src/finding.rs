@@ -66,6 +66,13 @@ impl Part {
         Self::Text,
         Self::Header,
         Self::Cookie,
+        Self::FileName,
+        Self::File,
+        Self::Xml,
+        Self::Feed,
+        Self::Document,
+        Self::GraphQl,
+        Self::Protobuf,
     ];
 
     /// Whether it holds one value that an application asked for, and not a document or a piece of one.

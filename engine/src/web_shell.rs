@@ -11,7 +11,7 @@ use rasp_policy::class::Class;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, High, Medium};
-use crate::finding::RuleId;
+use crate::finding::{Part, RuleId};
 use crate::mask;
 use crate::reason::Reason;
 
@@ -77,13 +77,12 @@ fn rules() -> Vec<Rule> {
 }
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
-    // By name: the parts of an upload exist where there is a decoder for it.
-    let found = match field.part.as_str() {
-        "path" => path(field.value).map(|confidence| (PATH, confidence, 0..field.value.len())),
-        "file_name" => {
+    let found = match field.part {
+        Part::Path => path(field.value).map(|confidence| (PATH, confidence, 0..field.value.len())),
+        Part::FileName => {
             name::judge(field.value).map(|(rule, confidence)| (rule, confidence, 0..field.value.len()))
         }
-        "file" => {
+        Part::File => {
             report.budget().work(field.value.len().min(content::MOST))?;
             content::judge(field.value)
         }

@@ -1,7 +1,5 @@
 //! `name=value` pairs of a query or a form.
 
-use std::borrow::Cow;
-
 use super::{Field, Visit, graphql, json, percent};
 use crate::finding::Part;
 use crate::lookup::Lookup;
