@@ -37,6 +37,7 @@ pub(crate) static DETECTORS: &[&Detector] = &[
     &crate::xpath::DETECTOR,
     &crate::deserialization::DETECTOR,
     &crate::prototype::DETECTOR,
+    &crate::exploit::DETECTOR,
 ];
 
 /// A detector of one class.

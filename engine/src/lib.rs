@@ -5,7 +5,7 @@
 //! them must look at a value; with `lookup`), `sqli`, `path`, `inclusion`, `ssrf`, `xml`, `command`, `code`, `template`, `expression`, `nosql`, `ldap`, `xpath`,
 //! `deserialization`, `prototype`, `scanner`, `web_shell` (detectors; `marks` finds words for them, `surroundings` tells what stands around
 //! what they find; `value` tells what kind of value it is, `entity` what `&lt;` is), [`finding`] (evidence), `mask` (what of a value may be shown),
-//! `exception` (findings that the policy excepts), [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
+//! `exploit` (signatures of known exploits, which read a request as a whole), `exception` (findings that the policy excepts), [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
 //!
 //! # Adding a detector
 //!
@@ -47,6 +47,7 @@ mod deserialization;
 mod detector;
 mod entity;
 mod exception;
+mod exploit;
 mod expression;
 pub mod finding;
 mod header;

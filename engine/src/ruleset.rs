@@ -13,6 +13,7 @@ use crate::decide::{self, Judgement};
 use crate::decode::{self, Field, Kind, Visit, nested};
 use crate::detector::{self, DETECTORS, Detector, Report};
 use crate::exception::{self, Excepting, Exceptions};
+use crate::exploit::{self, signature::Signatures};
 use crate::finding::{Finding, Part};
 use crate::message::{Body, BodyPlan, Head};
 use crate::prefilter::{self, Prefilter};
@@ -66,6 +67,9 @@ pub enum BuildError {
         /// Where those that exist are listed.
         list: &'static str,
     },
+    /// The signatures of known exploits could not be read.
+    #[error("read the signatures of known exploits")]
+    ReadSignatures(#[source] exploit::signature::Error),
 }
 
 /// What inspecting one message found, and what it cost.
@@ -75,6 +79,8 @@ pub struct Inspection {
     pub(crate) coverage: Coverage,
     pub(crate) budget: Budget,
     pub(crate) excepting: Excepting,
+    /// Known exploits that the request may be.
+    pub(crate) watch: exploit::Watch,
     without: Classes,
     /// Those of them that should have looked at a value.
     suspended: Classes,
@@ -108,6 +114,7 @@ impl Inspection {
             coverage: Coverage::Full,
             budget: Budget::new(limits),
             excepting: Excepting::default(),
+            watch: exploit::Watch::default(),
             without: Classes::NONE,
             suspended: Classes::NONE,
             failed: Classes::NONE,
@@ -207,7 +214,7 @@ impl Ruleset {
         if !(1..=16_777_216).contains(&effective.max_body_bytes) {
             return Err(BuildError::MaxBodyBytes { bytes: effective.max_body_bytes });
         }
-        let detection = Detection::build(effective);
+        let detection = Detection::build(effective)?;
         Ok(Self {
             effective: effective.clone(),
             limits: Limits::for_body(effective.max_body_bytes),
@@ -275,11 +282,15 @@ impl Ruleset {
             return inspection;
         };
         let mut scan = Scan { detection, inspection: &mut inspection };
+        if detection.exploits.is_some_and(|set| exploit::concerns(set, head)) {
+            scan.exploits(|set, inspection| exploit::open(set, head, inspection));
+        }
         if let Err(reason) =
             decode::target(head.target, &mut scan).and_then(|()| decode::fields(head.fields, &mut scan))
         {
-            inspection.note(reason);
+            scan.note(reason);
         }
+        scan.close(head);
         inspection
     }
 
@@ -320,9 +331,13 @@ impl Ruleset {
             });
         }
         let mut scan = Scan { detection, inspection };
-        if let Err(reason) = decode::body(head, (bytes, truncated), &mut scan) {
-            inspection.note(reason);
+        if !scan.inspection.watch.is_empty() {
+            scan.exploits(|set, inspection| exploit::body(set, bytes, inspection));
         }
+        if let Err(reason) = decode::body(head, (bytes, truncated), &mut scan) {
+            scan.note(reason);
+        }
+        scan.close(head);
     }
 
     /// Judges what was found. Pure.
@@ -339,12 +354,17 @@ struct Detection {
     /// Those of them that read files, and documents.
     files: prefilter::Set,
     documents: prefilter::Set,
+    /// Known exploits, where their class is not Off.
+    exploits: Option<&'static Signatures>,
 }
 
 impl Detection {
     /// `None` where every class is Off.
-    fn build(effective: &Effective) -> Option<Self> {
+    fn build(effective: &Effective) -> Result<Option<Self>, BuildError> {
         let prefilter = prefilter::shared();
+        let signatures = exploit::shared().map_err(BuildError::ReadSignatures)?;
+        let exploits = effective.detection(Class::KnownExploit).mode != Mode::Off;
+        let exploits = exploits.then_some(signatures);
         let those = |part: Part| {
             let is_on = |detector: &Detector| {
                 effective.detection(detector.class).mode != Mode::Off && detector::reads(detector.class, part)
@@ -353,13 +373,14 @@ impl Detection {
             on.fold(0, |set, (number, _)| set | 1 << number)
         };
         let (enabled, files, documents) = (those(Part::Text), those(Part::File), those(Part::Document));
-        (enabled != 0).then_some(Self {
+        Ok((enabled != 0).then_some(Self {
             detectors: DETECTORS,
             prefilter,
             enabled: enabled | ESCAPES,
             files,
             documents,
-        })
+            exploits,
+        }))
     }
 
     /// Those that read values of this part.
@@ -386,15 +407,17 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     /// Runs one. Whatever makes it panic takes neither the findings of the others nor the rest of the message.
-    fn run(&mut self, detector: &Detector, field: &Field<'_>) -> Result<(), Reason> {
-        let class = detector.class;
+    fn run(
+        &mut self,
+        class: Class,
+        inspect: impl FnOnce(&mut Inspection) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
         if self.inspection.without.contains(class) {
             self.inspection.suspended.insert(class);
             return Ok(());
         }
         let before = self.inspection.work();
-        let inspect = || (detector.inspect)(field, &mut Report::new(class, self.inspection));
-        let Ok(end) = catch_unwind(AssertUnwindSafe(inspect)) else {
+        let Ok(end) = catch_unwind(AssertUnwindSafe(|| inspect(self.inspection))) else {
             self.inspection.panicked(class);
             return Ok(());
         };
@@ -406,11 +429,25 @@ impl Scan<'_> {
         }
         end
     }
+
+    /// Looks for known exploits, whose signatures speak of more than one field.
+    fn exploits(&mut self, look: impl FnOnce(&Signatures, &mut Inspection) -> Result<(), Reason>) {
+        let Some(set) = self.detection.exploits else { return };
+        if let Err(reason) = self.run(Class::KnownExploit, |inspection| look(set, inspection)) {
+            self.note(reason);
+        }
+    }
+
+    fn close(&mut self, head: &Head<'_>) {
+        if !self.inspection.watch.is_empty() {
+            self.exploits(|set, inspection| exploit::close(set, head, inspection));
+        }
+    }
 }
 
 impl Visit for Scan<'_> {
     fn field(&mut self, field: &Field<'_>) -> Result<(), Reason> {
-        let Detection { detectors, prefilter, .. } = self.detection;
+        let Detection { detectors, prefilter, exploits, .. } = self.detection;
         self.inspection.budget.part()?;
         self.inspection.budget.work(field.value.len())?;
         let mut candidates = prefilter.candidates(field.value, self.detection.enabled(field.part));
@@ -420,7 +457,13 @@ impl Visit for Scan<'_> {
             let number = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
             let Some(detector) = detectors.get(number) else { break };
-            self.run(detector, field)?;
+            let inspect = |inspection: &mut Inspection| {
+                (detector.inspect)(field, &mut Report::new(detector.class, inspection))
+            };
+            self.run(detector.class, inspect)?;
+        }
+        if exploits.is_some_and(|set| exploit::looks_at(set, field, self.inspection)) {
+            self.exploits(|set, inspection| exploit::see(set, field, inspection));
         }
         nested::decode(field, has_escapes, self)
     }

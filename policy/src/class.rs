@@ -391,7 +391,7 @@ impl Class {
                 cwe: Some(1395),
                 capec: None,
                 owasp: Some("A06:2021"),
-                detected: false,
+                detected: true,
             },
         }
     }

@@ -316,6 +316,7 @@ fn with_a_broken_detector(mode_of_the_broken: Mode) -> Ruleset {
         enabled: 0b111,
         files: 0,
         documents: 0,
+        exploits: None,
     });
     ruleset
 }
