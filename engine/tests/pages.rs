@@ -7,41 +7,51 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot read")]
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use rasp_engine::{Class, Confidence, Effective, Finding, Head, Ruleset};
 
+/// A page of a class.
+struct Page {
+    file: String,
+    class: Class,
+    text: String,
+}
+
 /// One row of a page.
 struct Example {
-    page: String,
+    file: String,
     class: Class,
     cell: String,
     target: String,
     verdict: String,
 }
 
-fn examples() -> Vec<Example> {
+fn pages() -> Vec<Page> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/detection");
-    let mut examples = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    let read = |entry: io::Result<fs::DirEntry>| {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
-        let Some((_, rest)) = text.split_once("\nClass `") else { continue };
-        let id = rest.split('`').next().unwrap();
+        let id = text.split_once("\nClass `")?.1.split('`').next()?;
         let class = Class::ALL.into_iter().find(|class| class.as_str() == id).unwrap();
-        let mut name = None;
-        for line in text.lines() {
-            match line {
-                "| value | verdict |" => name = Some("q="),
-                "| parameter | verdict |" => name = Some(""),
-                _ if !line.starts_with('|') => name = None,
-                _ => {
-                    let (Some(name), Some((cell, verdict))) = (name, cells(line)) else { continue };
-                    let page = path.file_name().unwrap().to_string_lossy().into_owned();
-                    let target = format!("/?{name}{}", sent(&cell, name.is_empty()));
-                    examples.push(Example { page, class, cell, target, verdict });
-                }
+        Some(Page { file: path.file_name()?.to_string_lossy().into_owned(), class, text })
+    };
+    fs::read_dir(folder).unwrap().filter_map(read).collect()
+}
+
+fn examples(page: &Page) -> Vec<Example> {
+    let (mut examples, mut name) = (Vec::new(), None);
+    for line in page.text.lines() {
+        match line {
+            "| value | verdict |" => name = Some("q="),
+            "| parameter | verdict |" => name = Some(""),
+            _ if !line.starts_with('|') => name = None,
+            _ => {
+                let (Some(name), Some((cell, verdict))) = (name, cells(line)) else { continue };
+                let (file, class) = (page.file.clone(), page.class);
+                let target = format!("/?{name}{}", sent(&cell, name.is_empty()));
+                examples.push(Example { file, class, cell, target, verdict });
             }
         }
     }
@@ -98,15 +108,15 @@ fn holds(verdict: &str, finding: Option<&Finding>) -> bool {
 #[test]
 fn the_examples_of_the_pages_are_what_the_engine_says() {
     let ruleset = Ruleset::build(&Effective::builtin_blocking()).unwrap();
-    let examples = examples();
+    let examples: Vec<Example> = pages().iter().flat_map(examples).collect();
     assert!(examples.len() > 100, "{} examples", examples.len());
     let wrong: Vec<String> = examples
         .iter()
         .filter_map(|example| {
             let finding = surest(&ruleset, example);
             let said = finding.as_ref().map(|finding| (finding.rule, finding.confidence));
-            let Example { page, cell, verdict, .. } = example;
-            (!holds(verdict, finding.as_ref())).then(|| format!("{page}: {cell}: {verdict}, not {said:?}"))
+            let Example { file, cell, verdict, .. } = example;
+            (!holds(verdict, finding.as_ref())).then(|| format!("{file}: {cell}: {verdict}, not {said:?}"))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -114,9 +124,8 @@ fn the_examples_of_the_pages_are_what_the_engine_says() {
 
 #[test]
 fn every_class_with_a_detector_has_a_page() {
-    let pages = examples();
+    let pages = pages();
     for class in Class::detected() {
-        let rows = pages.iter().filter(|example| example.class == class).count();
-        assert!(rows >= 3, "{}: {rows} examples", class.as_str());
+        assert!(pages.iter().any(|page| page.class == class), "{}: no page", class.as_str());
     }
 }
