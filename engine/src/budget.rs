@@ -20,7 +20,7 @@ impl Limits {
     /// Bounds for a message whose body is inspected up to `max_body_bytes`, with 64 KiB for the head.
     ///
     /// A byte is at most a part of its own. It is decoded up to 20 times: once as it came and four times more
-    /// ([`crate::decode::nested`]), in a pair and in a piece between semicolons, as a value and in a pair that has no
+    /// (`decode::nested`), in a pair and in a piece between semicolons, as a value and in a pair that has no
     /// name; a form that looks like JSON is read as both, and transcoded first. That is 36 times at most. Detecting takes at most 17 units a
     /// byte, but only what looks like SQL everywhere takes that: 128 units a byte are an attempt to make inspection
     /// expensive. Lower bounds would let an attacker hide behind padding where the failure mode is Open.

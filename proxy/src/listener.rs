@@ -86,6 +86,7 @@ pub type Place = Arc<OwnedSemaphorePermit>;
 #[derive(Clone)]
 pub struct Places {
     free: Arc<Semaphore>,
+    count: usize,
     pressure: Arc<Pressure>,
     shared: Option<Arc<Shared>>,
 }
@@ -93,13 +94,15 @@ pub struct Places {
 impl Places {
     /// So many.
     pub fn new(count: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), pressure: Arc::default(), shared: None }
+        Self { free: Arc::new(Semaphore::new(count)), count, pressure: Arc::default(), shared: None }
     }
 
     /// None while memory is short; whoever has to wait for one is an event.
     #[must_use]
     pub fn under(self, shared: &Arc<Shared>) -> Self {
-        Self { pressure: Arc::clone(&shared.load.pressure), shared: Some(Arc::clone(shared)), ..self }
+        let pressure = Arc::clone(&shared.load.pressure);
+        pressure.counts(&self.free, self.count);
+        Self { pressure, shared: Some(Arc::clone(shared)), ..self }
     }
 
     fn shed(&self, metrics: &Metrics, shed: Shed) {

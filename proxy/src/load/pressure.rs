@@ -6,20 +6,25 @@
 //! | 92 % | `Refusing` | new requests: 503 with `Retry-After` |
 //! | 95 % | `Closed` | new connections: they wait in the kernel |
 //!
+//! With a handful of connections it is `Saving` at most, whatever is used: the allocator keeps what a crowd left behind,
+//! gives nothing back while nothing allocates, and serves the next ones from it. Otherwise nobody would be served again.
+//!
 //! A process that outgrows its limit is killed, and every connection with it. Measured four times a second by the main
 //! thread; the data path reads one byte. Without a limit nothing is measured.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// How often memory is measured: a 64 MiB container is filled by 1 Gbit/s in half a second.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Per cent; a level is left when so much less than its threshold is used, so that it does not flap.
 const HYSTERESIS: u64 = 5;
+/// So many connections are no crowd.
+const FEW: usize = 16;
 
 /// How short memory is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +68,8 @@ impl Level {
 pub struct Pressure {
     level: AtomicU8,
     idle: Notify,
+    /// Places of connections, and how many there are.
+    places: OnceLock<(Arc<Semaphore>, usize)>,
 }
 
 impl Pressure {
@@ -92,6 +99,22 @@ impl Pressure {
         self.idle.notify_one();
     }
 
+    /// Where connections take their places, of which there are so many.
+    pub fn counts(&self, places: &Arc<Semaphore>, count: usize) {
+        let _ = self.places.set((Arc::clone(places), count));
+    }
+
+    /// Whether hardly anybody is served.
+    fn is_quiet(&self) -> bool {
+        self.places.get().is_some_and(|(free, count)| count.saturating_sub(free.available_permits()) <= FEW)
+    }
+
+    /// What follows from so many per cent.
+    fn judge(&self, used: u64) -> Level {
+        let level = self.level().at(used);
+        if self.is_quiet() { level.min(Level::Saving) } else { level }
+    }
+
     /// Changes the level.
     pub fn set(&self, level: Level) {
         let before = self.level();
@@ -112,7 +135,7 @@ impl Pressure {
         loop {
             pause.tick().await;
             if let Some(used) = group.used() {
-                self.set(self.level().at(used.saturating_mul(100) / group.limit));
+                self.set(self.judge(used.saturating_mul(100) / group.limit));
             }
         }
     }
@@ -195,6 +218,10 @@ fn resident() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
     use super::{Group, Level, Pressure, resident};
 
     #[test]
@@ -216,6 +243,19 @@ mod tests {
         for (before, used, expected) in table {
             assert_eq!(before.at(used), expected, "{before:?} at {used} %");
         }
+    }
+
+    #[test]
+    fn what_a_crowd_left_behind_keeps_nobody_out_when_it_is_gone() {
+        let pressure = Pressure::default();
+        let places = Arc::new(Semaphore::new(100));
+        pressure.counts(&places, 100);
+        let crowd = Arc::clone(&places).try_acquire_many_owned(17).unwrap();
+        assert_eq!(pressure.judge(96), Level::Closed);
+        pressure.set(Level::Closed);
+        drop(crowd);
+        let _few = places.try_acquire_many(16).unwrap();
+        assert_eq!(pressure.judge(96), Level::Saving);
     }
 
     #[tokio::test]
