@@ -75,6 +75,11 @@ impl Part {
         Self::Protobuf,
     ];
 
+    /// Whether it is the name of a file, or holds one value that an application asked for.
+    pub(crate) fn is_parameter_or_file(self) -> bool {
+        self == Self::FileName || self.is_parameter()
+    }
+
     /// Whether it holds one value that an application asked for, and not a document or a piece of one.
     pub(crate) fn is_parameter(self) -> bool {
         matches!(

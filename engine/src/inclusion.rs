@@ -176,7 +176,7 @@ fn local(part: Part, text: &[u8]) -> Option<(Rule, Confidence)> {
     let confidence = match targets::find(name.bytes()) {
         Some(targets::Target::Secret) => Certain,
         // Editors and debuggers name files of the host.
-        _ if part == Part::Json => Medium,
+        _ if !part.is_parameter_or_file() => Medium,
         None if is_host => Medium,
         _ => High,
     };

@@ -257,7 +257,7 @@ fn judge(part: Part, value: &[u8], climb: &Climb, is_alone: bool) -> Option<(Rul
     }
     // `..%2fa`, `..;/a`: one step is enough where nobody writes it like that. `.../a` is a path that was shortened.
     let is_shortened = value.get(climb.start..climb.end).is_some_and(|run| run == b".../" || run == b"...\\");
-    let is_named = !name.bytes().is_empty() && !matches!(part, Part::Json | Part::JsonKey);
+    let is_named = !name.bytes().is_empty() && part.is_parameter_or_file();
     if climb.is_odd
         && (climb.count > 1 || in_segment || starts && (climb.is_forged || is_named && !is_shortened))
     {
@@ -271,7 +271,7 @@ fn judge(part: Part, value: &[u8], climb: &Climb, is_alone: bool) -> Option<(Rul
     let confidence = match (climb.count, part) {
         (6.., _) => Certain,
         (5, _) => High,
-        (3.., Part::Json) if is_asset || !starts => Medium,
+        (3.., part) if !part.is_parameter_or_file() && (is_asset || !starts) => Medium,
         (3.., Part::Path) if climb.count <= depth && !climb.is_odd => Medium,
         (3.., _) => High,
         _ if leaves_root || in_segment => High,
@@ -320,14 +320,17 @@ fn absolute(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
     let is_rooted = units::is_rooted(rest);
     let is_name = matches!(part, Part::JsonKey | Part::FormName | Part::QueryName);
     // Applications that manage machines name directories of theirs.
-    let is_managed = part == Part::Json || is_name;
+    let is_managed = !part.is_parameter_or_file() || is_name;
     let confidence = match targets::find(name.bytes())? {
         Target::Secret if !is_name && matches!(name.bytes(), b"etc/passwd" | b"etc/shadow") => High,
         Target::Secret if is_rooted || targets::is_hidden(name.bytes()) => High,
         Target::System if !is_rooted => return None,
         Target::System
             if has_nul
-                || !is_managed && targets::is_file(name.bytes()) && !targets::is_asset(name.bytes()) =>
+                || !is_managed
+                    && targets::is_file(name.bytes())
+                    && !targets::is_asset(name.bytes())
+                    && !targets::is_program(name.bytes()) =>
         {
             High
         }
@@ -349,7 +352,7 @@ fn holds_private_folder(path: &[u8]) -> bool {
 
 /// `./\\/././a`, `/......a`, `././././a`: dots and separators that a filter or a file system makes into something else.
 fn dots(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
-    if matches!(part, Part::Text | Part::Json | Part::JsonKey | Part::Path) {
+    if !part.is_parameter_or_file() || part == Part::Path {
         return None;
     }
     let rest = value.get(blanks..)?;

@@ -124,7 +124,8 @@ fn judge(text: &[u8]) -> Option<(Rule, Confidence)> {
         Host::Disguised => Some((DISGUISED, High)),
         Host::Rebinding => Some((REBINDING, High)),
         Host::Internal if address.is_deceptive => Some((DISGUISED, High)),
-        Host::Internal => Some((INTERNAL, if is_service(&address) { High } else { Medium })),
+        Host::Internal if is_service(&address) && !is_configured(text) => Some((INTERNAL, High)),
+        Host::Internal => Some((INTERNAL, Medium)),
         Host::Cluster => Some((INTERNAL, Low)),
         Host::Other if address.is_deceptive && address.user_is_internal => Some((DISGUISED, High)),
         Host::Other => None,
@@ -159,6 +160,20 @@ fn is_service(address: &Address<'_>) -> bool {
         &["/server-status", "/2018-06-01/runtime", "/_cat/", "/containers/json", "/actuator/", "/latest/"];
     PORTS.iter().any(|port| port.as_bytes() == address.port)
         || PATHS.iter().any(|path| address.path.starts_with(path.as_bytes()))
+}
+
+/// `redis://localhost:6379/0`: a client of that service is told where it is, and nothing else fetches such an address.
+fn is_configured(text: &[u8]) -> bool {
+    const CLIENTS: &[&[u8]] = &[
+        b"redis://",
+        b"rediss://",
+        b"postgres://",
+        b"postgresql://",
+        b"mysql://",
+        b"mongodb://",
+        b"amqp://",
+    ];
+    CLIENTS.iter().any(|scheme| strip(text, scheme).is_some())
 }
 
 /// Protocols that only few clients speak, and services of many kinds understand.
@@ -321,6 +336,8 @@ mod tests {
             "http://127.0.0.1:3000/",
             "http://[::1]:8080/",
             "http://10.0.0.5/hook",
+            "redis://localhost:6379/0",
+            "postgres://app:secret@127.0.0.1:5432/shop",
             "http://web.shop.svc.cluster.local:8080/hook",
             "http://prometheus:9090/",
             "https://example.org/a?b=http://example.org",

@@ -272,6 +272,12 @@ pub(crate) fn is_asset(name: &[u8]) -> bool {
     ENDS.iter().any(|known| known.as_bytes() == end)
 }
 
+/// A program, which people configure, and nobody learns anything from: `usr/local/bin/node`.
+pub(crate) fn is_program(name: &[u8]) -> bool {
+    let in_programs = memchr::memmem::find(name, b"/bin/").is_some();
+    in_programs || name.starts_with(b"program files") && name.ends_with(b".exe")
+}
+
 /// Words that may be shown in a sample.
 pub(crate) fn is_word(word: &[u8]) -> bool {
     const WORDS: &[&str] = &[

@@ -7,6 +7,8 @@ use super::words::Table;
 pub(super) enum Function {
     /// Makes the answer late.
     Time,
+    /// `benchmark`: makes the answer late where it is told what to repeat, and is a word elsewhere.
+    Repeat,
     /// `sleep`: makes the answer late, but is a name in many languages.
     Sleep,
     /// Puts data into an error message.
@@ -27,7 +29,7 @@ pub(super) static FUNCTIONS: Table<Function> = Table::new(&[
     ("array_agg", F::Text),
     ("ascii", F::Text),
     ("avg", F::Text),
-    ("benchmark", F::Time),
+    ("benchmark", F::Repeat),
     ("bin", F::Text),
     ("bit_length", F::Text),
     ("cast", F::Text),

@@ -169,7 +169,11 @@ impl Parser<'_> {
             .find(name)
             // `time.sleep(5)`, `user.left(..)`: a method of some language, unless the database's own schema is named.
             .filter(|function| {
-                parts == 1 || matches!(function, Function::Error | Function::System | Function::Time)
+                parts == 1
+                    || matches!(
+                        function,
+                        Function::Error | Function::System | Function::Time | Function::Repeat
+                    )
             })
     }
 
@@ -183,13 +187,16 @@ impl Parser<'_> {
             Some(Function::System) => Facts::SYSTEM,
             Some(Function::Information) => Facts::INFORMATION,
             Some(Function::Text) => Facts::TEXT_FUNCTION,
-            None => Facts::OTHER_FUNCTION,
+            Some(Function::Repeat) | None => Facts::OTHER_FUNCTION,
         });
         self.bump();
         if function == Some(Function::Sleep) && (self.kind(), self.peek()) == (Kind::Number, Kind::Close) {
             self.facts.add(Facts::PAUSE);
         }
         while !matches!(self.kind(), Kind::Close | Kind::End) {
+            if function == Some(Function::Repeat) && self.kind() == Kind::Comma {
+                self.facts.add(Facts::TIME);
+            }
             match self.kind() {
                 Kind::Comma
                 | Kind::Star

@@ -88,7 +88,8 @@ fn bare(value: &[u8], part: Part, best: &mut Best) -> usize {
 
 /// A parameter is a name or a number, and not a program; strings of documents are all kinds of things.
 fn is_parameter(value: &[u8], part: Part) -> bool {
-    !matches!(part, Part::Json | Part::JsonKey | Part::Text | Part::Path)
+    part.is_parameter()
+        && part != Part::Path
         && value.len() <= 256
         && memchr::memchr(b'\n', value.trim_ascii()).is_none()
 }
