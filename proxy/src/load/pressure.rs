@@ -6,8 +6,9 @@
 //! | 92 % | `Refusing` | new requests: 503 with `Retry-After` |
 //! | 95 % | `Closed` | new connections: they wait in the kernel |
 //!
-//! With a handful of connections it is `Saving` at most, whatever is used: the allocator keeps what a crowd left behind,
-//! gives nothing back while nothing allocates, and serves the next ones from it. Otherwise nobody would be served again.
+//! After ten seconds with a handful of connections it is `Saving` at most, whatever is used: the allocator keeps what a
+//! crowd left behind, gives nothing back while nothing allocates, and serves the next ones from it. Otherwise nobody would
+//! be served again.
 //!
 //! A process that outgrows its limit is killed, and every connection with it. Measured four times a second by the main
 //! thread; the data path reads one byte. Without a limit nothing is measured.
@@ -25,6 +26,8 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const HYSTERESIS: u64 = 5;
 /// So many connections are no crowd.
 const FEW: usize = 16;
+/// Measurements without a crowd after which what is used is what one left behind: ten seconds.
+const QUIET: u32 = 40;
 
 /// How short memory is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,10 +112,11 @@ impl Pressure {
         self.places.get().is_some_and(|(free, count)| count.saturating_sub(free.available_permits()) <= FEW)
     }
 
-    /// What follows from so many per cent.
-    fn judge(&self, used: u64) -> Level {
+    /// What follows from so many per cent. `quiet` counts the measurements of short memory without a crowd.
+    fn judge(&self, used: u64, quiet: &mut u32) -> Level {
         let level = self.level().at(used);
-        if self.is_quiet() { level.min(Level::Saving) } else { level }
+        *quiet = if level > Level::Saving && self.is_quiet() { quiet.saturating_add(1) } else { 0 };
+        if *quiet > QUIET { Level::Saving } else { level }
     }
 
     /// Changes the level.
@@ -132,10 +136,11 @@ impl Pressure {
         let Some(group) = Group::of_this_process() else { return };
         let mut pause = tokio::time::interval(INTERVAL);
         pause.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut quiet = 0;
         loop {
             pause.tick().await;
             if let Some(used) = group.used() {
-                self.set(self.judge(used.saturating_mul(100) / group.limit));
+                self.set(self.judge(used.saturating_mul(100) / group.limit, &mut quiet));
             }
         }
     }
@@ -222,7 +227,7 @@ mod tests {
 
     use tokio::sync::Semaphore;
 
-    use super::{Group, Level, Pressure, resident};
+    use super::{Group, Level, Pressure, QUIET, resident};
 
     #[test]
     fn a_level_begins_at_its_threshold_and_ends_well_below_it() {
@@ -251,11 +256,21 @@ mod tests {
         let places = Arc::new(Semaphore::new(100));
         pressure.counts(&places, 100);
         let crowd = Arc::clone(&places).try_acquire_many_owned(17).unwrap();
-        assert_eq!(pressure.judge(96), Level::Closed);
-        pressure.set(Level::Closed);
+        let mut quiet = 0;
+        let mut after = |ticks: u32| {
+            for _ in 0..ticks {
+                pressure.set(pressure.judge(96, &mut quiet));
+            }
+            pressure.level()
+        };
+        assert_eq!(after(1_000), Level::Closed);
         drop(crowd);
-        let _few = places.try_acquire_many(16).unwrap();
-        assert_eq!(pressure.judge(96), Level::Saving);
+        let few = places.try_acquire_many(16).unwrap();
+        assert_eq!((after(QUIET), after(1)), (Level::Closed, Level::Saving));
+        drop(few);
+        assert_eq!(after(1_000), Level::Saving);
+        let _crowd = places.try_acquire_many(17).unwrap();
+        assert_eq!(after(1), Level::Closed);
     }
 
     #[tokio::test]
