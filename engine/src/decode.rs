@@ -6,6 +6,7 @@ use crate::finding::Part;
 use crate::message::{Fields, Head};
 use crate::reason::Reason;
 
+mod base64;
 mod coding;
 mod graphql;
 mod header;
@@ -156,14 +157,14 @@ pub(crate) fn fields(fields: &dyn Fields, visit: &mut dyn Visit) -> Result<(), R
     header::decode(fields, visit)
 }
 
-/// Yields names and values of a body.
+/// Yields names and values of a body, whose kind [`kind`] told from its head.
 pub(crate) fn body(
+    kind: Kind,
     head: &Head<'_>,
     (bytes, truncated): (&[u8], bool),
     visit: &mut dyn Visit,
 ) -> Result<(), Reason> {
     let content_type = head.content_type.unwrap_or_default();
-    let kind = media::kind(head);
     if kind != Kind::Encoded {
         return content(kind, content_type, (bytes, truncated), visit);
     }

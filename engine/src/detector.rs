@@ -63,6 +63,22 @@ pub(crate) struct Needs {
     pub needles: &'static [&'static str],
 }
 
+/// The words of several lists, as [`Needs::needles`]: what a detector compares with is listed once.
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+pub(crate) const fn needles<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
+    let mut all = [""; COUNT];
+    let (mut count, mut list) = (0, 0);
+    while list < lists.len() {
+        let mut word = 0;
+        while word < lists[list].len() {
+            all[count] = lists[list][word];
+            (count, word) = (count + 1, word + 1);
+        }
+        list += 1;
+    }
+    all
+}
+
 /// A rule as the documentation lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {

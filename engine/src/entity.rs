@@ -1,6 +1,8 @@
 //! Character references (HTML 13.2.5.72): those that attacks write by name, and numbers, with or without their semicolon.
 //! Used by `decode::nested` and by the detector of cross-site scripting.
 
+use crate::ascii;
+
 /// The characters that attacks write by name. Without a semicolon a name of the old ones is a reference as well.
 const NAMES: &[(&[u8], u8)] = &[
     (b"tab", b'\t'),
@@ -67,7 +69,7 @@ pub(crate) fn reference(rest: &[u8]) -> Option<(u32, usize, bool)> {
     let (known, byte) = NAMES.iter().find(|(known, _)| {
         name.eq_ignore_ascii_case(known)
             || (known.len() <= 4 && matches!(*known, b"lt" | b"gt" | b"amp" | b"quot" | b"nbsp"))
-                && name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
+                && ascii::starts(name, known)
     })?;
     Some((u32::from(*byte), 1 + known.len() + usize::from(closed && known.len() == length), false))
 }

@@ -3,7 +3,6 @@
 //! They are told apart where a finding is kept, not where it is judged: the list of findings is bounded, and many
 //! excepted ones must not push an attack out of it. Called by [`crate::ruleset`].
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use rasp_policy::api::Exception;
@@ -119,24 +118,17 @@ fn plain_path(target: &[u8]) -> Option<Vec<u8>> {
     };
     let end = rest.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(rest.len());
     let raw = rest.get(..end)?;
-    let path = percent_decoded(raw);
+    let mut buffer = Vec::new();
+    let path = percent::decode(raw, false, &mut buffer);
     let slashes = |bytes: &[u8]| memchr::memchr_iter(b'/', bytes).count();
     let is_odd = |byte: &u8| byte.is_ascii_control() || matches!(byte, b'\\' | b'%' | b';' | b'?' | b'#');
     let is_walk = |segment: &[u8]| matches!(segment, b"." | b"..");
     let is_plain = path.starts_with(b"/")
-        && slashes(raw) == slashes(&path)
+        && slashes(raw) == slashes(path)
         && !path.iter().any(is_odd)
         && !path.split(|byte| *byte == b'/').any(is_walk)
         && !path.windows(2).any(|pair| pair == b"//");
-    is_plain.then(|| path.into_owned())
-}
-
-fn percent_decoded(raw: &[u8]) -> Cow<'_, [u8]> {
-    if !raw.contains(&b'%') {
-        return Cow::Borrowed(raw);
-    }
-    let mut buffer = Vec::new();
-    Cow::Owned(percent::decode(raw, false, &mut buffer).to_vec())
+    is_plain.then(|| path.to_vec())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use rasp_policy::class::Class;
 
+use crate::ascii;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, Certain, High, Low, Medium};
@@ -200,7 +201,7 @@ fn field(line: &[u8]) -> Option<Confidence> {
     // `%%0a0a` leaves digits in front of it.
     let cookie = name.len() <= 12 && name.to_ascii_lowercase().ends_with(b"set-cookie");
     let known = cookie || FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
-    let custom = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"x-")) && length > 3;
+    let custom = ascii::starts(name, b"x-") && length > 3;
     match name {
         _ if known || custom => Some(High),
         // `http://`
@@ -212,7 +213,7 @@ fn field(line: &[u8]) -> Option<Confidence> {
 
 /// A status line, a request line, or a page.
 fn begins_message(line: &[u8]) -> Option<Confidence> {
-    let starts = |word: &[u8]| line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    let starts = |word: &[u8]| ascii::starts(line, word);
     if starts(b"http/1.") || starts(b"http/2 ") {
         return Some(Certain);
     }
@@ -223,7 +224,7 @@ fn begins_message(line: &[u8]) -> Option<Confidence> {
         &[b"get ", b"post ", b"head ", b"put ", b"delete ", b"options ", b"trace ", b"connect "];
     let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
     let line = line.get(..end)?;
-    let has_protocol = line.len() > 9 && line.windows(6).any(|six| six.eq_ignore_ascii_case(b" http/"));
+    let has_protocol = line.len() > 9 && ascii::contains(line, b" http/");
     (has_protocol && methods.iter().any(|method| starts(method))).then_some(High)
 }
 

@@ -4,6 +4,7 @@
 
 use rasp_policy::class::Class;
 
+use crate::ascii;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, Certain, High, Medium};
@@ -121,7 +122,7 @@ fn directive(rest: &[u8]) -> Option<(Rule, Confidence)> {
 }
 
 fn element(rest: &[u8]) -> Option<(Rule, Confidence)> {
-    let starts = |text: &[u8]| rest.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text));
+    let starts = |text: &[u8]| ascii::starts(rest, text);
     if starts(b"<!--esi") {
         return Some((EDGE, High));
     }

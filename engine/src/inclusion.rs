@@ -4,6 +4,7 @@
 //! A wrapper as the whole value is an attack; in a text it is said, not used. An address of a page is ordinary: only a
 //! parameter that names a file to load, with the address of a script, is not.
 
+use crate::ascii;
 use rasp_policy::class::Class;
 
 use crate::decode::Field;
@@ -231,10 +232,7 @@ fn remote(name: &[u8], text: &[u8]) -> Option<(Rule, Confidence)> {
         b".php", b".php3", b".php5", b".phtml", b".asp", b".aspx", b".jsp", b".cfm", b".pl", b".cgi", b".sh",
         b".inc", b".txt", b".dtd",
     ];
-    let end_is = |known: &[u8]| {
-        path.len() > known.len()
-            && path.get(path.len() - known.len()..).is_some_and(|end| end.eq_ignore_ascii_case(known))
-    };
+    let end_is = |known: &[u8]| path.len() > known.len() && ascii::ends(path, known);
     let is_script = ends.iter().any(|known| end_is(known));
     let is_open =
         text.ends_with(b"?") || text.ends_with(b"?\0") || text.ends_with(b"\0") || text.ends_with(b"%00");

@@ -38,6 +38,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
 
+mod ascii;
 mod budget;
 mod code;
 mod command;

@@ -3,6 +3,7 @@
 
 use rasp_policy::class::Class;
 
+use crate::ascii;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, Certain, High, Low, Medium};
@@ -158,7 +159,7 @@ fn judge(value: &[u8]) -> Option<(Rule, Confidence, usize, usize)> {
 
 /// A command or a header at the beginning of a line.
 fn begins(line: &[u8]) -> Option<(Rule, Confidence)> {
-    let starts = |text: &[u8]| line.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text));
+    let starts = |text: &[u8]| ascii::starts(line, text);
     let has_address = memchr::memchr(b'@', line).is_some();
     if starts(b"rcpt to:") || starts(b"mail from:") {
         return Some((COMMAND, Certain));

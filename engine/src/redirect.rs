@@ -6,6 +6,7 @@
 
 use rasp_policy::class::Class;
 
+use crate::ascii;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, High, Low, Medium};
@@ -97,12 +98,7 @@ fn is_one_of(names: &[&str], name: &[u8]) -> bool {
     let ends = |known: &&str| {
         let known = known.as_bytes();
         name.eq_ignore_ascii_case(known)
-            || known.len() > 2
-                && (name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
-                    || name.len() > known.len()
-                        && name
-                            .get(name.len() - known.len()..)
-                            .is_some_and(|end| end.eq_ignore_ascii_case(known)))
+            || known.len() > 2 && (ascii::starts(name, known) || ascii::ends(name, known))
     };
     names.iter().any(ends)
 }
@@ -173,9 +169,7 @@ impl<'a> Address<'a> {
         // `/https://host` and `//https://host`: an address behind a slash.
         let inner = scheme.is_none()
             && slashes > 0
-            && [&b"https:/"[..], b"http:/"]
-                .iter()
-                .any(|known| rest.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known)));
+            && [&b"https:/"[..], b"http:/"].iter().any(|known| ascii::starts(rest, known));
         if inner {
             return Self::read(rest).map(|inner| Self { is_odd: true, ..inner });
         }
@@ -214,9 +208,9 @@ impl<'a> Address<'a> {
             }
             None => self.authority,
         };
-        let ends_in_dots = [&b"/%2f"[..], b"/%2e%2e", b"/..", b"/%5c"].iter().any(|end| {
-            self.is_odd && self.rest.get(..end.len()).is_some_and(|start| start.eq_ignore_ascii_case(end))
-        });
+        let ends_in_dots = [&b"/%2f"[..], b"/%2e%2e", b"/..", b"/%5c"]
+            .iter()
+            .any(|end| self.is_odd && ascii::starts(self.rest, end));
         let path = self.rest.strip_suffix(b"/").unwrap_or(self.rest);
         let is_stub = path.len() <= 12 && (path.ends_with(b"/..") || path.eq_ignore_ascii_case(b"/%2e%2e"));
         let after_mark = self.rest.starts_with(b"\\")

@@ -1,7 +1,6 @@
 //! The compiled policy and the one pipeline: decode, prefilter, detect. Immutable, shared by `Arc`, swapped as a whole.
 //! It never decides: that is [`crate::decide`].
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rasp_policy::api::{FailureMode, Mode};
@@ -10,14 +9,16 @@ use rasp_policy::precedence::Effective;
 
 use crate::budget::{Budget, Limits};
 use crate::decide::{self, Judgement};
-use crate::decode::{self, Field, Kind, Visit, nested};
-use crate::detector::{self, DETECTORS, Detector, Report};
+use crate::decode::{self, Kind, Visit as _};
 use crate::exception::{self, Excepting, Exceptions};
-use crate::exploit::{self, signature::Signatures};
-use crate::finding::{Finding, Part};
+use crate::exploit;
+use crate::finding::Finding;
 use crate::message::{Body, BodyPlan, Head};
-use crate::prefilter::{self, Prefilter};
 use crate::reason::Reason;
+
+mod scan;
+
+use scan::{Detection, Scan};
 
 /// How much of a message was really inspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -334,7 +335,7 @@ impl Ruleset {
         if !scan.inspection.watch.is_empty() {
             scan.exploits(|set, inspection| exploit::body(set, bytes, inspection));
         }
-        if let Err(reason) = decode::body(head, (bytes, truncated), &mut scan) {
+        if let Err(reason) = decode::body(kind, head, (bytes, truncated), &mut scan) {
             scan.note(reason);
         }
         scan.close(head);
@@ -346,139 +347,6 @@ impl Ruleset {
     }
 }
 
-/// Which detectors are run.
-struct Detection {
-    detectors: &'static [&'static Detector],
-    prefilter: &'static Prefilter,
-    enabled: prefilter::Set,
-    /// Those of them that read files, and documents.
-    files: prefilter::Set,
-    documents: prefilter::Set,
-    /// Known exploits, where their class is not Off.
-    exploits: Option<&'static Signatures>,
-}
-
-impl Detection {
-    /// `None` where every class is Off.
-    fn build(effective: &Effective) -> Result<Option<Self>, BuildError> {
-        let prefilter = prefilter::shared();
-        let signatures = exploit::shared().map_err(BuildError::ReadSignatures)?;
-        let exploits = effective.detection(Class::KnownExploit).mode != Mode::Off;
-        let exploits = exploits.then_some(signatures);
-        let those = |part: Part| {
-            let is_on = |detector: &Detector| {
-                effective.detection(detector.class).mode != Mode::Off && detector::reads(detector.class, part)
-            };
-            let on = DETECTORS.iter().enumerate().filter(|(_, detector)| is_on(detector));
-            on.fold(0, |set, (number, _)| set | 1 << number)
-        };
-        let (enabled, files, documents) = (those(Part::Text), those(Part::File), those(Part::Document));
-        Ok((enabled != 0).then_some(Self {
-            detectors: DETECTORS,
-            prefilter,
-            enabled: enabled | ESCAPES,
-            files,
-            documents,
-            exploits,
-        }))
-    }
-
-    /// Those that read values of this part.
-    fn enabled(&self, part: Part) -> prefilter::Set {
-        match part {
-            Part::File => self.files,
-            Part::Document => self.documents,
-            _ => self.enabled,
-        }
-    }
-}
-
-impl std::fmt::Debug for Detection {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Detection").field("enabled", &self.enabled).finish_non_exhaustive()
-    }
-}
-
-/// Runs the detectors on every field that a decoder yields.
-struct Scan<'a> {
-    detection: &'a Detection,
-    inspection: &'a mut Inspection,
-}
-
-impl Scan<'_> {
-    /// Runs one. Whatever makes it panic takes neither the findings of the others nor the rest of the message.
-    fn run(
-        &mut self,
-        class: Class,
-        inspect: impl FnOnce(&mut Inspection) -> Result<(), Reason>,
-    ) -> Result<(), Reason> {
-        if self.inspection.without.contains(class) {
-            self.inspection.suspended.insert(class);
-            return Ok(());
-        }
-        let before = self.inspection.work();
-        let Ok(end) = catch_unwind(AssertUnwindSafe(|| inspect(self.inspection))) else {
-            self.inspection.panicked(class);
-            return Ok(());
-        };
-        let spent = self.inspection.work() - before;
-        let run = &mut self.inspection.run;
-        run.ran.insert(class);
-        if spent > run.costliest.map_or(0, |(_, most)| most) {
-            run.costliest = Some((class, spent));
-        }
-        end
-    }
-
-    /// Looks for known exploits, whose signatures speak of more than one field.
-    fn exploits(&mut self, look: impl FnOnce(&Signatures, &mut Inspection) -> Result<(), Reason>) {
-        let Some(set) = self.detection.exploits else { return };
-        if let Err(reason) = self.run(Class::KnownExploit, |inspection| look(set, inspection)) {
-            self.note(reason);
-        }
-    }
-
-    fn close(&mut self, head: &Head<'_>) {
-        if !self.inspection.watch.is_empty() {
-            self.exploits(|set, inspection| exploit::close(set, head, inspection));
-        }
-    }
-}
-
-impl Visit for Scan<'_> {
-    fn field(&mut self, field: &Field<'_>) -> Result<(), Reason> {
-        let Detection { detectors, prefilter, exploits, .. } = self.detection;
-        self.inspection.budget.part()?;
-        self.inspection.budget.work(field.value.len())?;
-        let mut candidates = prefilter.candidates(field.value, self.detection.enabled(field.part));
-        let has_escapes = candidates & ESCAPES != 0;
-        candidates &= !ESCAPES;
-        while candidates != 0 {
-            let number = candidates.trailing_zeros() as usize;
-            candidates &= candidates - 1;
-            let Some(detector) = detectors.get(number) else { break };
-            let inspect = |inspection: &mut Inspection| {
-                (detector.inspect)(field, &mut Report::new(detector.class, inspection))
-            };
-            self.run(detector.class, inspect)?;
-        }
-        if exploits.is_some_and(|set| exploit::looks_at(set, field, self.inspection)) {
-            self.exploits(|set, inspection| exploit::see(set, field, inspection));
-        }
-        nested::decode(field, has_escapes, self)
-    }
-
-    fn note(&mut self, reason: Reason) {
-        self.inspection.note(reason);
-    }
-
-    fn budget(&mut self) -> &mut Budget {
-        &mut self.inspection.budget
-    }
-}
-
-/// Of a set of detectors: the bit of [`nested::NEEDS`].
-const ESCAPES: prefilter::Set = 1 << DETECTORS.len();
 const MAX_FINDINGS: usize = 32;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use rasp_policy::class::Class;
 
 use crate::decode::Field;
-use crate::detector::{Detector, Evidence, Needs, Report, Rule};
+use crate::detector::{Detector, Evidence, Needs, Report, Rule, needles};
 use crate::finding::Confidence::Low;
 use crate::finding::{Part, RuleId};
 use crate::mask;
@@ -18,52 +18,7 @@ pub(crate) static DETECTOR: Detector = Detector { class: Class::ScannerSignal, n
 const NEEDS: Needs = Needs {
     alone: b"",
     bytes: b"./",
-    needles: &[
-        "sqlmap",
-        "nikto",
-        "nuclei",
-        "nmap",
-        "masscan",
-        "zgrab",
-        "dirbuster",
-        "gobuster",
-        "feroxbuster",
-        "wpscan",
-        "acunetix",
-        "openvas",
-        "greenbone",
-        "arachni",
-        "w3af",
-        "nessus",
-        "qualys",
-        "netsparker",
-        "invicti",
-        "appscan",
-        "webinspect",
-        "skipfish",
-        "wfuzz",
-        "fuzz faster",
-        "dirsearch",
-        "joomscan",
-        "commix",
-        "havij",
-        "jaeles",
-        "zaproxy",
-        "whatweb",
-        "xsstrike",
-        "dalfox",
-        "httpx -",
-        "trinity.txt.bak",
-        "burpcollaborator",
-        "oastify",
-        "interact",
-        "oast.",
-        "dnslog.",
-        "ceye.io",
-        "bxss.me",
-        "requestrepo",
-        "xss.ht",
-    ],
+    needles: &needles::<{ TOOLS.len() + CALLBACKS.len() + PROBES.len() }>(&[TOOLS, CALLBACKS, PROBES]),
 };
 
 const AGENT: Rule =
@@ -140,6 +95,9 @@ const CALLBACKS: &[&str] = &[
     "xss.ht",
 ];
 
+/// Paths that a tool asks for to learn how the application says that there is nothing.
+const PROBES: &[&str] = &["nice ports,/trinity.txt.bak"];
+
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     report.budget().work(field.value.len())?;
     let Some((rule, at)) = detect(field) else { return Ok(()) };
@@ -156,7 +114,7 @@ fn detect(field: &Field<'_>) -> Option<(Rule, std::ops::Range<usize>)> {
             return Some((AGENT, at));
         }
     }
-    if field.part == Part::Path && value.eq_ignore_ascii_case(b"nice ports,/Trinity.txt.bak") {
+    if field.part == Part::Path && PROBES.iter().any(|path| value.eq_ignore_ascii_case(path.as_bytes())) {
         return Some((PROBE, 0..value.len()));
     }
     let callback = CALLBACKS.iter().find_map(|domain| {

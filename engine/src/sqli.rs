@@ -10,6 +10,7 @@
 
 use rasp_policy::class::Class;
 
+use crate::ascii;
 use crate::budget::Budget;
 use crate::decode::Field;
 use crate::detector::{self, Detector, Report};
@@ -180,7 +181,7 @@ impl Readings<'_> {
         for at in memchr::memchr2_iter(first, first.to_ascii_uppercase(), value).filter(|at| *at > 0) {
             let rest = value.get(at..).unwrap_or_default();
             if rest.get(1).is_none_or(|byte| byte.to_ascii_lowercase() != second)
-                || !rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+                || !ascii::starts(rest, word)
                 || rest.get(word.len()).is_some_and(|byte| lexer::name_byte(*byte))
                 || value.get(at - 1).is_some_and(|byte| lexer::name_byte(*byte) && !byte.is_ascii_digit())
             {

@@ -7,6 +7,7 @@
 
 use rasp_policy::class::Class;
 
+use crate::ascii;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, Certain, High, Low, Medium};
@@ -142,11 +143,8 @@ fn is_fetched(field: &Field<'_>) -> bool {
     ];
     const LOOPBACK: &[&str] = &["127.", "localhost", "[::1]", "0.0.0.0", "[::]"];
     let named = NAMES.iter().any(|known| field.name.eq_ignore_ascii_case(known.as_bytes()));
-    let here = Address::read(field.value.trim_ascii()).is_some_and(|address| {
-        LOOPBACK.iter().any(|start| {
-            address.host.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()))
-        })
-    });
+    let here = Address::read(field.value.trim_ascii())
+        .is_some_and(|address| LOOPBACK.iter().any(|start| ascii::starts(address.host, start.as_bytes())));
     matches!(field.part, Part::Query | Part::Form) && named && here
 }
 
@@ -173,12 +171,12 @@ fn is_configured(text: &[u8]) -> bool {
         b"mongodb://",
         b"amqp://",
     ];
-    CLIENTS.iter().any(|scheme| strip(text, scheme).is_some())
+    CLIENTS.iter().any(|scheme| ascii::strip(text, scheme).is_some())
 }
 
 /// Protocols that only few clients speak, and services of many kinds understand.
 fn protocol(text: &[u8]) -> Option<(Rule, Confidence)> {
-    let text = strip(text, b"url:").unwrap_or(text);
+    let text = ascii::strip(text, b"url:").unwrap_or(text);
     let colon = memchr::memchr(b':', text.get(..12).unwrap_or(text))?;
     let (scheme, rest) = text.split_at_checked(colon)?;
     let rest = rest.get(1..)?;
@@ -195,9 +193,9 @@ fn protocol(text: &[u8]) -> Option<(Rule, Confidence)> {
         () if is("netdoc") && rest.starts_with(b"/") => High,
         () if (is("dict") || is("tftp") || is("ldapi")) && has_slashes => High,
         () if is("jar")
-            && (strip(rest, b"http").is_some()
-                || strip(rest, b"file:").is_some()
-                || strip(rest, b"ftp").is_some()) =>
+            && (ascii::strip(rest, b"http").is_some()
+                || ascii::strip(rest, b"file:").is_some()
+                || ascii::strip(rest, b"ftp").is_some()) =>
         {
             High
         }
@@ -214,11 +212,6 @@ fn protocol(text: &[u8]) -> Option<(Rule, Confidence)> {
     Some((SCHEME, confidence))
 }
 
-fn strip<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
-    let (head, rest) = text.split_at_checked(start.len())?;
-    head.eq_ignore_ascii_case(start).then_some(rest)
-}
-
 /// A URL, or the host and path of one.
 #[derive(Debug)]
 pub(crate) struct Address<'a> {
@@ -233,7 +226,7 @@ pub(crate) struct Address<'a> {
 
 impl<'a> Address<'a> {
     pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
-        let text = strip(text, b"url:").unwrap_or(text);
+        let text = ascii::strip(text, b"url:").unwrap_or(text);
         let scheme =
             text.iter().take(16).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'+').count();
         let colon = text.get(scheme) == Some(&b':')

@@ -1,6 +1,7 @@
 //! What kind of value it is, told by its shape: cheap enough for every value, since all but identifiers and blobs end at
 //! their first blank or mark. Knows nothing of attacks. Called by `decode::nested`.
 
+use crate::ascii;
 use crate::lookup::Lookup;
 
 /// Told by shape alone: a word may be base64 by its letters.
@@ -79,7 +80,7 @@ pub(crate) fn may_be_encoded(value: &[u8]) -> bool {
 /// The kind of a value, without regard to blanks and quotes around it.
 pub(crate) fn kind(value: &[u8]) -> Kind {
     let value = bare(value);
-    if value.len() > 12 && value.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data:")) {
+    if value.len() > 12 && ascii::starts(value, b"data:") {
         return Kind::Data;
     }
     let seen = CLASSES.all(value);

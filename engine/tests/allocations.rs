@@ -5,9 +5,11 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use rasp_engine::{Body, Effective, Head, Ruleset};
+
+mod valgrind;
 
 fn inspect(ruleset: &Ruleset, target: &str, content_type: &str, body: &str) {
     inspect_with(ruleset, target, &[], content_type, body);
@@ -156,8 +158,7 @@ const TIMES: &str = "RASP_TEST_TIMES";
 
 #[test]
 fn no_request_of_the_bench_costs_more_instructions_than_it_did() {
-    if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
-        println!("valgrind is not installed (Debian: valgrind): nothing is counted");
+    if valgrind::is_missing() {
         return;
     }
     // The first time lists of words are compiled; what each further one costs counts.

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 
 use rasp_engine::{Body, Effective, Head, Ruleset};
 
+mod valgrind;
+
 /// Bytes of a small input; the large one has four times as many.
 const SMALL: usize = 4 << 10;
 /// Instructions for each byte of the large input, in parts of those of the small one. One and a half leaves room for
@@ -165,8 +167,7 @@ fn counted(ruleset: &Ruleset, content_type: &str, body: &[u8]) {
 
 #[test]
 fn hostile_input_costs_a_constant_for_each_byte() {
-    if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
-        println!("valgrind is not installed (Debian: valgrind): nothing is counted");
+    if valgrind::is_missing() {
         return;
     }
     let counts = counts();

@@ -94,7 +94,12 @@ impl Classes {
 
     /// Its classes, in the order of [`Class::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Class> {
-        Class::ALL.into_iter().filter(move |class| self.contains(*class))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let class = Class::ALL.get(left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(*class)
+        })
     }
 }
 

@@ -86,7 +86,6 @@ pub type Place = Arc<OwnedSemaphorePermit>;
 #[derive(Clone)]
 pub struct Places {
     free: Arc<Semaphore>,
-    count: usize,
     pressure: Arc<Pressure>,
     shared: Option<Arc<Shared>>,
 }
@@ -94,14 +93,14 @@ pub struct Places {
 impl Places {
     /// So many.
     pub fn new(count: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), count, pressure: Arc::default(), shared: None }
+        Self { free: Arc::new(Semaphore::new(count)), pressure: Arc::default(), shared: None }
     }
 
     /// None while memory is short; whoever has to wait for one is an event.
     #[must_use]
     pub fn under(self, shared: &Arc<Shared>) -> Self {
         let pressure = Arc::clone(&shared.load.pressure);
-        pressure.counts(&self.free, self.count);
+        pressure.counts(&self.free);
         Self { pressure, shared: Some(Arc::clone(shared)), ..self }
     }
 

@@ -142,7 +142,7 @@ impl Rate {
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // counts of requests
+#[expect(clippy::cast_precision_loss, reason = "counts of requests")]
 pub fn number(count: usize) -> f64 {
     count as f64
 }

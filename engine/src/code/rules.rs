@@ -4,6 +4,7 @@ use super::Found;
 use super::calls::{Call, Callee, First, is_name};
 use super::marks::{Kind, Mark};
 use super::words::Use;
+use crate::ascii;
 use crate::detector::Rule;
 use crate::finding::{Confidence, RuleId};
 use crate::surroundings::Around;
@@ -226,12 +227,10 @@ fn php(text: &[u8], behind: &[u8], place: &Place, first: bool) -> Option<Confide
     if text != b"<?" {
         return Some(if place.is_short() { Confidence::High } else { Confidence::Medium });
     }
-    let is = |name: &[u8]| behind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    let is = |name: &[u8]| ascii::starts(behind, name);
     let is_tag = is(b"php") && !behind.get(3).is_some_and(|byte| is_name(*byte)) || is(b"=");
     // `<?xml version=` declares a document.
-    let says = |name: &[u8]| {
-        behind.trim_ascii_start().get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
-    };
+    let says = |name: &[u8]| ascii::starts(behind.trim_ascii_start(), name);
     let blank = matches!(behind.first(), Some(b' ' | b'\t' | b'\n' | b'\r' | b'$' | b'@'));
     let is_short_tag = blank
         && (says(b"echo")

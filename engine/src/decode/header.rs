@@ -5,10 +5,10 @@
 //! browser writes them, so that an ordinary request pays one glance at each. Never allocates for those.
 
 use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::base64::LENIENT;
 use super::{Field, Visit, pairs, percent};
+use crate::ascii;
 use crate::finding::Part;
 use crate::lookup::Lookup;
 use crate::message::Fields;
@@ -43,8 +43,7 @@ pub(super) fn decode(fields: &dyn Fields, visit: &mut dyn Visit) -> Result<(), R
 
 fn kind(name: &[u8]) -> Kind {
     let is = |known: &[&str]| known.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
-    let starts =
-        |known: &[u8]| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
+    let starts = |known: &[u8]| ascii::starts(name, known);
     match name.first().map_or(0, u8::to_ascii_lowercase) {
         b'a' if starts(b"accept") || starts(b"access-control-") => Kind::Tokens,
         b'a' if is(&["authorization"]) => Kind::Authorization,
@@ -215,14 +214,6 @@ fn cookies(value: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
     }
     Ok(())
 }
-
-/// Any padding: applications differ in what they ask for.
-pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
 
 /// User and password, parameters of a scheme, or all of what is no token.
 fn authorization(name: &[u8], value: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {

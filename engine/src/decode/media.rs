@@ -2,6 +2,7 @@
 //! be opaque because of a type that a client made up, so only types in the table of binary ones are.
 
 use super::Kind;
+use crate::ascii;
 use crate::message::Head;
 use crate::reason::Reason;
 
@@ -91,11 +92,8 @@ pub(super) fn declared(content_type: &[u8]) -> Kind {
         return Kind::Sniff;
     }
     let exact = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-    let end = |known: &[u8]| name.len().checked_sub(known.len()).and_then(|start| name.get(start..));
-    let ends = |(known, _): &&(&[u8], Kind)| end(known).is_some_and(|end| end.eq_ignore_ascii_case(known));
-    let starts = |(known, _): &&(&[u8], Kind)| {
-        name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
-    };
+    let ends = |(known, _): &&(&[u8], Kind)| ascii::ends(name, known);
+    let starts = |(known, _): &&(&[u8], Kind)| ascii::starts(name, known);
     exact
         .or_else(|| SUFFIXES.iter().find(ends))
         .or_else(|| PREFIXES.iter().find(starts))

@@ -11,7 +11,6 @@ use crate::detector::Needs;
 use crate::finding::Encodings;
 use crate::reason::Reason;
 
-mod base64;
 mod escapes;
 mod fit;
 mod layers;

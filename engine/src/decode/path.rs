@@ -1,6 +1,7 @@
 //! Segments of a path.
 
 use super::{Field, Visit, pairs, percent};
+use crate::ascii;
 use crate::finding::Part;
 use crate::reason::Reason;
 
@@ -40,9 +41,7 @@ fn is_walk(path: &[u8]) -> bool {
     const DIRECTORIES: &[&[u8]] =
         &[b"/etc/", b"/proc/", b"/winnt/", b"/windows/", b"/web-inf", b"/meta-inf", b"/0x2e", b"/cvs/"];
     let is_odd = |byte: &u8| matches!(byte, b'\\' | b'%' | 0 | 0xC0 | 0xC1 | 0xE0 | 0xEF | 0xF0);
-    let begins = |rest: &[u8], known: &[u8]| {
-        rest.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
-    };
+    let begins = |rest: &[u8], known: &[u8]| ascii::starts(rest, known);
     path.iter().any(is_odd)
         || memchr::memchr_iter(b'.', path).any(|at| path.get(at + 1) == Some(&b'.'))
         || memchr::memchr_iter(b'/', path).any(|at| {
@@ -64,14 +63,8 @@ fn is_left_over(path: &[u8]) -> bool {
         b"~", b".bak", b".old", b".save", b".swp", b".swo", b".orig", b".copy", b".backup", b".bkp", b".tmp",
         b".1", b".sql", b".mdb", b".sqlite",
     ];
-    let ends = |end: &&[u8]| {
-        path.len()
-            .checked_sub(end.len())
-            .and_then(|at| path.get(at..))
-            .is_some_and(|last| last.eq_ignore_ascii_case(end))
-    };
     let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    ENDS.iter().any(ends) || last.windows(5).any(|five| five.eq_ignore_ascii_case(b".sql."))
+    ENDS.iter().any(|end| ascii::ends(path, end)) || ascii::contains(last, b".sql.")
 }
 
 /// The tail of a path from the segment before the first one that holds SQL punctuation, where a value may hold a slash

@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 
-use super::header::LENIENT;
+use super::base64::LENIENT;
 use super::{Field, Visit, pairs};
 use crate::finding::Part;
 use crate::reason::Reason;

@@ -1,7 +1,7 @@
 //! `Content-Transfer-Encoding` of a part (RFC 2045 section 6): base64 and quoted-printable. RFC 7578 section 4.7 took it out
 //! of forms; libraries that go back to mail still undo it. Called by [`super::multipart`].
 
-use super::header::LENIENT;
+use super::base64::LENIENT;
 use super::percent::hex;
 use crate::budget::Budget;
 use crate::reason::Reason;

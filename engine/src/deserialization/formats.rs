@@ -1,6 +1,7 @@
 //! What the binary formats begin with, raw, in hex and in base64, and objects in the format of PHP.
 
 use super::gadgets::{DOTNET, JAVA, PHP, PICKLE, RUBY};
+use crate::ascii;
 use crate::detector::Rule;
 use crate::finding::Confidence::{self, Certain, High, Medium};
 use crate::marks::{Found, Place, lines, surer};
@@ -24,9 +25,7 @@ pub(super) fn find(value: &[u8]) -> Option<Found> {
     if value.starts_with(b"\x04\x08") && is_marshal(value) {
         return found(&RUBY, High, 0);
     }
-    let hex = value
-        .get(..10)
-        .filter(|start| start.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"aced0005")));
+    let hex = value.get(..10).filter(|start| ascii::starts(start, b"aced0005"));
     if hex.is_some_and(|start| start.get(8) == Some(&b'7')) {
         return found(&JAVA, High, 0);
     }

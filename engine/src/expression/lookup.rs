@@ -1,6 +1,8 @@
 //! Lookups as Log4j evaluates them: inner ones first, each replaced by what it stands for. On a stack of a fixed size:
 //! what does not fit is left out, and no input allocates.
 
+use crate::ascii;
+
 /// Text of all lookups that are open.
 const TEXT: usize = 512;
 const DEPTH: usize = 24;
@@ -125,13 +127,13 @@ impl Stack {
 }
 
 fn is_jndi(text: &[u8]) -> bool {
-    text.trim_ascii_start().get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"jndi:"))
+    ascii::starts(text.trim_ascii_start(), b"jndi:")
 }
 
 /// Which part of a lookup is left of it: what follows `:-`, or what a function of text is applied to.
 fn stands_for(text: &[u8]) -> (usize, usize) {
     let end = text.len();
-    let begins = |name: &[u8]| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    let begins = |name: &[u8]| ascii::starts(text, name);
     if let Some(at) = memchr::memmem::find(text, b":-") {
         return (at + 2, end);
     }

@@ -1,6 +1,7 @@
 //! Runs of segments that go up a directory: `../../`, and what lenient readers take for it: `....//`, `..;/`, `.././`.
 
 use super::units::{self, Unit};
+use crate::ascii;
 
 /// One run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,8 +105,7 @@ fn bare_code(rest: &[u8], dots: &Dots) -> Option<usize> {
     }
     let codes: &[&[u8]] = &[b"2f", b"5c", b"252f", b"255c", b"u2215", b"u2216"];
     let code = codes.iter().find(|code| {
-        rest.get(..code.len()).is_some_and(|start| start.eq_ignore_ascii_case(code))
-            && rest.get(code.len()..).is_some_and(|rest| rest.starts_with(b".."))
+        ascii::starts(rest, code) && rest.get(code.len()..).is_some_and(|rest| rest.starts_with(b".."))
     })?;
     Some(code.len())
 }

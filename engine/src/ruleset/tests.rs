@@ -1,7 +1,9 @@
 use super::*;
 use crate::decide::{Outcome, Verdict};
-use crate::detector::{Evidence, Needs, Rule};
+use crate::decode::Field;
+use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::{Confidence, RuleId};
+use crate::prefilter::Prefilter;
 
 fn mk_head<'a>(target: &'a str, content_type: Option<&'a str>) -> Head<'a> {
     Head {

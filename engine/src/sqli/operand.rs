@@ -6,6 +6,7 @@ use super::functions::{FUNCTIONS, Function, PACKAGES};
 use super::lexer::{Kind, Token};
 use super::parser::{Parser, Read, Stop};
 use super::words::{self, Word};
+use crate::ascii;
 
 impl Parser<'_> {
     pub(super) fn operand(&mut self) -> Read<Shape> {
@@ -162,7 +163,7 @@ impl Parser<'_> {
             return Some(function);
         }
         let name = self.text(last);
-        if name.get(..3).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"xp_")) {
+        if ascii::starts(name, b"xp_") {
             return Some(Function::System);
         }
         FUNCTIONS

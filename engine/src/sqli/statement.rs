@@ -4,6 +4,7 @@ use super::evidence::Facts;
 use super::lexer::{Kind, Token};
 use super::parser::{Parser, Read, Stop};
 use super::words::{self, Word};
+use crate::ascii;
 
 impl Parser<'_> {
     pub(super) fn starts_statement(word: Word) -> bool {
@@ -263,9 +264,7 @@ impl Parser<'_> {
         }
         let last = self.name()?;
         let procedure = self.text(last);
-        let known = [b"xp_", b"sp_"]
-            .iter()
-            .any(|prefix| procedure.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(*prefix)));
+        let known = [b"xp_", b"sp_"].iter().any(|prefix| ascii::starts(procedure, *prefix));
         if known {
             self.facts.add(Facts::SYSTEM);
         }

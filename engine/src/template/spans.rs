@@ -1,6 +1,8 @@
 //! What stands between the delimiters of a template engine. A string may hold a delimiter: the end is first looked for
 //! with quotes and brackets in mind, and as it comes where that finds none.
 
+use crate::ascii;
+
 /// The engine's family, as the delimiter tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -83,9 +85,7 @@ impl<'a> Spans<'a> {
                 .position(|byte| matches!(byte, b'{' | b'<' | b'@' | b'[' | b'$' | b'#' | b'*' | b'%'))?;
             let start = self.at + skip;
             let rest = rest.get(skip..)?;
-            let known = DELIMITERS.iter().position(|(open, ..)| {
-                rest.get(..open.len()).is_some_and(|start| start.eq_ignore_ascii_case(open))
-            });
+            let known = DELIMITERS.iter().position(|(open, ..)| ascii::starts(rest, open));
             self.at = start + 1;
             let Some(number) = known else { continue };
             let Some((open, close, kind)) = DELIMITERS.get(number).copied() else { continue };

@@ -5,6 +5,7 @@ use std::ops::Range;
 use memchr::memmem::find;
 
 use super::{CODE, POLYGLOT};
+use crate::ascii;
 use crate::detector::Rule;
 use crate::finding::Confidence::{self, Certain, High};
 
@@ -143,8 +144,7 @@ fn behind(file: &[u8], start: usize) -> (Vec<u8>, Range<usize>) {
 /// `<?php` and `<?=`, and `<?` before a blank; not `<?xml`.
 fn opens_php(rest: &[u8]) -> bool {
     rest.first().is_some_and(|byte| *byte == b'=' || byte.is_ascii_whitespace())
-        || rest.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"php"))
-            && rest.get(3).is_none_or(u8::is_ascii_whitespace)
+        || ascii::starts(rest, b"php") && rest.get(3).is_none_or(u8::is_ascii_whitespace)
 }
 
 /// The function is called: its name is a word of its own, and a bracket or, for statements, a blank follows.

@@ -6,6 +6,7 @@ use super::rules::Rule;
 use super::script::{self, Ending, Reading, Start};
 use super::style;
 use super::url::{self, Scheme};
+use crate::ascii;
 use crate::finding::Confidence::{self, Certain, High, Low, Medium};
 use crate::finding::Part;
 
@@ -116,7 +117,7 @@ fn is_pairs(value: &[u8]) -> bool {
 
 /// `document.cookie` and the like, with comments or brackets in it or not.
 fn is_page_secret(value: &[u8]) -> bool {
-    let has = |word: &[u8]| value.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    let has = |word: &[u8]| ascii::contains(value, word);
     has(b"document")
         && (has(b"cookie") || has(b"domain"))
         && (!value.trim_ascii().contains(&b' ') || has(b"*/"))
@@ -158,11 +159,7 @@ fn addresses(value: &[u8], best: &mut Best) -> usize {
             continue;
         }
         let before = value.get(..colon).unwrap_or_default();
-        let is = |name: &[u8]| {
-            before.len() >= name.len()
-                && before.get(before.len() - name.len()..).is_some_and(|end| end.eq_ignore_ascii_case(name))
-        };
-        if !is(b"ascript") && !is(b"vbscript") {
+        if !ascii::ends(before, b"ascript") && !ascii::ends(before, b"vbscript") {
             continue;
         }
         let reading = script::read(value, colon + 1, Start::Statement);

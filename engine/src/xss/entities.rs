@@ -3,6 +3,7 @@
 //! map to `<`.
 
 use super::script::escape;
+use crate::ascii;
 use crate::entity::reference;
 
 /// What was undone.
@@ -44,9 +45,7 @@ fn is_usual(code: u32) -> bool {
 
 /// `&amp;lpar;`
 fn is_unusual(rest: &[u8]) -> bool {
-    [&b"lpar"[..], b"colon", b"rpar", b"newline"]
-        .iter()
-        .any(|name| rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
+    [&b"lpar"[..], b"colon", b"rpar", b"newline"].iter().any(|name| ascii::starts(rest, name))
 }
 
 /// Letters need no reference, and editors write `&lt;` by name.
@@ -96,11 +95,7 @@ fn has_cdata(bytes: &[u8]) -> bool {
 
 fn cdata(rest: &[u8]) -> Option<usize> {
     match rest {
-        [b'<', b'!', b'[', ..]
-            if rest.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"<![CDATA[")) =>
-        {
-            Some(9)
-        }
+        [b'<', b'!', b'[', ..] if ascii::starts(rest, b"<![CDATA[") => Some(9),
         [b']', b']', b'>', ..] => Some(3),
         // A comment inside of an address of a data island.
         [b'<', b'!', b'-', b'-', b' ', b'-', b'-', b'>', ..] => Some(8),
@@ -110,9 +105,7 @@ fn cdata(rest: &[u8]) -> Option<usize> {
 
 /// Whether UTF-7 opens and closes a tag: nothing else is written like that.
 pub(super) fn is_utf7_markup(bytes: &[u8]) -> bool {
-    utf7(bytes).is_some_and(|at| {
-        bytes.get(at..).unwrap_or_default().windows(4).any(|four| four.eq_ignore_ascii_case(b"ad4-"))
-    })
+    utf7(bytes).is_some_and(|at| ascii::contains(bytes.get(at..).unwrap_or_default(), b"ad4-"))
 }
 
 /// Undoes `\x3c`, `\u003c`, `\74`, look-alikes and UTF-7.
@@ -193,8 +186,7 @@ fn utf7(bytes: &[u8]) -> Option<usize> {
     memchr::memchr2_iter(b'A', b'a', bytes).find(|at| {
         let before = at.checked_sub(1).and_then(|at| bytes.get(at));
         let rest = bytes.get(*at..).unwrap_or_default();
-        matches!(before, None | Some(b'+' | b' ' | b'&' | b'=' | b'"'))
-            && rest.get(..4).is_some_and(|four| four.eq_ignore_ascii_case(b"adw-"))
+        matches!(before, None | Some(b'+' | b' ' | b'&' | b'=' | b'"')) && ascii::starts(rest, b"adw-")
     })
 }
 

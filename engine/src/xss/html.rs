@@ -4,6 +4,8 @@
 //!
 //! Linear: bytes are read once for each kind of quote around them.
 
+use crate::ascii;
+
 /// Receives what is read. Positions are those in the value.
 pub(super) trait Sink {
     /// What it knows of the tag.
@@ -154,7 +156,7 @@ impl<'a, S: Sink> Reader<'a, '_, S> {
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
         let after_name = self.at;
         self.blanks();
-        if name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"on")) {
+        if ascii::starts(name, b"on") {
             self.clutter();
         }
         if self.peek() != Some(b'=') {

@@ -7,6 +7,7 @@ use super::names::{EVENTS, FRAMES, URLS, has};
 use super::rules::Rule;
 use super::script::{self, Reading, Start};
 use super::style;
+use crate::ascii;
 use crate::finding::Confidence::{self, High, Medium};
 
 mod attributes;
@@ -118,9 +119,7 @@ impl Sink for Markup<'_> {
 
     fn tag(&mut self, name: &[u8], at: usize, is_end: bool) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        let starts = |known: &str| {
-            name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known.as_bytes()))
-        };
+        let starts = |known: &str| ascii::starts(name, known.as_bytes());
         // `<script <b>`: the same tag goes on, whatever is in it.
         let goes_on = self.in_tag && self.tag.element == Element::Script && !self.tag.is_end && !is_end;
         self.in_tag = true;
@@ -157,7 +156,7 @@ impl Sink for Markup<'_> {
         let attribute = &Attribute { name, ..*attribute };
         self.tag.attributes += 1;
         let Some(value) = attribute.value else { return };
-        let is_event = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"on"))
+        let is_event = ascii::starts(name, b"on")
             && name.len() > 4
             && name.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
         let is_style = name.eq_ignore_ascii_case(b"style");
@@ -182,10 +181,7 @@ impl Sink for Markup<'_> {
         let text = decoded.as_ref().map_or(value, |(text, _)| text.as_slice());
         // Letters by number hide; addresses of mail are hidden from robots like that.
         let hides = decoded.as_ref().is_some_and(|(_, undone)| undone.hidden);
-        if hides
-            && is_address
-            && text.trim_ascii().get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"java"))
-        {
+        if hides && is_address && ascii::starts(text.trim_ascii(), b"java") {
             self.see(Rule::Address, High, attribute.end, true);
         }
         self.special(attribute, text);

@@ -2,6 +2,7 @@
 //! Escapes and comments (CSS Syntax 4.3) are undone first.
 
 use super::script::{self, Start};
+use crate::ascii;
 use crate::finding::Confidence::{self, High, Medium};
 
 /// How sure it is that a style runs a script.
@@ -28,7 +29,7 @@ pub(super) fn weigh(text: &[u8]) -> Option<Confidence> {
 
 /// How sure it is of a value that may be a style, or hold one.
 pub(super) fn weigh_value(value: &[u8]) -> Option<Confidence> {
-    let has = |word: &[u8]| value.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    let has = |word: &[u8]| ascii::contains(value, word);
     if memchr::memchr(b'(', value).is_none() || !(has(b"url") || has(b"pression") || has(b"binding")) {
         return None;
     }

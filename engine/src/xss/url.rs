@@ -1,6 +1,8 @@
 //! Addresses that run a script when they are followed (WHATWG URL 4.4: controls and white space are dropped before the
 //! scheme is read; HTML 7.4.2.3 on `javascript:`).
 
+use crate::ascii;
+
 /// What an address does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
@@ -112,7 +114,5 @@ fn data(rest: &[u8]) -> Scheme {
 /// Base64 of `<script` or `<svg`, also where it was turned to lower case.
 fn is_packed_markup(rest: &[u8]) -> bool {
     let rest = rest.get(..512).unwrap_or(rest);
-    [&b"PHNjcmlwd"[..], b"PHN2Zy"]
-        .iter()
-        .any(|known| rest.windows(known.len()).any(|part| part.eq_ignore_ascii_case(known)))
+    [&b"PHNjcmlwd"[..], b"PHN2Zy"].iter().any(|known| ascii::contains(rest, known))
 }

@@ -85,39 +85,40 @@ impl Breaker {
     /// Notes how the inspection of a message of so many bytes ended, on which `left_out` were not run; `true` when it
     /// used up its budget.
     pub fn note(&self, bytes: usize, left_out: Classes, end: End) -> bool {
-        let now = self.now();
+        // The clock is asked where something failed.
+        let now = || self.now();
         let End::Done(run, time) = end else {
-            if self.whole.panics.failed(now) {
+            if self.whole.panics.failed(now()) {
                 self.tell(None);
             }
             return false;
         };
         let overran = time > self.budget && bytes > SMALL;
         let mut changed = Classes::NONE;
-        for class in run.panicked.iter().filter(|class| self.of(*class).panics.failed(now)) {
+        for class in run.panicked.iter().filter(|class| self.of(*class).panics.failed(now())) {
             changed.insert(class);
         }
         // Without work units of a detector it was decoding that took the time.
         let slow = run.costliest.filter(|_| overran).map(|(class, _)| class);
         if let Some(class) = slow
-            && self.of(class).overruns.failed(now)
+            && self.of(class).overruns.failed(now())
         {
             changed.insert(class);
         }
         for class in self.open().iter().filter(|class| !left_out.contains(*class)) {
             let Circuits { panics, overruns } = self.of(class);
             let proves = run.ran.contains(class);
-            if !run.panicked.contains(class) && panics.tried(proves, now) {
+            if !run.panicked.contains(class) && panics.tried(proves, now()) {
                 changed.insert(class);
             }
-            if bytes > SMALL && slow != Some(class) && overruns.tried(proves, now) {
+            if bytes > SMALL && slow != Some(class) && overruns.tried(proves, now()) {
                 changed.insert(class);
             }
         }
         changed.iter().for_each(|class| self.tell(Some(class)));
         let mut whole = self.whole.panics.held();
         if overran && slow.is_none() {
-            whole |= self.whole.overruns.failed(now);
+            whole |= self.whole.overruns.failed(now());
         } else if bytes > SMALL {
             whole |= self.whole.overruns.held();
         }

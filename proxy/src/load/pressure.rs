@@ -102,9 +102,9 @@ impl Pressure {
         self.idle.notify_one();
     }
 
-    /// Where connections take their places, of which there are so many.
-    pub fn counts(&self, places: &Arc<Semaphore>, count: usize) {
-        let _ = self.places.set((Arc::clone(places), count));
+    /// Where connections will take their places, all of which are free.
+    pub fn counts(&self, places: &Arc<Semaphore>) {
+        let _ = self.places.set((Arc::clone(places), places.available_permits()));
     }
 
     /// Whether hardly anybody is served.
@@ -254,7 +254,7 @@ mod tests {
     fn what_a_crowd_left_behind_keeps_nobody_out_when_it_is_gone() {
         let pressure = Pressure::default();
         let places = Arc::new(Semaphore::new(100));
-        pressure.counts(&places, 100);
+        pressure.counts(&places);
         let crowd = Arc::clone(&places).try_acquire_many_owned(17).unwrap();
         let mut quiet = 0;
         let mut after = |ticks: u32| {

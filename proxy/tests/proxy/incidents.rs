@@ -17,6 +17,7 @@ use super::crowded;
 use super::http2::application::Application;
 use super::http2::frame::{self, PING, PREFACE, SETTINGS};
 use super::timers::{ALL_LONG, PLACES, SHORT, serve_changed};
+use super::upgrades::SWITCHED;
 use super::upstream::Upstream;
 
 /// A word of every request that has one; no event may hold it.
@@ -67,22 +68,17 @@ fn silent() -> SocketAddr {
 }
 
 fn stops() -> SocketAddr {
-    let upstream = Upstream::start(|conversation| {
-        conversation.request()?;
-        conversation.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nsome")?;
-        conversation.rest();
-        None
-    });
-    upstream.address
+    falls_silent_after(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nsome")
 }
 
 fn switches() -> SocketAddr {
+    falls_silent_after(SWITCHED)
+}
+
+fn falls_silent_after(response: &'static [u8]) -> SocketAddr {
     let upstream = Upstream::start(|conversation| {
         conversation.request()?;
-        conversation.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
-        )?;
+        conversation.write(response)?;
         conversation.rest();
         None
     });

@@ -25,6 +25,7 @@ use super::client::{Client, ask, get};
 use super::http2;
 use super::http2::application::Application;
 use super::http2::frame::{HEADERS, PREFACE, RST_STREAM, SETTINGS, frame};
+use super::upgrades::SWITCHED;
 use super::upstream::{OK, Upstream};
 
 pub const SHORT: Duration = Duration::from_millis(500);
@@ -607,10 +608,7 @@ fn a_request_like_a_probe_with_a_body_is_judged() {
 fn a_websocket_is_not_cut_by_the_timers_of_http() {
     let upstream = Upstream::start(|conversation| {
         conversation.request()?;
-        conversation.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
-        )?;
+        conversation.write(SWITCHED)?;
         conversation.exactly(12)?;
         conversation.write(b"\x8a\x00")
     });

@@ -1,8 +1,8 @@
 //! Values that are encoded as a whole: base64, hex, a `data:` URI, a JSON Web Token (RFC 7519). Most words of a
 //! language are base64 by their letters, so what comes out must be text.
 
+use super::super::base64;
 use super::super::percent::hex;
-use super::base64;
 use super::layers::Step;
 use crate::finding::Encodings;
 use crate::value::{self, Kind};
@@ -34,12 +34,12 @@ pub(super) fn decode(value: &[u8], buffer: &mut Vec<u8>) -> Option<Step> {
 fn from_base64(value: &[u8], buffer: &mut Vec<u8>) -> Option<Step> {
     // Pictures and random numbers are told by their first bytes.
     let head = value.get(..HEAD).unwrap_or(value);
-    base64::decode(head, buffer)?;
+    base64::decode_into(head, buffer)?;
     if !is_text(buffer) {
         return None;
     }
     buffer.clear();
-    base64::decode(value, buffer)?;
+    base64::decode_into(value, buffer)?;
     let is_document = memchr::memchr_iter(b'\n', buffer).nth(2).is_some();
     // A file that is uploaded like this is source code as often as not. An XML document is read as one.
     let is_doubtful = is_document && !buffer.trim_ascii_start().starts_with(b"<?xml");
@@ -66,9 +66,9 @@ fn from_token(value: &[u8], buffer: &mut Vec<u8>) -> Option<Step> {
     let mut parts = value.split(|byte| *byte == b'.');
     let (header, payload) = (parts.next()?, parts.next()?);
     buffer.push(b'[');
-    base64::decode(header, buffer)?;
+    base64::decode_into(header, buffer)?;
     buffer.push(b',');
-    base64::decode(payload, buffer)?;
+    base64::decode_into(payload, buffer)?;
     buffer.push(b']');
     Some(Step::of(Encodings::TOKEN))
 }

@@ -1,6 +1,7 @@
 //! Judges attributes: event handlers, addresses, and those that mean something on one element only.
 
 use super::{Element, Markup, Opened};
+use crate::ascii;
 use crate::finding::Confidence::{Certain, High, Low, Medium};
 use crate::xss::html::Attribute;
 use crate::xss::names::{SENSITIVE, has};
@@ -130,12 +131,9 @@ impl Markup<'_> {
                 self.see(Rule::Page, High, attribute.end, false);
             }
             Element::Meta if is("charset") || is("content") => {
-                let holds =
-                    |name: &[u8]| text.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name));
+                let holds = |name: &[u8]| ascii::contains(text, name);
                 let holds_utf7 = holds(b"utf-7") || holds(b"utf7");
-                if holds_utf7
-                    || text.windows(3).any(|three| three.eq_ignore_ascii_case(b"mac")) && is("charset")
-                {
+                if holds_utf7 || ascii::contains(text, b"mac") && is("charset") {
                     self.see(Rule::Page, High, attribute.end, false);
                 }
             }
@@ -146,7 +144,7 @@ impl Markup<'_> {
                 }
             }
             Element::Animation if is("attributename") => {
-                let event = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"on"));
+                let event = ascii::starts(text, b"on");
                 let address = text.eq_ignore_ascii_case(b"href") || text.eq_ignore_ascii_case(b"xlink:href");
                 if event || address {
                     self.see(Rule::Handler, High, attribute.end, false);
@@ -155,14 +153,12 @@ impl Markup<'_> {
             Element::Named if (is("name") || is("id")) && (has(SENSITIVE, text) || has(CLOBBERED, text)) => {
                 self.see(Rule::Clobber, Medium, attribute.end, false);
             }
-            Element::Style
-                if is("type") && text.windows(6).any(|six| six.eq_ignore_ascii_case(b"script")) =>
-            {
+            Element::Style if is("type") && ascii::contains(text, b"script") => {
                 self.see(Rule::Style, High, attribute.end, true);
             }
             Element::Script if is("type") || is("language") => {
-                self.tag.is_data = text.windows(4).any(|four| four.eq_ignore_ascii_case(b"json"));
-                self.tag.is_basic = text.windows(2).any(|two| two.eq_ignore_ascii_case(b"vb"));
+                self.tag.is_data = ascii::contains(text, b"json");
+                self.tag.is_basic = ascii::contains(text, b"vb");
             }
             _ => {}
         }
@@ -193,9 +189,7 @@ const CLOBBERED: &[&str] = &[
 fn is_word(name: &[u8]) -> bool {
     const STARTS: &[&str] =
         &["once", "only", "one", "onl", "ont", "ong", "onb", "onset", "onsite", "onward", "on_"];
-    STARTS.iter().any(|start| {
-        name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()))
-    })
+    STARTS.iter().any(|start| ascii::starts(name, start.as_bytes()))
 }
 
 /// `javascript:void(0)`: links that do nothing, as ordinary pages have them.
@@ -233,7 +227,7 @@ fn is_refresh(text: &[u8]) -> bool {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let rest = text.get(digits..).unwrap_or_default().trim_ascii_start();
     let Some(rest) = rest.strip_prefix(b";") else { return false };
-    digits > 0 && rest.trim_ascii_start().get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"url"))
+    digits > 0 && ascii::starts(rest.trim_ascii_start(), b"url")
 }
 
 /// `0; url=address`: the address.

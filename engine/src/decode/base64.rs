@@ -5,7 +5,7 @@ use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// Appends what the text stands for. `None` where it is something else.
-pub(super) fn decode(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn decode_into(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let is_url = memchr::memchr2(b'-', b'_', text).is_some();
     let engine = if is_url { &LENIENT_URL_SAFE } else { &LENIENT };
     if memchr::memchr2(b'\r', b'\n', text).is_none() {
@@ -15,7 +15,8 @@ pub(super) fn decode(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     engine.decode_vec(joined, out).ok()
 }
 
-const LENIENT: GeneralPurpose = lenient(&STANDARD);
+/// The alphabet of RFC 4648 section 4, with any padding: applications differ in what they ask for.
+pub(super) const LENIENT: GeneralPurpose = lenient(&STANDARD);
 const LENIENT_URL_SAFE: GeneralPurpose = lenient(&URL_SAFE);
 
 const fn lenient(alphabet: &Alphabet) -> GeneralPurpose {

@@ -1,0 +1,55 @@
+//! Texts compared whatever the case of their ASCII letters. Called by decoders and detectors.
+
+/// Whether a text begins so.
+#[inline]
+pub(crate) fn starts(text: &[u8], start: &[u8]) -> bool {
+    text.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
+}
+
+/// Whether a text ends so.
+#[inline]
+pub(crate) fn ends(text: &[u8], end: &[u8]) -> bool {
+    text.len()
+        .checked_sub(end.len())
+        .and_then(|at| text.get(at..))
+        .is_some_and(|found| found.eq_ignore_ascii_case(end))
+}
+
+/// Whether a word is anywhere in a text.
+pub(crate) fn contains(text: &[u8], word: &[u8]) -> bool {
+    let Some(first) = word.first() else { return true };
+    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text)
+        .any(|at| text.get(at..).is_some_and(|rest| starts(rest, word)))
+}
+
+/// What follows such a beginning.
+pub(crate) fn strip<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
+    if starts(text, start) { text.get(start.len()..) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{contains, ends, starts, strip};
+
+    #[test]
+    fn letters_of_ascii_are_the_same_in_any_case_and_nothing_else_is() {
+        // Text, word, whether it begins so, ends so, holds it.
+        let rows = [
+            ("", "", true, true, true),
+            ("a", "", true, true, true),
+            ("", "a", false, false, false),
+            ("SeLect x", "select", true, false, true),
+            ("a sELECT", "SELECT", false, true, true),
+            ("a-Mac-b", "mac", false, false, true),
+            ("a[b", "a{b", false, false, false),
+            ("\u{c9}", "\u{e9}", false, false, false),
+            ("aab", "ab", false, true, true),
+        ];
+        for (text, word, begins, stops, holds) in rows {
+            let (text, word) = (text.as_bytes(), word.as_bytes());
+            assert_eq!((starts(text, word), ends(text, word), contains(text, word)), (begins, stops, holds));
+            assert_eq!(strip(text, word).is_some(), begins);
+        }
+        assert_eq!(strip(b"URL:a", b"url:"), Some(&b"a"[..]));
+    }
+}
