@@ -47,7 +47,9 @@ fn judge(ruleset: &Ruleset, request: &Value) -> Value {
     let body = match ruleset.body_plan(&head) {
         _ if body.is_empty() => Body::Empty,
         BodyPlan::Skip => Body::Opaque,
-        BodyPlan::Window(limit) => body.get(..limit).map_or(Body::Complete(body), Body::Truncated),
+        BodyPlan::Window(limit) | BodyPlan::Messages(limit) => {
+            body.get(..limit).map_or(Body::Complete(body), Body::Truncated)
+        }
     };
     let mut inspection = ruleset.inspect_head(&head);
     ruleset.inspect_body(&head, body, &mut inspection);

@@ -9,6 +9,7 @@ use crate::reason::Reason;
 mod base64;
 mod coding;
 mod graphql;
+mod grpc;
 mod header;
 mod json;
 mod lines;
@@ -107,8 +108,8 @@ pub(crate) enum Kind {
     /// A document of JSON a line.
     Lines,
     Protobuf,
-    /// Messages of gRPC-Web, in base64 or not.
-    Frames(bool),
+    /// Messages of gRPC or gRPC-Web, in frames.
+    Frames(Framing),
     /// No type, or text: told by its shape.
     Sniff,
     /// A type that says nothing of how the application reads it: told by its shape, and opaque where it has none.
@@ -118,6 +119,17 @@ pub(crate) enum Kind {
     Encoded,
     /// Not inspected.
     Not(Reason),
+}
+
+/// How messages of gRPC come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Framing {
+    /// Of gRPC-Web, whose requests end. A call of gRPC may go on for as long as both sides like.
+    pub is_web: bool,
+    /// All of it in base64.
+    pub is_text: bool,
+    /// They are said to be JSON, not Protocol Buffers.
+    pub is_json: bool,
 }
 
 /// The `charset` that a type declares; empty where it declares none.
@@ -166,6 +178,9 @@ pub(crate) fn body(
 ) -> Result<(), Reason> {
     let content_type = head.content_type.unwrap_or_default();
     if kind != Kind::Encoded {
+        if matches!(kind, Kind::Frames(_)) && media::is_encoded(head) {
+            visit.note(Reason::EncodedBody); // no server of gRPC knows it, but what stands before it may
+        }
         return content(kind, content_type, (bytes, truncated), visit);
     }
     let codings = head.content_encoding.unwrap_or_default();
@@ -249,7 +264,7 @@ fn read(
         }
         Kind::Lines => lines::decode(bytes, truncated, visit),
         Kind::Protobuf => protobuf::decode(bytes, visit),
-        Kind::Frames(is_text) => protobuf::frames(bytes, is_text, visit),
+        Kind::Frames(framing) => grpc::decode(framing, (bytes, truncated), visit),
         Kind::Undeclared if !has_shape(bytes) && (is_binary(bytes) || is_document(bytes)) => {
             Err(Reason::OpaqueBody)
         }

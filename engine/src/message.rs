@@ -48,6 +48,9 @@ pub enum BodyPlan {
     Skip,
     /// Collect at most so many bytes for `inspect_body`.
     Window(usize),
+    /// A call of gRPC, which both sides write at once: `inspect_body` for each message when it is complete, with the five
+    /// bytes of its frame, or for its beginning where it is longer than so many bytes. Where that cannot be done, a window.
+    Messages(usize),
 }
 
 /// The body of a request, as far as the proxy collected it.

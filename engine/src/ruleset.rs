@@ -9,7 +9,7 @@ use rasp_policy::precedence::Effective;
 
 use crate::budget::{Budget, Limits};
 use crate::decide::{self, Judgement};
-use crate::decode::{self, Kind, Visit as _};
+use crate::decode::{self, Framing, Kind, Visit as _};
 use crate::exception::{self, Excepting, Exceptions};
 use crate::exploit;
 use crate::finding::Finding;
@@ -264,6 +264,9 @@ impl Ruleset {
     pub fn body_plan(&self, head: &Head<'_>) -> BodyPlan {
         match (&self.detection, decode::kind(head)) {
             (None, _) | (_, Kind::Not(_)) => BodyPlan::Skip,
+            (Some(_), Kind::Frames(Framing { is_web: false, .. })) => {
+                BodyPlan::Messages(self.effective.max_body_bytes)
+            }
             (Some(_), _) => BodyPlan::Window(self.effective.max_body_bytes),
         }
     }

@@ -5,14 +5,14 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::{Body as _, Incoming};
-use rasp_engine::{Fields, Head, Outcome};
+use rasp_engine::{Fields, Head, Outcome, Refusal};
 use rasp_policy::api::{Mode, RawTarget};
 
 use crate::connection::pace::Phase;
@@ -35,6 +35,7 @@ mod inspect;
 mod late;
 pub mod link;
 pub mod masked;
+mod messages;
 pub mod read;
 mod record;
 mod tee;
@@ -195,6 +196,7 @@ pub struct Exchange {
     content_type: Option<HeaderValue>,
     content_encoding: Option<HeaderValue>,
     worked_nanos: AtomicU64,
+    denied: OnceLock<Refusal>,
 }
 
 impl Exchange {
@@ -217,6 +219,7 @@ impl Exchange {
             content_type: content::media_type(&parts.headers),
             content_encoding: content::encoding(&parts.headers),
             worked_nanos: AtomicU64::new(0),
+            denied: OnceLock::new(),
         }
     }
 
@@ -231,7 +234,7 @@ impl Exchange {
         }
     }
 
-    /// The same under another policy: what a tunnel goes on with when the policy changes.
+    /// The same under another policy: what a tunnel or a call goes on with when the policy changes.
     fn under(&self, policy: Arc<InForce>) -> Self {
         Self {
             connection: Arc::clone(&self.connection),
@@ -241,9 +244,10 @@ impl Exchange {
             facts: self.facts,
             method: self.method.clone(),
             uri: self.uri.clone(),
-            content_type: None,
-            content_encoding: None,
+            content_type: self.content_type.clone(),
+            content_encoding: self.content_encoding.clone(),
             worked_nanos: AtomicU64::new(0),
+            denied: OnceLock::new(),
         }
     }
 
@@ -272,8 +276,20 @@ impl Exchange {
     /// Whether messages go both ways for as long as both sides like: a call of gRPC, which HTTP/1 cannot carry. There the
     /// type would only buy a slow client time.
     fn streams(&self) -> bool {
-        let grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
-        self.connection.is_multiplexed() && self.content_type.as_ref().is_some_and(grpc)
+        const GRPC: &[u8] = b"application/grpc";
+        let starts = |value: &HeaderValue| {
+            value.as_bytes().get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+        };
+        self.connection.is_multiplexed() && self.content_type.as_ref().is_some_and(starts)
+    }
+
+    /// A message of the call is refused, whatever became of its response by then.
+    fn deny(&self, refusal: Refusal) {
+        let _ = self.denied.set(refusal); // the first one ends it
+    }
+
+    fn denied(&self) -> Option<Refusal> {
+        self.denied.get().copied()
     }
 
     fn is_off(&self) -> bool {

@@ -36,7 +36,7 @@ fn one(ruleset: &Ruleset, request: &Request) -> Judged {
     let body = match ruleset.body_plan(&head) {
         _ if request.body.is_empty() => Body::Empty,
         BodyPlan::Skip => Body::Opaque,
-        BodyPlan::Window(limit) => match request.body.get(..limit) {
+        BodyPlan::Window(limit) | BodyPlan::Messages(limit) => match request.body.get(..limit) {
             Some(window) if request.body.len() > limit => Body::Truncated(window),
             _ => Body::Complete(&request.body),
         },

@@ -61,20 +61,37 @@ pub(super) fn undo(codings: &[u8], bytes: &[u8], budget: &mut Budget) -> Result<
     })
 }
 
+/// Undoes the coding that the first bytes are the mark of, where they are one.
+pub(super) fn undo_marked(bytes: &[u8], budget: &mut Budget) -> Result<Undone, Reason> {
+    mark(bytes).map_or(Ok(Undone::Not), |name| undo(name, bytes, budget))
+}
+
+/// The coding whose mark bytes begin with. That of br is none.
+pub(super) fn mark(bytes: &[u8]) -> Option<&'static [u8]> {
+    match bytes {
+        [0x1F, 0x8B, 8, ..] => Some(b"gzip"),
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => Some(b"zstd"),
+        _ if is_zlib(bytes) => Some(b"deflate"),
+        _ => None,
+    }
+}
+
+/// A head of RFC 1950 is a multiple of 31 with method 8 and a window of at most 32 KiB.
+fn is_zlib(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, second, ..]
+        if first & 0x0F == 8 && first >> 4 < 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0)
+}
+
 /// Reads at most one byte more than `most`.
 fn one(name: &[u8], input: &[u8], most: usize, output: &mut Vec<u8>) -> io::Result<()> {
     let is = |known: &[&str]| known.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
     if is(&["gzip", "x-gzip"]) {
         fill(flate2::read::MultiGzDecoder::new(input), most, output)
     } else if is(&["deflate"]) {
-        // A zlib header is a multiple of 31 with method 8.
-        match input {
-            [first, second, ..]
-                if first & 0x0F == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0 =>
-            {
-                fill(flate2::read::ZlibDecoder::new(input), most, output)
-            }
-            _ => fill(flate2::read::DeflateDecoder::new(input), most, output),
+        if is_zlib(input) {
+            fill(flate2::read::ZlibDecoder::new(input), most, output)
+        } else {
+            fill(flate2::read::DeflateDecoder::new(input), most, output)
         }
     } else if is(&["br"]) {
         fill(brotli_decompressor::Decompressor::new(input, 4 << 10), most, output)

@@ -1,7 +1,7 @@
 //! From the head to how the body is read. What an application reads as JSON or as a form whatever the type says must not
 //! be opaque because of a type that a client made up, so only types in the table of binary ones are.
 
-use super::Kind;
+use super::{Framing, Kind};
 use crate::ascii;
 use crate::message::Head;
 use crate::reason::Reason;
@@ -16,7 +16,6 @@ const TYPES: &[(&[u8], Kind)] = &[
     (b"application/xml", Kind::Xml),
     (b"text/xml", Kind::Xml),
     (b"application/graphql", Kind::GraphQl),
-    (b"application/grpc", Kind::Not(Reason::UnsupportedBody)),
     (b"application/pdf", Kind::Not(Reason::OpaqueBody)),
     (b"application/zip", Kind::Not(Reason::OpaqueBody)),
     (b"application/x-zip-compressed", Kind::Not(Reason::OpaqueBody)),
@@ -59,9 +58,6 @@ const SUFFIXES: &[(&[u8], Kind)] = &[
 /// Starts of media types.
 const PREFIXES: &[(&[u8], Kind)] = &[
     (b"multipart/", Kind::Multipart),
-    (b"application/grpc-web-text", Kind::Frames(true)),
-    (b"application/grpc-web", Kind::Frames(false)),
-    (b"application/grpc", Kind::Not(Reason::UnsupportedBody)),
     (b"image/", Kind::Not(Reason::OpaqueBody)),
     (b"audio/", Kind::Not(Reason::OpaqueBody)),
     (b"video/", Kind::Not(Reason::OpaqueBody)),
@@ -71,18 +67,21 @@ const PREFIXES: &[(&[u8], Kind)] = &[
 
 /// How the body that follows this head is read.
 pub(crate) fn kind(head: &Head<'_>) -> Kind {
-    let encoding = head.content_encoding.unwrap_or_default();
-    let is_encoded = encoding
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .any(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"));
-    match (is_encoded, declared(head.content_type.unwrap_or_default())) {
-        (false, kind) => kind,
+    match (is_encoded(head), declared(head.content_type.unwrap_or_default())) {
+        // Servers of gRPC go by `grpc-encoding` and the flag of each message, whatever else is said.
+        (false, kind) | (true, kind @ Kind::Frames(Framing { is_web: false, .. })) => kind,
         // Packed or not, it is binary: OTLP and Prometheus send protobuf in gzip and snappy.
         (true, Kind::Not(Reason::OpaqueBody) | Kind::Protobuf) => Kind::Not(Reason::OpaqueBody),
         (true, Kind::Not(_)) => Kind::Not(Reason::EncodedBody),
         (true, _) => Kind::Encoded,
     }
+}
+
+/// Whether a `content-encoding` is declared that changes anything.
+pub(super) fn is_encoded(head: &Head<'_>) -> bool {
+    let encoding = head.content_encoding.unwrap_or_default();
+    let mut names = encoding.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    names.any(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"))
 }
 
 /// How a body of this type is read where nothing else is said about it.
@@ -91,6 +90,9 @@ pub(super) fn declared(content_type: &[u8]) -> Kind {
     if name.is_empty() {
         return Kind::Sniff;
     }
+    if ascii::starts(name, GRPC) {
+        return framed(name);
+    }
     let exact = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     let ends = |(known, _): &&(&[u8], Kind)| ascii::ends(name, known);
     let starts = |(known, _): &&(&[u8], Kind)| ascii::starts(name, known);
@@ -98,4 +100,16 @@ pub(super) fn declared(content_type: &[u8]) -> Kind {
         .or_else(|| SUFFIXES.iter().find(ends))
         .or_else(|| PREFIXES.iter().find(starts))
         .map_or(Kind::Undeclared, |(_, kind)| *kind)
+}
+
+const GRPC: &[u8] = b"application/grpc";
+
+/// `application/grpc+proto`, `application/grpc-web-text+json`: what follows the plus is how messages are written.
+fn framed(name: &[u8]) -> Kind {
+    let kind = name.get(GRPC.len()..).unwrap_or_default();
+    Kind::Frames(Framing {
+        is_web: ascii::starts(kind, b"-web"),
+        is_text: ascii::starts(kind, b"-web-text"),
+        is_json: ascii::ends(kind, b"+json"),
+    })
 }

@@ -1,10 +1,7 @@
-//! Messages of Protocol Buffers ([encoding](https://protobuf.dev/programming-guides/encoding/)) without their schema, alone
-//! or in the frames of gRPC-Web ([protocol](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md)): what is
-//! length-delimited and text is a value, named by its number; what is a message itself is read the same way.
+//! Messages of Protocol Buffers ([encoding](https://protobuf.dev/programming-guides/encoding/)) without their schema: what
+//! is length-delimited and text is a value, named by its number; what is a message itself is read the same way. Of a
+//! message that is cut off its beginning is read. Called for bodies, and by `grpc` for each message of a call.
 
-use base64::Engine as _;
-
-use super::base64::LENIENT;
 use super::{Field, Visit, pairs};
 use crate::finding::Part;
 use crate::reason::Reason;
@@ -14,57 +11,42 @@ const MAX_DEPTH: usize = 8;
 
 /// Yields the texts of a message.
 pub(super) fn decode(bytes: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
-    if is_message(bytes) { message(bytes, 1, visit) } else { Err(Reason::OpaqueBody) }
+    if is_message(bytes, false) { message(bytes, false, visit) } else { Err(Reason::OpaqueBody) }
 }
 
-/// Yields the texts of messages in frames: a flag, a length of four bytes, a message. `is_text`: all of it in base64.
-pub(super) fn frames(bytes: &[u8], is_text: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
-    if is_text {
-        visit.budget().decoded(bytes.len())?;
-        let Ok(plain) = LENIENT.decode(bytes.trim_ascii()) else { return Err(Reason::MalformedBody) };
-        return frames(&plain, false, visit);
-    }
-    let mut rest = bytes;
-    while let [flags, a, b, c, d, behind @ ..] = rest {
-        let length = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX);
-        let frame = behind.get(..length).unwrap_or(behind);
-        rest = behind.get(frame.len()..).unwrap_or_default();
-        match flags {
-            0 if frame.len() < length => visit.note(Reason::MalformedBody),
-            0 if is_message(frame) => message(frame, 1, visit)?,
-            0 => visit.note(Reason::UnsupportedBody),
-            1 => visit.note(Reason::EncodedBody),
-            _ => {} // trailers
-        }
-    }
-    if !rest.is_empty() {
-        visit.note(Reason::MalformedBody);
-    }
-    Ok(())
-}
-
-fn is_message(bytes: &[u8]) -> bool {
-    let mut entries = Entries { rest: bytes };
+/// Whether it is one, or the beginning of one.
+pub(super) fn is_message(bytes: &[u8], is_cut: bool) -> bool {
+    let mut entries = Entries { rest: bytes, is_cut };
     while entries.next().is_some() {}
-    entries.rest.is_empty()
+    entries.rest.is_empty() || is_cut && entries.rest.len() < LONGEST_NUMBERS
 }
 
-fn message(bytes: &[u8], depth: usize, visit: &mut dyn Visit) -> Result<(), Reason> {
+/// A key and what has a fixed length behind it.
+const LONGEST_NUMBERS: usize = 20;
+
+/// Yields the texts of what [`is_message`] told.
+pub(super) fn message(bytes: &[u8], is_cut: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
+    inside(bytes, is_cut, 1, visit)
+}
+
+fn inside(bytes: &[u8], is_cut: bool, depth: usize, visit: &mut dyn Visit) -> Result<(), Reason> {
     visit.budget().work(2 * bytes.len())?;
-    for (number, content) in (Entries { rest: bytes }) {
+    let mut entries = Entries { rest: bytes, is_cut };
+    while let Some((number, content)) = entries.next() {
         if content.is_empty() {
             continue;
         }
-        let is_text = is_text(content);
+        let is_cut = is_cut && entries.rest.is_empty();
+        let is_text = is_text(content, is_cut);
         if is_text {
             let (digits, start) = decimal(number);
             let name = digits.get(start..).unwrap_or_default();
             pairs::text(&Field { part: Part::Protobuf, name, value: content }, visit)?;
         }
         // Short texts may be messages as well, by chance; nothing is lost where they are not.
-        if content.len() > 2 && is_message(content) {
+        if content.len() > 2 && is_message(content, is_cut) {
             if depth < MAX_DEPTH {
-                message(content, depth + 1, visit)?;
+                inside(content, is_cut, depth + 1, visit)?;
             } else if !is_text {
                 visit.note(Reason::TooDeep);
             }
@@ -73,9 +55,13 @@ fn message(bytes: &[u8], depth: usize, visit: &mut dyn Visit) -> Result<(), Reas
     Ok(())
 }
 
-fn is_text(bytes: &[u8]) -> bool {
+fn is_text(bytes: &[u8], is_cut: bool) -> bool {
     let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r') || *byte == 0x7F;
-    std::str::from_utf8(bytes).is_ok() && !bytes.iter().any(is_control)
+    let is_utf8 = match std::str::from_utf8(bytes) {
+        Ok(_) => true,
+        Err(error) => is_cut && error.error_len().is_none(),
+    };
+    is_utf8 && !bytes.iter().any(is_control)
 }
 
 /// The digits of a number, and where they start.
@@ -97,6 +83,8 @@ fn decimal(mut number: u64) -> ([u8; 10], usize) {
 /// Number and content of what is length-delimited. Stops, with something left, at what no message has.
 struct Entries<'a> {
     rest: &'a [u8],
+    /// More would follow: the last content is what there is of it.
+    is_cut: bool,
 }
 
 impl<'a> Iterator for Entries<'a> {
@@ -114,7 +102,9 @@ impl<'a> Iterator for Entries<'a> {
                 1 => self.rest = behind.get(8..)?,
                 2 => {
                     let (length, behind) = varint(behind)?;
-                    let (content, behind) = behind.split_at_checked(usize::try_from(length).ok()?)?;
+                    let length = usize::try_from(length).ok()?;
+                    let length = if self.is_cut { length.min(behind.len()) } else { length };
+                    let (content, behind) = behind.split_at_checked(length)?;
                     self.rest = behind;
                     return Some((number, content));
                 }
@@ -158,10 +148,28 @@ mod tests {
         assert_eq!(reason, None);
         let found: Vec<_> = fields.iter().map(|(_, name, value)| (&**name, &**value)).collect();
         assert_eq!(found, [("1", "x' or 1=1--"), ("4", "h\u{e9}")]);
-        let frame = [&[0, 0, 0, 0, u8::try_from(outer.len()).unwrap()][..], &outer].concat();
-        assert_eq!(seen(|seen| frames(&frame, false, seen)), (fields.clone(), None));
-        let text = LENIENT.encode(&frame);
-        assert_eq!(seen(|seen| frames(text.as_bytes(), true, seen)), (fields, None));
+    }
+
+    #[test]
+    fn the_beginning_of_a_message_is_read_as_far_as_it_goes() {
+        let inner = [entry(1, b"x' or 1=1--"), entry(2, b"more")].concat();
+        let outer = [entry(7, b"first"), entry(3, &inner)].concat();
+        let rows: &[(usize, &[&str])] = &[
+            (outer.len(), &["first", "x' or 1=1--", "more"]),
+            (outer.len() - 2, &["first", "x' or 1=1--", "mo"]),
+            (outer.len() - 8, &["first", "x' or 1=1"]),
+            (9, &["first"]),
+            (4, &["fi"]),
+        ];
+        for (length, expected) in rows {
+            let cut = outer.get(..*length).unwrap();
+            assert!(is_message(cut, true), "{length}");
+            let (fields, reason) = seen(|seen| message(cut, true, seen));
+            let found: Vec<_> = fields.iter().map(|(_, _, value)| &**value).collect();
+            assert_eq!(reason, None, "{length}");
+            assert!(found.starts_with(expected), "{length}: {found:?}"); // what is cut off may also be a message
+        }
+        assert!(!is_message(b"this is text, and no message of any kind", true));
     }
 
     #[test]
@@ -175,15 +183,6 @@ mod tests {
         ];
         for (bytes, expected) in rows {
             assert_eq!(seen(|seen| decode(bytes, seen)).1, *expected, "{}", bytes.escape_ascii());
-        }
-        let rows: &[(&[u8], Option<Reason>)] = &[
-            (b"\x00\x00\x00\x00\x09\x0a\x01a", Some(Reason::MalformedBody)),
-            (b"\x01\x00\x00\x00\x01a", Some(Reason::EncodedBody)),
-            (b"\x80\x00\x00\x00\x01a", None),
-            (b"\x00\x00", Some(Reason::MalformedBody)),
-        ];
-        for (bytes, expected) in rows {
-            assert_eq!(seen(|seen| frames(bytes, false, seen)).1, *expected, "{}", bytes.escape_ascii());
         }
     }
 
@@ -199,7 +198,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(prop_oneof![Just(0x0A), Just(2), any::<u8>()], 0..80)) {
             let _ = seen(|seen| decode(&bytes, seen));
-            let (fields, _) = seen(|seen| frames(&bytes, false, seen));
+            let (fields, _) = seen(|seen| message(&bytes, true, seen));
             let total: usize = fields.iter().map(|(_, _, value)| value.len()).sum();
             prop_assert!(total <= MAX_DEPTH * bytes.len());
         }

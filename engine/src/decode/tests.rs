@@ -120,6 +120,7 @@ fn path_yields_segments_and_what_spans_slashes() {
 
 #[test]
 fn the_type_tells_how_a_body_is_read() {
+    let framed = |is_web, is_text, is_json| Kind::Frames(Framing { is_web, is_text, is_json });
     let rows: &[(Option<&str>, Option<&str>, Kind)] = &[
         (Some("application/x-www-form-urlencoded"), None, Kind::Form),
         (Some("Application/X-WWW-Form-Urlencoded; charset=utf-8"), None, Kind::Form),
@@ -138,18 +139,21 @@ fn the_type_tells_how_a_body_is_read() {
         (Some("application/x-ndjson"), None, Kind::Lines),
         (Some("application/x-protobuf"), None, Kind::Not(Reason::OpaqueBody)),
         (Some("application/protobuf"), None, Kind::Protobuf),
-        (Some("application/grpc-web+proto"), None, Kind::Frames(false)),
-        (Some("application/grpc-web-text"), None, Kind::Frames(true)),
+        (Some("application/grpc-web+proto"), None, framed(true, false, false)),
+        (Some("application/grpc-web-text"), None, framed(true, true, false)),
+        (Some("Application/gRPC"), None, framed(false, false, false)),
+        (Some("application/grpc+json"), None, framed(false, false, true)),
         (Some("application/octet-stream"), None, Kind::Undeclared),
         (Some("text/html"), None, Kind::Undeclared),
         (Some("Application/PDF"), None, Kind::Not(Reason::OpaqueBody)),
         (Some("multipart/mixed"), None, Kind::Multipart),
-        (Some("application/grpc+proto"), None, Kind::Not(Reason::UnsupportedBody)),
+        (Some("application/grpc+proto"), None, framed(false, false, false)),
         (Some("application/json"), Some("identity, ,"), Kind::Json),
         (Some("image/png"), Some("gzip"), Kind::Not(Reason::OpaqueBody)),
         (Some("application/x-protobuf"), Some("snappy"), Kind::Not(Reason::OpaqueBody)),
         (Some("multipart/form-data"), Some("gzip"), Kind::Encoded),
-        (Some("application/grpc"), Some("gzip"), Kind::Not(Reason::EncodedBody)),
+        (Some("application/grpc"), Some("gzip"), framed(false, false, false)),
+        (Some("application/grpc-web"), Some("gzip"), Kind::Encoded),
         (Some("image/png"), None, Kind::Not(Reason::OpaqueBody)),
         (Some("x"), None, Kind::Undeclared),
         (Some("application/json"), Some("gzip"), Kind::Encoded),

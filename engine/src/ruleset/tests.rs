@@ -81,7 +81,8 @@ fn plans_a_window_for_types_with_a_decoder() {
     assert_eq!(plan(Some("application/json")), BodyPlan::Window(131_072));
     assert_eq!(plan(None), BodyPlan::Window(131_072));
     assert_eq!(plan(Some("multipart/form-data")), BodyPlan::Window(131_072));
-    assert_eq!(plan(Some("application/grpc")), BodyPlan::Skip, "a stream that both sides write");
+    assert_eq!(plan(Some("application/grpc-web")), BodyPlan::Window(131_072));
+    assert_eq!(plan(Some("application/grpc")), BodyPlan::Messages(131_072), "a stream that both sides write");
     let mut effective = Effective::builtin_blocking();
     effective = effective.in_mode(Mode::Off);
     let off = Ruleset::build(&effective).unwrap();

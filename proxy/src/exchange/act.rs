@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use http::{Response, StatusCode};
 use rasp_engine::{Refusal, Why};
 use serde::Serialize;
@@ -94,8 +96,7 @@ pub fn body_timed_out(exchange: &Exchange, late: Timeout, in_flight: InFlight) -
 
 /// Puts an answer into the form that a client of gRPC reads: 200, and the status in a field.
 fn readable(exchange: &Exchange, response: Response<ResponseBody>) -> Response<ResponseBody> {
-    let called = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
-    if !exchange.connection.is_multiplexed() || !exchange.content_type.as_ref().is_some_and(called) {
+    if !exchange.streams() {
         return response;
     }
     let (mut parts, body) = response.into_parts();
@@ -103,6 +104,12 @@ fn readable(exchange: &Exchange, response: Response<ResponseBody>) -> Response<R
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     parts.status = StatusCode::OK;
     Response::from_parts(parts, body.emptied())
+}
+
+/// How a response to a call ends of which a message was refused after the response had begun.
+pub fn denied(refusal: Refusal) -> HeaderMap {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
+    HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(grpc_status(status)))])
 }
 
 /// The gRPC project's own table "HTTP to gRPC Status Code Mapping".

@@ -16,8 +16,9 @@ use tokio::sync::oneshot;
 
 use super::fields;
 use super::late::Patience;
+use super::messages::Messages;
 use super::tee::Tee;
-use super::{Connection, Exchange, record};
+use super::{Connection, Exchange, act, record};
 use crate::connection::wire::RefusedBody;
 use crate::drain::InFlight;
 use crate::guard::awaited::Awaited;
@@ -35,6 +36,9 @@ pub enum Broken {
     /// The client sent something that is no body.
     #[error("the body is refused: {}", .0.id())]
     Malformed(Malformed),
+    /// A message of a call was refused, on which its exchange has the answer.
+    #[error("a message of the call is refused")]
+    Refused,
     /// The application closed a connection that was kept alive while a request was on its way, or broke off its
     /// response.
     #[error("the application closed the connection")]
@@ -48,7 +52,7 @@ impl Broken {
     /// What the other side of HTTP/2 is told (RFC 9113 section 7).
     pub fn reason(self) -> h2::Reason {
         match self {
-            Self::TimedOut(_) | Self::Client => h2::Reason::CANCEL,
+            Self::TimedOut(_) | Self::Client | Self::Refused => h2::Reason::CANCEL,
             Self::Malformed(_) => h2::Reason::PROTOCOL_ERROR,
             Self::Application => h2::Reason::INTERNAL_ERROR,
             Self::Reset(reason) => reason,
@@ -64,8 +68,10 @@ const FINISHED: u8 = 1;
 const IDLE: u8 = 2;
 const SLOW: u8 = 3;
 const BROKEN: u8 = 4;
+const HELD: u8 = 5;
+const REFUSED: u8 = 6;
 /// And the place of the reason in the list of them.
-const MALFORMED: u8 = 5;
+const MALFORMED: u8 = 7;
 
 impl Fate {
     fn finished(&self) {
@@ -75,7 +81,9 @@ impl Fate {
     fn broke(&self, broken: Broken) {
         let fate = match broken {
             Broken::TimedOut(Timeout::BodyRate) => SLOW,
+            Broken::TimedOut(Timeout::HeldBody) => HELD,
             Broken::TimedOut(_) => IDLE,
+            Broken::Refused => REFUSED,
             Broken::Client | Broken::Application | Broken::Reset(_) => BROKEN,
             Broken::Malformed(malformed) => MALFORMED + malformed as u8,
         };
@@ -93,6 +101,8 @@ impl Fate {
             IDLE => Some(Broken::TimedOut(Timeout::BodyIdle)),
             SLOW => Some(Broken::TimedOut(Timeout::BodyRate)),
             BROKEN => Some(Broken::Client),
+            HELD => Some(Broken::TimedOut(Timeout::HeldBody)),
+            REFUSED => Some(Broken::Refused),
             fate => {
                 let place = fate.checked_sub(MALFORMED)?;
                 Malformed::ALL.get(usize::from(place)).map(|malformed| Broken::Malformed(*malformed))
@@ -128,6 +138,40 @@ impl Timed {
         Broken::Malformed(malformed)
     }
 
+    /// The next frame of a call, whose messages are judged one by one.
+    fn poll_message(
+        &mut self,
+        messages: &mut Messages,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        loop {
+            if let Some(trailers) = messages.trailers.take() {
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+            let Poll::Ready(next) = self.poll_next(context) else {
+                let late = messages.poll_late(context);
+                return late.map(|()| Some(Err(Broken::TimedOut(Timeout::HeldBody))));
+            };
+            let (ready, ends) = match next {
+                Some(Err(broken)) => return Poll::Ready(Some(Err(broken))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => (messages.take(&data), false),
+                    Err(frame) => {
+                        messages.trailers = frame.into_trailers().ok();
+                        (messages.finish(), false)
+                    }
+                },
+                None => (messages.finish(), true),
+            };
+            match ready {
+                Err(broken) => return Poll::Ready(Some(Err(broken))),
+                Ok(ready) if !ready.is_empty() => return Poll::Ready(Some(Ok(Frame::data(ready)))),
+                Ok(_) if ends => return Poll::Ready(None),
+                Ok(_) => {}
+            }
+        }
+    }
+
     /// The next frame.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
@@ -161,6 +205,7 @@ pub struct RequestBody {
     rest: Option<Timed>,
     trailers: Option<HeaderMap>,
     tee: Option<Box<Tee>>,
+    messages: Option<Box<Messages>>,
     fate: Fate,
     // Dropping it tells the exchange that the request was sent.
     sent: Option<oneshot::Sender<()>>,
@@ -191,6 +236,11 @@ impl RequestBody {
     /// A body that is passed on as it comes, and copied.
     pub fn copied(rest: Timed, tee: Tee) -> Self {
         Self { rest: Some(rest), tee: Some(Box::new(tee)), ..Self::default() }
+    }
+
+    /// The messages of a call, each passed on when it was judged.
+    pub fn called(rest: Timed, messages: Messages) -> Self {
+        Self { rest: Some(rest), messages: Some(Box::new(messages)), ..Self::default() }
     }
 
     /// Resolves when the body was sent or given up; `None` where there is nothing to wait for.
@@ -228,38 +278,43 @@ impl Body for RequestBody {
     type Error = h2::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        if let Some(gate) = &mut self.gate {
+        let this = self.get_mut();
+        if let Some(gate) = &mut this.gate {
             std::task::ready!(gate.0.as_mut().poll(context));
-            self.gate = None;
+            this.gate = None;
         }
-        if !self.ahead.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
+        if !this.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.ahead)))));
         }
-        let Some(rest) = &mut self.rest else {
-            return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+        let Some(rest) = &mut this.rest else {
+            return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         };
-        let polled = rest.poll_next(context);
+        let polled = match &mut this.messages {
+            Some(messages) => rest.poll_message(messages, context),
+            None => rest.poll_next(context),
+        };
         let mut ends = false;
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                ends = rest.body.is_end_stream() || frame.is_trailers();
-                if let (Some(tee), Some(data)) = (&mut self.tee, frame.data_ref()) {
+                let is_passed = this.messages.as_ref().is_none_or(|messages| messages.is_empty());
+                ends = rest.body.is_end_stream() && is_passed || frame.is_trailers();
+                if let (Some(tee), Some(data)) = (&mut this.tee, frame.data_ref()) {
                     tee.copy(data);
                 }
             }
-            Poll::Ready(Some(Err(broken))) => self.fate.broke(*broken),
+            Poll::Ready(Some(Err(broken))) => this.fate.broke(*broken),
             Poll::Ready(None) => {
                 ends = true;
-                self.tee = None;
+                this.tee = None;
             }
             Poll::Pending => {}
         }
         if ends {
-            self.fate.finished();
-            if let Some(awaited) = &self.awaited {
+            this.fate.finished();
+            if let Some(awaited) = &this.awaited {
                 awaited.sent();
             }
         }
@@ -269,11 +324,13 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         self.ahead.is_empty()
             && self.trailers.is_none()
+            && self.messages.as_ref().is_none_or(|messages| messages.is_empty())
             && self.rest.as_ref().is_none_or(|rest| rest.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let ahead = self.ahead.len() as u64;
+        let held = self.messages.as_ref().map_or(0, |messages| messages.waiting());
+        let ahead = (self.ahead.len() + held) as u64;
         let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), |rest| rest.body.size_hint());
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(ahead));
@@ -362,6 +419,12 @@ impl Body for ResponseBody {
         match &mut this.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Application(body, exchange, patience) => match Pin::new(body).poll_frame(context) {
+                Poll::Ready(Some(Err(_))) if exchange.denied().is_some() => {
+                    let trailers = exchange.denied().map(act::denied).unwrap_or_default();
+                    exchange.ended();
+                    this.source = Source::Own(None);
+                    Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+                }
                 Poll::Ready(frame) => {
                     patience.came(0);
                     if let Some(Err(error)) = &frame {

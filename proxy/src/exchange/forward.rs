@@ -52,6 +52,10 @@ pub async fn forward(
                 let connection = Arc::clone(&exchange.connection);
                 Ok(act::malformed(connection, &exchange.trace, malformed, in_flight))
             }
+            (Some(Broken::Refused), _) => {
+                let refusal = exchange.denied().ok_or(Broken::Refused);
+                refusal.map(|refusal| act::refuse(exchange, refusal, true, in_flight))
+            }
             (Some(broken), _) => Err(broken),
             // The client knows whether it may ask again; a response would tell it not to.
             (None, Failure::Closed) => Err(Broken::Application),

@@ -18,9 +18,10 @@ use rasp_engine::{
 };
 use tokio::time::{Instant as Deadline, timeout_at};
 
-use super::Exchange;
 use super::body::{Broken, RequestBody, Timed};
+use super::messages::Messages;
 use super::tee::Tee;
+use super::{Exchange, record};
 use crate::load::breaker::{End, SMALL};
 use crate::reason::{Bypass, Kind, Timeout};
 use crate::state::{Lease, Shared};
@@ -30,7 +31,7 @@ const MAX_RESERVED: usize = 16 << 10;
 
 /// A judged request.
 pub struct Judged {
-    /// The judgement. Of a copied body it speaks about the head alone.
+    /// The judgement. Of a copied body, or of a call, it speaks about the head alone.
     pub judgement: Judgement,
     /// What is sent to the application when it goes on.
     pub body: RequestBody,
@@ -55,8 +56,20 @@ pub async fn judge(exchange: &Arc<Exchange>, parts: &Parts, body: Incoming) -> R
             let judgement = whole(exchange, head(exchange, &parts.headers), Body::Opaque, None);
             Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true))
         }
-        BodyPlan::Window(limit) if ruleset.enforces() => hold(exchange, parts, timed, limit).await,
-        BodyPlan::Window(limit) => {
+        BodyPlan::Messages(limit) if exchange.streams() => {
+            let judgement = ruleset.decide(head(exchange, &parts.headers));
+            if matches!(judgement.outcome, Outcome::Refuse(_)) {
+                return Ok(Judged::of(judgement, RequestBody::default(), true));
+            }
+            record::message(exchange, &judgement);
+            let messages = Messages::new(Arc::clone(exchange), judgement.verdict, limit);
+            let called = RequestBody::called(timed, messages);
+            Ok(Judged { whole: false, ..Judged::of(judgement, called, true) })
+        }
+        BodyPlan::Window(limit) | BodyPlan::Messages(limit) if ruleset.enforces() => {
+            hold(exchange, parts, timed, limit).await
+        }
+        BodyPlan::Window(limit) | BodyPlan::Messages(limit) => {
             let begun = head(exchange, &parts.headers);
             let judgement = ruleset.decide(begun.clone());
             let copied = RequestBody::copied(timed, Tee::new(Arc::clone(exchange), begun, limit));
@@ -244,7 +257,6 @@ impl Fields for Lines<'_> {
 
 /// Inspects and judges a text message of a WebSocket. Its path and query were judged with the handshake.
 pub fn message(exchange: &Exchange, text: &[u8], longer: bool) -> Judgement {
-    let ruleset = &exchange.policy.ruleset;
     let head = Head {
         method: "GET",
         target: b"/",
@@ -252,15 +264,30 @@ pub fn message(exchange: &Exchange, text: &[u8], longer: bool) -> Judgement {
         content_encoding: None,
         fields: &(),
     };
-    let text = numbered(text);
+    alone(exchange, &head, numbered(text), longer)
+}
+
+/// Inspects and judges messages of a call of gRPC with their frames. Its path and fields were judged with its head.
+pub fn call(exchange: &Exchange, frames: &[u8], longer: bool) -> Judgement {
+    alone(exchange, &Head { target: b"/", ..exchange.head(&()) }, frames, longer)
+}
+
+/// Judges a message of a call for which there is no memory. `held`: it has not gone on.
+pub fn without_memory(exchange: &Exchange, held: bool) -> Judgement {
+    let judgement = exchange.policy.ruleset.decide(Inspection::failed(Reason::WorkLimit));
+    if held { refused(judgement) } else { judgement }
+}
+
+fn alone(exchange: &Exchange, head: &Head<'_>, text: &[u8], longer: bool) -> Judgement {
+    let ruleset = &exchange.policy.ruleset;
     let Some(left_out) = left_out(exchange, text.len()) else {
         return ruleset.decide(Inspection::failed(Reason::Suspended));
     };
     let inspection = guarded(exchange, text.len(), left_out, || {
-        let mut inspection = (exchange.connection.shared.inspect)(ruleset, &head, left_out);
+        let mut inspection = (exchange.connection.shared.inspect)(ruleset, head, left_out);
         ruleset.locate(exchange.head(&()).target, &mut inspection);
         let body = if longer { Body::Truncated(text) } else { Body::Complete(text) };
-        ruleset.inspect_body(&head, body, &mut inspection);
+        ruleset.inspect_body(head, body, &mut inspection);
         inspection
     });
     ruleset.decide(inspection)

@@ -108,8 +108,8 @@ const FAULTS: [Fault; 20] = [
         ..NONE
     },
     Fault {
-        name: "a body has a type without a decoder (gRPC), or is a multipart body over `maxBodyBytes`",
-        request: || post("application/grpc", "\u{0}\u{0}\u{0}\u{0}\u{0}"),
+        name: "a message of gRPC is neither Protocol Buffers nor JSON, or a multipart body is over `maxBodyBytes`",
+        request: || post("application/grpc", "\u{0}\u{0}\u{0}\u{0}\u{3}abc"),
         ..NONE
     },
     Fault {

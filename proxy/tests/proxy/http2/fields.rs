@@ -139,9 +139,9 @@ fn raw_bytes_in_a_target_are_encoded_or_refused_as_the_policy_says() {
 }
 
 #[test]
-fn a_packed_message_of_grpc_is_not_judged() {
-    // In gzip, "1' OR '1'='1": what it holds is not looked at (docs/adr), so Closed refuses it and Open counts it.
-    let message = b"\x01\0\0\0\x20\x1f\x8b\x08\0\0\0\0\0\x02\xff\x33\x54\x57\xf0\x0f\x52\x50\x37\x54\xb7\x55\x37\x04\0\0\0\0\0\x0c\0\0\0";
+fn a_message_of_grpc_that_is_neither_protobuf_nor_json_is_not_judged() {
+    // In gzip, "1' OR '1'='1" and nothing around it: Closed refuses it and Open counts it.
+    let message = b"\x01\0\0\0\x20\x1f\x8b\x08\0\0\0\0\0\x02\xff\x33\x54\x57\xf0\x0f\x52\x50\x37\x54\xb7\x55\x37\x04\0\xd2\xd3\x93\xd1\x0c\0\0\0";
     let call = [
         (":method", "POST"),
         (":scheme", "http"),

@@ -4,5 +4,6 @@ pub mod application;
 mod fields;
 mod floods;
 pub mod frame;
+mod grpc;
 mod rules;
 mod streams;

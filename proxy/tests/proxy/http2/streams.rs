@@ -20,16 +20,16 @@ use super::super::gateway::{Gateway, document};
 use super::application::Application;
 use super::frame::{CANCEL, Client, DATA, GOAWAY, HEADERS, REFUSED_STREAM, RST_STREAM, get, reset};
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-async fn connect(address: SocketAddr) -> SendRequest<Body> {
+pub(super) async fn connect(address: SocketAddr) -> SendRequest<Body> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
 }
 
-fn ask(path: &str, body: Body) -> Request<Body> {
+pub(super) fn ask(path: &str, body: Body) -> Request<Body> {
     Request::post(format!("http://app{path}")).header("content-type", "application/grpc").body(body).unwrap()
 }
 
@@ -48,12 +48,12 @@ impl hyper::body::Body for Received {
     }
 }
 
-fn channel() -> (Sender<Frame<Bytes>>, Body) {
+pub(super) fn channel() -> (Sender<Frame<Bytes>>, Body) {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     (sender, Received(receiver).boxed_unsync())
 }
 
-async fn piece(response: &mut Response<Incoming>) -> Frame<Bytes> {
+pub(super) async fn piece(response: &mut Response<Incoming>) -> Frame<Bytes> {
     timeout(Duration::from_secs(10), response.body_mut().frame()).await.unwrap().unwrap().unwrap()
 }
 
@@ -67,7 +67,8 @@ async fn grpc_streams_both_ways_at_once_and_ends_with_trailers() {
         let mut response = client.send_request(ask("/echo", body)).await.unwrap();
         assert_eq!(response.status(), 200, "the head comes before the request is over");
         for number in 0..20 {
-            let message = Bytes::from(format!("message {number}"));
+            let text = format!("message {number:02}");
+            let message = Bytes::from([b"\0\0\0\0\x0c\x0a\x0a", text.as_bytes()].concat());
             sending.send(Frame::data(message.clone())).await.unwrap();
             assert_eq!(piece(&mut response).await.into_data().unwrap(), message, "{spec}");
         }
