@@ -37,6 +37,8 @@ pub(crate) struct Budget {
     spent: Limits,
     /// JSON documents inside of strings of JSON documents.
     documents: usize,
+    /// Documents of GraphQL in the message.
+    operations: usize,
     layers: Layers,
 }
 
@@ -46,6 +48,7 @@ impl Budget {
             limits,
             spent: Limits { parts: 0, depth: 0, decoded_bytes: 0, work: 0 },
             documents: 0,
+            operations: 0,
             layers: Layers::default(),
         }
     }
@@ -89,6 +92,16 @@ impl Budget {
 
     pub(crate) fn leave_document(&mut self) {
         self.documents = self.documents.saturating_sub(1);
+    }
+
+    /// One more document of GraphQL was read.
+    pub(crate) fn operation(&mut self) {
+        self.operations += 1;
+    }
+
+    /// How many there were so far.
+    pub(crate) fn operations(&self) -> usize {
+        self.operations
     }
 
     /// The readings of a value that we are in.

@@ -37,6 +37,7 @@ pub(crate) static DETECTORS: &[&Detector] = &[
     &crate::xpath::DETECTOR,
     &crate::deserialization::DETECTOR,
     &crate::prototype::DETECTOR,
+    &crate::graphql::DETECTOR,
     &crate::exploit::DETECTOR,
 ];
 
@@ -91,8 +92,8 @@ pub struct Rule {
 /// Classes whose detectors read files. To all others a file is somebody's text.
 const FILES: &[Class] = &[Class::XmlExternalEntity, Class::WebShell];
 
-/// Classes whose detectors read XML documents as a whole; all read the values in them.
-const DOCUMENTS: &[Class] = &[Class::XmlExternalEntity, Class::Deserialization];
+/// Classes whose detectors read documents of XML and GraphQL as a whole; all read the values in them.
+const DOCUMENTS: &[Class] = &[Class::XmlExternalEntity, Class::Deserialization, Class::GraphQlAbuse];
 
 /// Whether the detector of a class reads values of this part.
 pub(crate) fn reads(class: Class, part: Part) -> bool {

@@ -45,7 +45,7 @@ pub enum Part {
     Xml,
     /// The same of an Atom or RSS document, whose texts are HTML by its format.
     Feed,
-    /// An XML document as a whole. Only detectors that read documents get it.
+    /// A document of XML or GraphQL as a whole. Only detectors that read documents get it.
     Document,
     /// A string literal of a GraphQL document.
     GraphQl,

@@ -3,7 +3,7 @@
 //! In reading order: [`message`] (the borrowed view of a request), [`ruleset`] (the compiled policy and the one
 //! pipeline: decode, prefilter, detect), `decode`, `budget`, `detector` (the table of detectors), `prefilter` (which of
 //! them must look at a value; with `lookup`), `sqli`, `path`, `inclusion`, `ssrf`, `xml`, `command`, `code`, `template`, `expression`, `nosql`, `ldap`, `xpath`,
-//! `deserialization`, `prototype`, `scanner`, `web_shell` (detectors; `marks` finds words for them, `surroundings` tells what stands around
+//! `deserialization`, `prototype`, `scanner`, `web_shell`, `graphql` (detectors; `marks` finds words for them, `surroundings` tells what stands around
 //! what they find; `value` tells what kind of value it is, `entity` what `&lt;` is), [`finding`] (evidence), `mask` (what of a value may be shown),
 //! `exploit` (signatures of known exploits, which read a request as a whole), `exception` (findings that the policy excepts), [`reason`] (why something was not inspected), [`decide`] (the pure judgement and the proof token).
 //!
@@ -51,6 +51,7 @@ mod exception;
 mod exploit;
 mod expression;
 pub mod finding;
+mod graphql;
 mod header;
 mod include;
 mod inclusion;

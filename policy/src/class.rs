@@ -51,6 +51,8 @@ pub enum Class {
     ScannerSignal,
     /// The request has the shape of a published exploit.
     KnownExploit,
+    /// The GraphQL document asks for more than clients of the application do.
+    GraphQlAbuse,
 }
 
 /// A set of classes.
@@ -128,7 +130,7 @@ impl Class {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every class, also those without a detector.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::SqlInjection,
         Self::NoSqlInjection,
         Self::CrossSiteScripting,
@@ -151,6 +153,7 @@ impl Class {
         Self::WebShell,
         Self::ScannerSignal,
         Self::KnownExploit,
+        Self::GraphQlAbuse,
     ];
 
     /// Every class that has a detector.
@@ -396,6 +399,15 @@ impl Class {
                 cwe: Some(1395),
                 capec: None,
                 owasp: Some("A06:2021"),
+                detected: true,
+            },
+            Self::GraphQlAbuse => &About {
+                id: "graphql_abuse",
+                key: "graphQlAbuse",
+                title: "GraphQL that asks for too much",
+                cwe: Some(770),
+                capec: Some(147),
+                owasp: None,
                 detected: true,
             },
         }

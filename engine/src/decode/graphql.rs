@@ -19,9 +19,11 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
     (bytes.starts_with(b"{") || STARTS.iter().any(|start| starts(&start))) && bytes.contains(&b'{')
 }
 
-/// Yields string literals.
+/// Yields the document, for the detectors that read documents, then its string literals.
 pub(super) fn decode(bytes: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
     visit.budget().work(bytes.len())?;
+    visit.budget().operation();
+    visit.field(&Field { part: Part::Document, name: b"", value: bytes })?;
     let (mut at, mut depth, mut name) = (0, 0_usize, 0..0);
     let mut text = Vec::new();
     let mut is_deep = false;
@@ -119,6 +121,8 @@ mod tests {
         for (document, expected) in rows {
             let (fields, reason) = seen(|seen| decode(document.as_bytes(), seen));
             assert_eq!(reason, None, "{document}");
+            let (first, fields) = fields.split_first().unwrap();
+            assert_eq!((first.0, &*first.2), (Part::Document, *document));
             let found: Vec<_> = fields.iter().map(|(_, name, value)| (&**name, &**value)).collect();
             let found: Vec<_> =
                 found.into_iter().map(|(name, value)| (name.trim_start_matches('$'), value)).collect();
@@ -140,14 +144,14 @@ mod tests {
     fn what_is_nested_too_deep_is_noted() {
         let document = format!("{}f(a: \"x\"){}", "{ a ".repeat(20), "}".repeat(20));
         let (fields, reason) = seen(|seen| decode(document.as_bytes(), seen));
-        assert_eq!((fields.len(), reason), (1, Some(Reason::TooDeep)));
+        assert_eq!((fields.len(), reason), (2, Some(Reason::TooDeep)));
     }
 
     proptest! {
         #[test]
         fn no_bytes_panic(document in "([{}()\\[\\]:\"\\\\#un ]|a|.){0,60}") {
             let (fields, _) = seen(|seen| decode(document.as_bytes(), seen));
-            let bytes: usize = fields.iter().map(|(_, _, value)| value.len()).sum();
+            let bytes: usize = fields.iter().skip(1).map(|(_, _, value)| value.len()).sum();
             prop_assert!(bytes <= 2 * document.len());
         }
     }
