@@ -58,6 +58,7 @@ pub(crate) fn check(effective: &Effective) -> Result<(), BuildError> {
         };
         if let Some(rule) = &exception.rule
             && !crate::detector::rules().any(|(_, known)| known.id.0 == rule)
+            && !effective.signatures.iter().any(|signature| signature.id == *rule)
         {
             return unknown("rule", rule, "`rasp-proxy rules` lists all rules");
         }

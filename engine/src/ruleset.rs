@@ -68,9 +68,27 @@ pub enum BuildError {
         /// Where those that exist are listed.
         list: &'static str,
     },
+    /// A signature that a policy carries cannot be.
+    #[error("signatures[{id}]: {what}")]
+    Signature {
+        /// Its id.
+        id: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
     /// The signatures of known exploits could not be read.
     #[error("read the signatures of known exploits")]
     ReadSignatures(#[source] exploit::signature::Error),
+}
+
+impl BuildError {
+    pub(crate) fn signature(id: &str, error: &exploit::signature::Error) -> Self {
+        let what = match error {
+            exploit::signature::Error::Signature { what, .. } => (*what).to_owned(),
+            exploit::signature::Error::Parse(what) => what.clone(),
+        };
+        Self::Signature { id: id.to_owned(), what }
+    }
 }
 
 /// What inspecting one message found, and what it cost.
@@ -225,10 +243,12 @@ impl Ruleset {
         })
     }
 
-    /// Refuses exceptions that name a rule, or a part of messages, that does not exist. For whoever can tell the author
-    /// of a policy; [`Self::build`] lets them be, because the policy may be newer than this version.
-    pub fn check_exceptions(effective: &Effective) -> Result<(), BuildError> {
-        exception::check(effective)
+    /// Refuses exceptions that name a rule, or a part of messages, that does not exist, and signatures that do not see their
+    /// own attacks, or see ordinary requests. For whoever can tell the author of a policy; [`Self::build`] lets them be,
+    /// because the policy may be newer than this version.
+    pub fn check(effective: &Effective) -> Result<(), BuildError> {
+        exception::check(effective)?;
+        exploit::trial::check(effective)
     }
 
     /// What is in force before any Bundle was loaded: every request has coverage `no_policy`. Closed refuses it, Open
@@ -286,7 +306,7 @@ impl Ruleset {
             return inspection;
         };
         let mut scan = Scan { detection, inspection: &mut inspection };
-        if detection.exploits.is_some_and(|set| exploit::concerns(set, head)) {
+        if detection.exploits.as_ref().is_some_and(|set| exploit::concerns(set, head)) {
             scan.exploits(|set, inspection| exploit::open(set, head, inspection));
         }
         if let Err(reason) =

@@ -267,7 +267,7 @@ fn controller(
         metrics: Arc::clone(&shared.metrics),
         compile: Box::new(|effective| {
             rasp_engine::Ruleset::build(effective)
-                .and_then(|_| rasp_engine::Ruleset::check_exceptions(effective))
+                .and_then(|_| rasp_engine::Ruleset::check(effective))
                 .map_err(|error| format!("spec.{error}"))
         }),
         why: Box::new(move |pod, namespace| facts.why(pod, namespace, args.excludes(&namespace.name))),

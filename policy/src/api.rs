@@ -10,9 +10,11 @@ use crate::selector::LabelSelector;
 
 mod detections;
 pub mod exception;
+pub mod signature;
 mod status;
 pub use detections::Detections;
 pub use exception::Exception;
+pub use signature::{Signature, SignatureCondition};
 pub use status::{Condition, RaspPolicyStatus, TargetCounts, conditions, reasons};
 
 /// API group of every kind of this project.
@@ -94,6 +96,17 @@ pub struct RaspPolicySpec {
         )
     )]
     pub exceptions: Option<Vec<Exception>>,
+    /// Signatures of known exploits beside those of the program, in force without a new version. Their findings are of the
+    /// class knownExploit. A policy with a list, also an empty one, takes the place of the lists of less specific policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "crd",
+        schemars(
+            length(max = 32),
+            extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"])
+        )
+    )]
+    pub signatures: Option<Vec<Signature>>,
 }
 
 /// What is done with what is found.

@@ -49,6 +49,10 @@ fn tidy(node: &mut serde_yaml::Value) {
             if mapping.get("nullable").is_some_and(serde_yaml::Value::is_bool) {
                 mapping.shift_remove("nullable");
             }
+            // Lists that may be absent: the API server would fill them in.
+            if mapping.contains_key("type") {
+                mapping.shift_remove("default");
+            }
             // What a list of values has beside them where the field may be absent.
             if let Some(serde_yaml::Value::Sequence(values)) = mapping.get_mut("enum") {
                 values.retain(|value| !value.is_null());

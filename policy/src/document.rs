@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{API_VERSION, KIND, RaspPolicySpec};
+use crate::api::{API_VERSION, KIND, RaspPolicySpec, Signature, signature};
 
 /// A RaspPolicy as it stands in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +111,25 @@ pub fn parse(yaml: &str) -> Result<Vec<Document>, Error> {
     if documents.is_empty() { Err(Error::Empty) } else { Ok(documents) }
 }
 
+/// Reads a list of signatures of known exploits, as strictly as policies. An error names the signature.
+pub fn signatures(yaml: &str) -> Result<Vec<Signature>, String> {
+    let value: serde_json::Value = serde_yaml::from_str(yaml).map_err(|error| error.to_string())?;
+    let serde_json::Value::Array(items) = value else { return Err("not a list".into()) };
+    let named = |item: serde_json::Value| {
+        let id = item.get("id").and_then(serde_json::Value::as_str).unwrap_or("without an id").to_owned();
+        let mut unknown = None;
+        let read = serde_ignored::deserialize(&item, |path| {
+            unknown.get_or_insert_with(|| dotted(&path));
+        });
+        match (read, unknown) {
+            (Err(error), _) => Err(format!("{id}: {error}")),
+            (Ok(_), Some(path)) => Err(format!("{id}: unknown field `{path}`")),
+            (Ok(signature), None) => Ok(signature),
+        }
+    };
+    items.into_iter().map(named).collect()
+}
+
 /// Path of a field as users write it; serde_ignored marks each `Option` on the way with `?`.
 pub(crate) fn dotted(path: &serde_ignored::Path<'_>) -> String {
     path.to_string().split('.').filter(|part| *part != "?").collect::<Vec<_>>().join(".")
@@ -125,6 +144,7 @@ impl RaspPolicySpec {
             return Err(format!("spec.inspection.maxBodyBytes is {bytes}; use 1024 to 16777216"));
         }
         self.check_exceptions()?;
+        self.check_signatures()?;
         let Some(response) = &self.response else { return Ok(()) };
         if let Some(status) = response.status
             && !(400..=599).contains(&status)
@@ -151,6 +171,28 @@ impl RaspPolicySpec {
                 "spec.response.contentType is not a media type; use for example text/html; charset=utf-8"
                     .into(),
             );
+        }
+        Ok(())
+    }
+
+    fn check_signatures(&self) -> Result<(), String> {
+        let signatures = self.signatures.as_deref().unwrap_or_default();
+        if signatures.len() > signature::MOST {
+            return Err(format!(
+                "spec.signatures has {} items; use at most {}",
+                signatures.len(),
+                signature::MOST
+            ));
+        }
+        let mut ids = std::collections::BTreeSet::new();
+        for (index, signature) in signatures.iter().enumerate() {
+            signature.check().map_err(|message| format!("spec.signatures[{index}].{message}"))?;
+            if !ids.insert(&signature.id) {
+                return Err(format!(
+                    "spec.signatures[{index}].id is {} for the second time; use one id once",
+                    signature.id
+                ));
+            }
         }
         Ok(())
     }
@@ -211,6 +253,22 @@ mod tests {
                 "spec.exceptions.0.until",
             ),
             ("spec: {exceptions: [{name: a, rule: x}]}", "missing field `reason`"),
+            ("spec: {signatures: [{id: local-a}]}", "missing field `cve`"),
+            (
+                "spec: {signatures: [{id: exploit-a, cve: CVE-2026-1, date: 2026-11-26, title: T, confidence: High, \
+                 attacks: [GET /], ordinary: [GET /]}]}",
+                "spec.signatures[0].id is not one: use local-",
+            ),
+            (
+                "spec: {signatures: [{id: local-a, cve: CVE-2026-1, date: 2026-11-26, title: T, confidence: High, \
+                 paths: [], attacks: [GET /], ordinary: [GET /]}]}",
+                "unknown field spec.signatures.0.paths",
+            ),
+            (
+                "spec: {signatures: [{id: local-a, cve: CVE-2026-1, date: 2026-11-26, title: T, confidence: High, \
+                 attacks: [], ordinary: [GET /]}]}",
+                "spec.signatures[0].attacks is not right; give 1 to 8",
+            ),
         ];
         for (spec, expected) in table {
             let error = parse(&format!("{HEAD}{spec}\n")).unwrap_err().to_string();

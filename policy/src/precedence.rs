@@ -3,11 +3,11 @@
 //!
 //! Levels that exist now, highest first: policy with `podSelector` > policy for the whole namespace > built-in.
 //! Between equals the strictest wins (Block > Monitor > Off, Closed > Open, Refuse > Encode); any other field goes to
-//! the oldest policy, then to the lowest name. Lists (exceptions) of equals are united.
+//! the oldest policy, then to the lowest name. Lists (exceptions, signatures) of equals are united.
 
 use std::borrow::Cow;
 
-use crate::api::{Confidence, Detection, Exception, FailureMode, Mode, RaspPolicySpec, RawTarget};
+use crate::api::{Confidence, Detection, Exception, FailureMode, Mode, RaspPolicySpec, RawTarget, Signature};
 use crate::bundle::{Bundle, Entry};
 use crate::class::Class;
 use crate::report::EffectiveMode;
@@ -32,6 +32,8 @@ pub struct Effective {
     pub response_body: Option<ResponseBody>,
     /// Findings that are recorded and not acted on.
     pub exceptions: Vec<EffectiveException>,
+    /// Signatures of known exploits beside those of the program. Each id is there once.
+    pub signatures: Vec<Signature>,
 }
 
 /// An exception that is in force, until it expires.
@@ -75,6 +77,7 @@ impl Effective {
     /// | response.status | 403 |
     /// | response.body | RFC 9457 problem document |
     /// | exceptions | none |
+    /// | signatures | none |
     pub fn builtin() -> Self {
         Self {
             mode: Mode::Monitor,
@@ -86,6 +89,7 @@ impl Effective {
             response_status: 403,
             response_body: None,
             exceptions: Vec::new(),
+            signatures: Vec::new(),
         }
     }
 
@@ -155,6 +159,8 @@ pub enum Field {
     ResponseBody,
     /// `spec.exceptions`
     Exceptions,
+    /// `spec.signatures`
+    Signatures,
 }
 
 impl Field {
@@ -162,8 +168,14 @@ impl Field {
     pub fn all() -> impl Iterator<Item = Self> {
         let classes =
             Class::detected().flat_map(|class| [Self::ClassMode(class), Self::ClassMinConfidence(class)]);
-        let rest =
-            [Self::MaxBodyBytes, Self::RawTarget, Self::ResponseStatus, Self::ResponseBody, Self::Exceptions];
+        let rest = [
+            Self::MaxBodyBytes,
+            Self::RawTarget,
+            Self::ResponseStatus,
+            Self::ResponseBody,
+            Self::Exceptions,
+            Self::Signatures,
+        ];
         [Self::Mode, Self::FailureMode].into_iter().chain(classes).chain(rest)
     }
 
@@ -181,6 +193,7 @@ impl Field {
             Self::ResponseStatus => "spec.response.status".into(),
             Self::ResponseBody => "spec.response.body".into(),
             Self::Exceptions => "spec.exceptions".into(),
+            Self::Signatures => "spec.signatures".into(),
         }
     }
 
@@ -198,6 +211,7 @@ impl Field {
             Self::ResponseStatus => response.is_some_and(|response| response.status.is_some()),
             Self::ResponseBody => response.is_some_and(|response| response.body.is_some()),
             Self::Exceptions => spec.exceptions.is_some(),
+            Self::Signatures => spec.signatures.is_some(),
         }
     }
 
@@ -245,9 +259,9 @@ pub fn resolve(bundle: &Bundle, labels: &Labels) -> Resolution {
     let mut winners = Vec::new();
     for field in Field::all() {
         let Some(winner) = winner(bundle, &selected, field) else { continue };
-        if field == Field::Exceptions {
+        if matches!(field, Field::Exceptions | Field::Signatures) {
             for index in equals(bundle, &selected, winner, field) {
-                unite(&mut effective, bundle.entries.get(index));
+                unite(&mut effective, field, bundle.entries.get(index));
                 winners.push((field, index));
             }
             continue;
@@ -293,8 +307,16 @@ fn equals(bundle: &Bundle, selected: &[usize], winner: usize, field: Field) -> V
     selected.iter().copied().filter(|&index| sets(index) && level(index) == level(winner)).collect()
 }
 
-fn unite(effective: &mut Effective, entry: Option<&Entry>) {
+fn unite(effective: &mut Effective, field: Field, entry: Option<&Entry>) {
     let Some(Entry { source, spec }) = entry else { return };
+    if field == Field::Signatures {
+        for signature in spec.signatures.iter().flatten() {
+            if effective.signatures.iter().all(|known| known.id != signature.id) {
+                effective.signatures.push(signature.clone());
+            }
+        }
+        return;
+    }
     effective.exceptions.extend(spec.exceptions.iter().flatten().map(|exception| EffectiveException {
         id: format!("{}/{}", source.name, exception.name),
         exception: exception.clone(),
@@ -337,7 +359,7 @@ fn take(effective: &mut Effective, field: Field, spec: &RaspPolicySpec) {
             });
         }
         // United, not taken.
-        Field::Exceptions => {}
+        Field::Exceptions | Field::Signatures => {}
     }
 }
 

@@ -66,6 +66,9 @@ fn together_the_examples_show_every_field() {
         "parameter",
         "reason",
         "expiresAt",
+        "signatures",
+        "nameContains",
+        "attacks",
     ] {
         assert!(shown.contains(&format!("\"{field}\":")), "no example shows {field}");
     }

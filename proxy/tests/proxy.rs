@@ -40,6 +40,8 @@ mod protocol;
 mod responses;
 #[path = "proxy/resting.rs"]
 mod resting;
+#[path = "proxy/signatures.rs"]
+mod signatures;
 #[path = "proxy/streams.rs"]
 mod streams;
 #[path = "proxy/timers.rs"]

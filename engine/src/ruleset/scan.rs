@@ -2,6 +2,7 @@
 //! on its own, so that one that panics takes nothing else with it. Called by [`super::Ruleset`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use rasp_policy::api::Mode;
 use rasp_policy::class::Class;
@@ -26,14 +27,14 @@ pub(super) struct Detection {
     pub files: prefilter::Set,
     pub documents: prefilter::Set,
     /// Known exploits, where their class is not Off.
-    pub exploits: Option<&'static Signatures>,
+    pub exploits: Option<Arc<Signatures>>,
 }
 
 impl Detection {
     /// `None` where every class is Off.
     pub fn build(effective: &Effective) -> Result<Option<Self>, BuildError> {
         let prefilter = prefilter::shared();
-        let signatures = exploit::shared().map_err(BuildError::ReadSignatures)?;
+        let signatures = exploit::signatures(effective)?;
         let exploits = effective.detection(Class::KnownExploit).mode != Mode::Off;
         let exploits = exploits.then_some(signatures);
         let those = |part: Part| {
@@ -103,7 +104,7 @@ impl Scan<'_> {
 
     /// Looks for known exploits, whose signatures speak of more than one field.
     pub fn exploits(&mut self, look: impl FnOnce(&Signatures, &mut Inspection) -> Result<(), Reason>) {
-        let Some(set) = self.detection.exploits else { return };
+        let Some(set) = &self.detection.exploits else { return };
         if let Err(reason) = self.run(Class::KnownExploit, |inspection| look(set, inspection)) {
             self.note(reason);
         }
@@ -133,7 +134,7 @@ impl Visit for Scan<'_> {
             };
             self.run(detector.class, inspect)?;
         }
-        if exploits.is_some_and(|set| exploit::looks_at(set, field, self.inspection)) {
+        if exploits.as_ref().is_some_and(|set| exploit::looks_at(set, field, self.inspection)) {
             self.exploits(|set, inspection| exploit::see(set, field, inspection));
         }
         nested::decode(field, has_escapes, self)

@@ -51,7 +51,7 @@ fn without_policies_the_built_in_defaults_are_in_force() {
 #[test]
 fn every_field_of_a_policy_changes_what_is_in_force() {
     type Row = (Field, &'static str, fn(&Effective) -> bool);
-    let table: [Row; 9] = [
+    let table: [Row; 10] = [
         (Field::Mode, "mode: Block", |e| e.mode == Mode::Block && sql(e).mode == Mode::Block),
         (Field::FailureMode, "failureMode: Closed", |e| e.failure_mode == FailureMode::Closed),
         (Field::ClassMode(Class::SqlInjection), "detections: {sqlInjection: {mode: Off}}", |e| {
@@ -71,6 +71,12 @@ fn every_field_of_a_policy_changes_what_is_in_force() {
         (Field::Exceptions, "exceptions: [{name: x, rule: sqli-comment, reason: r}]", |e| {
             e.exceptions.iter().map(|exception| exception.id.as_str()).eq(["a/x"])
         }),
+        (
+            Field::Signatures,
+            "signatures: [{id: local-a, cve: CVE-2026-1, date: 2026-11-26, title: T, confidence: High, \
+             attacks: [GET /], ordinary: [GET /]}]",
+            |e| e.signatures.iter().map(|signature| signature.id.as_str()).eq(["local-a"]),
+        ),
     ];
     let of_one_class = |field: &Field| !matches!(field, Field::ClassMode(class) | Field::ClassMinConfidence(class) if *class != Class::SqlInjection);
     assert_eq!(table.map(|row| row.0).to_vec(), Field::all().filter(of_one_class).collect::<Vec<_>>());
@@ -174,6 +180,28 @@ fn exceptions_of_equals_are_united_and_a_more_specific_list_takes_their_place() 
     let none = format!("{SELECT_WEB}\nexceptions: []");
     let bundle = mk_bundle(&[("ns", 1, &one("x")), ("web", 5, &none)]);
     assert!(resolve(&bundle, &web()).effective.exceptions.is_empty(), "an empty list inherits nothing");
+}
+
+#[test]
+fn signatures_of_equals_are_united_and_the_first_of_one_id_counts() {
+    let one = |id: &str, title: &str| {
+        format!(
+            "signatures: [{{id: local-{id}, cve: CVE-2026-1, date: 2026-11-26, title: {title}, confidence: High, \
+             attacks: [GET /], ordinary: [GET /]}}]"
+        )
+    };
+    let bundle = mk_bundle(&[
+        ("young", 9, &one("y", "Young")),
+        ("old", 1, &one("x", "Old")),
+        ("youngest", 10, &one("x", "Other")),
+    ]);
+    let titles: Vec<_> = resolve(&bundle, &Labels::new())
+        .effective
+        .signatures
+        .into_iter()
+        .map(|signature| (signature.id, signature.title))
+        .collect();
+    assert_eq!(titles, [("local-x".into(), "Old".into()), ("local-y".into(), "Young".into())]);
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl File {
         };
         let mut effective = resolve(&bundle, &Labels::new()).effective;
         let expires = effective.expire(now);
-        let ruleset = Ruleset::check_exceptions(&effective)
+        let ruleset = Ruleset::check(&effective)
             .and_then(|()| Ruleset::build(&effective))
             .map_err(|source| Error::Build { path: self.path.clone(), source })?;
         Ok(InForce {
