@@ -39,6 +39,8 @@ pub(crate) struct Budget {
     documents: usize,
     /// Documents of GraphQL in the message.
     operations: usize,
+    /// The file that is yielded is said to be a picture or the like.
+    is_media: bool,
     layers: Layers,
 }
 
@@ -49,6 +51,7 @@ impl Budget {
             spent: Limits { parts: 0, depth: 0, decoded_bytes: 0, work: 0 },
             documents: 0,
             operations: 0,
+            is_media: false,
             layers: Layers::default(),
         }
     }
@@ -92,6 +95,16 @@ impl Budget {
 
     pub(crate) fn leave_document(&mut self) {
         self.documents = self.documents.saturating_sub(1);
+    }
+
+    /// What the type of the file says that is yielded next.
+    pub(crate) fn declare_media(&mut self, is_media: bool) {
+        self.is_media = is_media;
+    }
+
+    /// Whether the file that is yielded is said to be a picture, a sound, a film, a font or a PDF.
+    pub(crate) fn is_media(&self) -> bool {
+        self.is_media
     }
 
     /// One more document of GraphQL was read.

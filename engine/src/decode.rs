@@ -216,7 +216,8 @@ fn content(
         let is_text = matches!(kind, Kind::Json | Kind::Xml) || declared.is_some() || json::looks_like(text);
         if is_text || pairs::looks_like(text) {
             read(kind, content_type, (text, truncated), visit)?;
-            if truncated || kind == Kind::Xml || declared.is_some() || json::is_valid(text) {
+            let is_sure = truncated || kind == Kind::Xml || declared.is_some() || json::is_valid(text);
+            if is_sure && !encoding.is_ascii() {
                 return Ok(());
             }
         }
@@ -230,7 +231,7 @@ fn content(
 /// Whether ASCII characters are ASCII bytes in it, and quotes and SQL words are where we look for them.
 fn has_ascii(charset: &[u8]) -> bool {
     let charset = charset.to_ascii_lowercase();
-    let exact: &[&[u8]] = &[b"utf-8", b"utf8", b"us-ascii", b"ascii", b"latin1"];
+    let exact: &[&[u8]] = &[b"utf-8", b"utf8", b"us-ascii", b"ascii", b"latin1", b"utf-7", b"utf7"];
     exact.contains(&charset.as_slice())
         || [&b"iso-8859-"[..], b"windows-125"].iter().any(|start| charset.starts_with(start))
 }

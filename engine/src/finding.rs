@@ -140,8 +140,10 @@ impl Encodings {
     pub(crate) const HEX: Self = Self(1 << 8);
     /// A JSON Web Token.
     pub(crate) const TOKEN: Self = Self(1 << 9);
+    /// gzip, zlib or zstd, in base64.
+    pub(crate) const COMPRESSED: Self = Self(1 << 10);
 
-    const NAMES: [(Self, &'static str); 10] = [
+    const NAMES: [(Self, &'static str); 11] = [
         (Self::PERCENT, "percent"),
         (Self::HTML, "html"),
         (Self::BACKSLASH, "backslash"),
@@ -152,6 +154,7 @@ impl Encodings {
         (Self::BASE64, "base64"),
         (Self::HEX, "hex"),
         (Self::TOKEN, "jwt"),
+        (Self::COMPRESSED, "compressed"),
     ];
 
     /// Event field: every name there is.

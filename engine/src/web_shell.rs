@@ -10,7 +10,7 @@ use rasp_policy::class::Class;
 
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
-use crate::finding::Confidence::{self, High, Medium};
+use crate::finding::Confidence::{self, High, Low, Medium};
 use crate::finding::{Part, RuleId};
 use crate::mask;
 use crate::reason::Reason;
@@ -48,6 +48,11 @@ const NEEDS: Needs = Needs {
         "<%",
         "<script",
         "<jsp:",
+        "<html",
+        "<!doctype",
+        "<svg",
+        "<body",
+        "<iframe",
     ],
 };
 
@@ -69,11 +74,15 @@ const POLYGLOT: Rule = Rule {
     id: RuleId("webshell-polyglot"),
     reason: "the uploaded file begins as a picture or a document and holds code of a server",
 };
+const TYPE: Rule = Rule {
+    id: RuleId("webshell-type"),
+    reason: "the uploaded file is said to be a picture or the like and begins as a page or a program",
+};
 const PATH: Rule =
     Rule { id: RuleId("webshell-path"), reason: "the request is for a program that is known as a web shell" };
 
 fn rules() -> Vec<Rule> {
-    vec![NAME, DISGUISED, SETTINGS, CODE, POLYGLOT, PATH]
+    vec![NAME, DISGUISED, SETTINGS, CODE, POLYGLOT, TYPE, PATH]
 }
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
@@ -84,7 +93,10 @@ fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
         }
         Part::File => {
             report.budget().work(field.value.len().min(content::MOST))?;
-            content::judge(field.value)
+            let is_media = report.budget().is_media();
+            content::judge(field.value).or_else(|| {
+                if is_media { content::begins(field.value) } else { None }.map(|at| (TYPE, Low, at))
+            })
         }
         _ => None,
     };

@@ -102,6 +102,13 @@ pub(super) fn declared(content_type: &[u8]) -> Kind {
         .map_or(Kind::Undeclared, |(_, kind)| *kind)
 }
 
+/// Whether a type says that its file is to be looked at or listened to, and holds no markup.
+pub(super) fn is_media(content_type: &[u8]) -> bool {
+    let starts = |start: &&[u8]| ascii::starts(content_type.trim_ascii_start(), start);
+    let media: [&[u8]; 5] = [b"image/", b"audio/", b"video/", b"font/", b"application/pdf"];
+    media.iter().any(starts) && !ascii::contains(content_type, b"xml")
+}
+
 const GRPC: &[u8] = b"application/grpc";
 
 /// `application/grpc+proto`, `application/grpc-web-text+json`: what follows the plus is how messages are written.

@@ -262,7 +262,10 @@ fn content(
     // Scripts send documents as a `Blob`, which has this name where nobody gave it another one.
     let is_blob = file.is_some_and(|file| **file == *b"blob");
     if let Some(file) = file.filter(|_| !is_blob) {
-        visit.field(&Field { part: Part::File, name: file, value: bytes })?;
+        visit.budget().declare_media(media::is_media(head.content_type));
+        let read = visit.field(&Field { part: Part::File, name: file, value: bytes });
+        visit.budget().declare_media(false);
+        read?;
         if head.is_file {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! The further readings that applications make of a value that is decoded already: percent-encoding again, references
 //! of HTML, escapes of programming languages, characters that are folded into ASCII, `+` for a blank, and values that
-//! are base64, hex or a token as a whole. Each reading is a value like any other, and read again itself.
+//! are base64, hex or a token as a whole, compressed or not. Each reading is a value like any other, and read again itself.
 //!
 //! A value has one further reading, in which every escape is undone once, of whatever kind. That is what bounds the
 //! work: [`LAYERS`] readings, and one with blanks for plus signs. In reading order: `escapes`, `fit` (characters that
@@ -48,7 +48,10 @@ fn read(
 ) -> Result<(), Reason> {
     if depth < LAYERS {
         visit.budget().work(field.value.len())?;
-        let whole = if may_be_whole { whole::decode(field.value, buffer) } else { None };
+        let mut whole = if may_be_whole { whole::decode(field.value, buffer) } else { None };
+        if may_be_whole && whole.is_none() {
+            whole = whole::decompress(field, buffer, visit)?;
+        }
         let escaped = || if marked { escapes::decode(field.value, buffer) } else { None };
         if let Some(step) = whole.or_else(escaped) {
             return again(field, buffer, step, visit);

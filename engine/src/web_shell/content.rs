@@ -93,6 +93,25 @@ pub(super) fn judge(file: &[u8]) -> Option<(Rule, Confidence, Range<usize>)> {
         .max_by_key(|(_, confidence, _)| *confidence)
 }
 
+/// Where a file begins that is a page or a program by its first words.
+pub(super) fn begins(file: &[u8]) -> Option<Range<usize>> {
+    const STARTS: &[&[u8]] = &[
+        b"<html",
+        b"<!doctype html",
+        b"<svg",
+        b"<body",
+        b"<iframe",
+        b"<script",
+        b"<?php",
+        b"<?=",
+        b"<%",
+        b"<jsp:",
+    ];
+    let start = file.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(file).trim_ascii_start();
+    let at = file.len() - start.len();
+    STARTS.iter().find(|known| ascii::starts(start, known)).map(|known| at..at + known.len())
+}
+
 fn php(file: &[u8], is_picture: bool) -> Option<(Rule, Confidence, Range<usize>)> {
     let start = memchr::memmem::find_iter(file, b"<?")
         .find(|at| opens_php(file.get(at + 2..).unwrap_or_default()))?;

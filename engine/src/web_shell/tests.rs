@@ -134,3 +134,32 @@ proptest! {
         prop_assert!(path(&value).unwrap_or(Low) <= High);
     }
 }
+
+#[test]
+fn a_file_that_is_no_picture_although_its_type_says_so_is_a_hint() {
+    let ruleset = crate::Ruleset::build(&crate::Effective::builtin_blocking()).unwrap();
+    let found = |content_type: &str, content: &str| -> Vec<(&'static str, Confidence)> {
+        let body = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.png\"\r\nContent-Type: {content_type}\r\n\r\n\
+             {content}\r\n--b--\r\n"
+        );
+        let head = crate::Head {
+            method: "POST",
+            target: b"/",
+            content_type: Some(b"multipart/form-data; boundary=b"),
+            content_encoding: None,
+            fields: &(),
+        };
+        let mut inspection = ruleset.inspect_head(&head);
+        ruleset.inspect_body(&head, crate::Body::Complete(body.as_bytes()), &mut inspection);
+        let findings = inspection.findings().iter().filter(|finding| finding.class == Class::WebShell);
+        findings.map(|finding| (finding.rule.0, finding.confidence)).collect()
+    };
+    for content in ["<script>alert(1)</script>", " <!DOCTYPE html><p>", "<svg onload=a()>", "<html><body>"] {
+        assert_eq!(found("image/png", content), [("webshell-type", Low)], "{content}");
+        assert_eq!(found("text/html", content), [], "{content}");
+        assert_eq!(found("image/svg+xml", content), [], "{content}");
+    }
+    assert_eq!(found("image/png", "\u{89}PNG\r\n\u{1a}\n<html in a comment>"), []);
+    assert_eq!(found("image/png", "<?php system($_GET['c']); ?>"), [("webshell-code", Certain)]);
+}

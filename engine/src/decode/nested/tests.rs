@@ -132,3 +132,56 @@ fn the_documentation_of_events_has_every_encoding() {
         assert!(page.contains(&format!("\n| `{name}` |")), "{name}");
     }
 }
+
+fn compressed(text: &str, raw: bool) -> String {
+    use std::io::Write as _;
+
+    use base64::Engine as _;
+    let level = flate2::Compression::default();
+    let bytes = if raw {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), level);
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    } else {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[test]
+fn what_is_compressed_in_base64_is_read_where_it_is_text() {
+    let attack = "x' UNION SELECT a FROM b --";
+    assert_eq!(readings(compressed(attack, false).as_bytes()).get(1..).unwrap(), [attack]);
+    assert_eq!(readings(compressed("\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}", false).as_bytes()).len(), 1, "not text");
+    // Without a mark only where SAML has it.
+    let saml = compressed("<AuthnRequest ID=\"a\">' or 1=1</AuthnRequest>", true);
+    assert_eq!(readings(saml.as_bytes()).len(), 1);
+    let mut seen = Readings { budget: Budget::new(Limits::for_body(0)), values: Vec::new() };
+    seen.field(&Field { part: Part::Query, name: b"SAMLRequest", value: saml.as_bytes() }).unwrap();
+    assert!(seen.values.iter().any(|value| value.contains("' or 1=1")), "{:?}", seen.values);
+}
+
+#[test]
+fn a_bomb_in_base64_is_cut_and_told() {
+    struct Noting(Readings, Vec<Reason>);
+    impl Visit for Noting {
+        fn field(&mut self, field: &Field<'_>) -> Result<(), Reason> {
+            self.0.values.push(String::from_utf8_lossy(field.value).into_owned());
+            decode(field, true, self)
+        }
+        fn note(&mut self, reason: Reason) {
+            self.1.push(reason);
+        }
+        fn budget(&mut self) -> &mut Budget {
+            &mut self.0.budget
+        }
+    }
+    let bomb = compressed(&"a ".repeat(1 << 20), false);
+    let readings = Readings { budget: Budget::new(Limits::for_body(131_072)), values: Vec::new() };
+    let mut seen = Noting(readings, Vec::new());
+    seen.field(&Field { part: Part::Query, name: b"q", value: bomb.as_bytes() }).unwrap();
+    assert_eq!(seen.1, [Reason::DecodedTooLarge]);
+    assert!(seen.0.values.iter().all(|value| value.len() < 1 << 20));
+}

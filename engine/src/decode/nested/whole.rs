@@ -1,10 +1,13 @@
-//! Values that are encoded as a whole: base64, hex, a `data:` URI, a JSON Web Token (RFC 7519). Most words of a
-//! language are base64 by their letters, so what comes out must be text.
+//! Values that are encoded as a whole: base64, hex, a `data:` URI, a JSON Web Token (RFC 7519), and what is compressed in
+//! base64, as states of pages and messages of SAML are. Most words of a language are base64 by their letters, so what
+//! comes out must be text.
 
-use super::super::base64;
+use super::super::coding::{self, Undone};
 use super::super::percent::hex;
+use super::super::{Field, Visit, base64};
 use super::layers::Step;
 use crate::finding::Encodings;
+use crate::reason::Reason;
 use crate::value::{self, Kind};
 
 /// Whether it is worth more than a look at its first bytes.
@@ -44,6 +47,46 @@ fn from_base64(value: &[u8], buffer: &mut Vec<u8>) -> Option<Step> {
     // A file that is uploaded like this is source code as often as not. An XML document is read as one.
     let is_doubtful = is_document && !buffer.trim_ascii_start().starts_with(b"<?xml");
     is_text(buffer).then_some(Step { is_doubtful, ..Step::of(Encodings::BASE64) })
+}
+
+/// What is compressed and then base64, bounded like any compressed body.
+pub(super) fn decompress(
+    field: &Field<'_>,
+    buffer: &mut Vec<u8>,
+    visit: &mut dyn Visit,
+) -> Result<Option<Step>, Reason> {
+    let value = value::bare(field.value);
+    // The redirect binding of SAML 2.0 (section 3.4.4.1) has no mark.
+    let is_saml = [&b"SAMLRequest"[..], b"SAMLResponse"].contains(&field.name);
+    let head = value.get(..HEAD).unwrap_or(value);
+    buffer.clear();
+    if value::kind(value) != Kind::Base64
+        || base64::decode_into(head, buffer).is_none()
+        || coding::mark(buffer).is_none() && (!is_saml || is_text(buffer))
+    {
+        return Ok(None);
+    }
+    buffer.clear();
+    if base64::decode_into(value, buffer).is_none() {
+        return Ok(None);
+    }
+    let name = coding::mark(buffer).unwrap_or(b"deflate");
+    let plain = match coding::undo(name, buffer, visit.budget())? {
+        Undone::Whole(plain) => plain,
+        Undone::Cut(plain, reason) => {
+            if is_text(&plain) {
+                visit.note(reason);
+            }
+            plain
+        }
+        Undone::Not => return Ok(None),
+    };
+    if !is_text(&plain) {
+        return Ok(None);
+    }
+    let is_doubtful = memchr::memchr_iter(b'\n', &plain).nth(2).is_some();
+    *buffer = plain;
+    Ok(Some(Step { is_doubtful, ..Step::of(Encodings::BASE64 | Encodings::COMPRESSED) }))
 }
 
 /// A multiple of four, so that no digit is cut.
