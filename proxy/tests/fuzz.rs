@@ -31,4 +31,7 @@ macro_rules! replays {
     };
 }
 
-replays! { chunked engine event exchange field guard http2 nested protocol proxy_protocol target }
+replays! {
+    chunked coding detectors engine event exchange field graphql grpc guard head http2 json multipart nested protobuf
+    protocol proxy_protocol target xml
+}

@@ -60,6 +60,8 @@ pub(super) struct Span<'a> {
 const LONGEST: usize = 2048;
 /// Spans that are looked into for others.
 const MOST_NESTED: usize = 32;
+/// And what they may cost together, for each byte of the value: the inside of each is read again for the ones in it.
+const MOST_COST: usize = 12;
 /// Searches with quotes in mind that may fail.
 const MOST_FAILED: usize = 8;
 
@@ -67,6 +69,7 @@ pub(super) struct Spans<'a> {
     value: &'a [u8],
     at: usize,
     nested: usize,
+    spent: usize,
     failed: usize,
     /// For each delimiter: there is no end for it any more.
     dead: [bool; DELIMITERS.len()],
@@ -74,7 +77,7 @@ pub(super) struct Spans<'a> {
 
 impl<'a> Spans<'a> {
     pub(super) fn new(value: &'a [u8]) -> Self {
-        Self { value, at: 0, nested: 0, failed: 0, dead: [false; DELIMITERS.len()] }
+        Self { value, at: 0, nested: 0, spent: 0, failed: 0, dead: [false; DELIMITERS.len()] }
     }
 
     pub(super) fn next(&mut self) -> Option<Span<'a>> {
@@ -111,7 +114,9 @@ impl<'a> Spans<'a> {
             let end = start + open.len() + length + close.len();
             let opens = |pair: &[u8]| memchr::memmem::find(inner, pair).is_some();
             let nests = opens(b"{{") || opens(b"${") || opens(b"#{") || opens(b"<%") || opens(b"{%");
-            self.at = if nests && self.nested < MOST_NESTED {
+            self.spent += cost;
+            let affordable = self.spent <= MOST_COST * self.value.len();
+            self.at = if nests && affordable && self.nested < MOST_NESTED {
                 self.nested += 1;
                 start + open.len()
             } else {

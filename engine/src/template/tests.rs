@@ -180,8 +180,22 @@ fn the_prefilter_knows_every_mark() {
 #[test]
 fn work_is_linear() {
     for piece in [
-        "{{", "${", "{{'", "{{ a }}", "<%", "@(", "{{(", "${'${", "{%{{", "{9", "[[", "<#", "?new()",
+        "{{",
+        "${",
+        "{{'",
+        "{{ a }}",
+        "<%",
+        "@(",
+        "{{(",
+        "${'${",
+        "{%{{",
+        "{9",
+        "[[",
+        "<#",
+        "?new()",
         "{{${#{",
+        "<%= d %c')}",
+        "<%= d %>#{e}{% if f %}[[${}}",
     ] {
         let units = units(&DETECTOR, piece);
         assert!(units <= 24, "{units} units a byte for {piece:?}");
