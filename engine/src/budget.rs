@@ -30,10 +30,28 @@ impl Limits {
     }
 }
 
+/// What decoders make of one message at most, beside its [`Limits`], as the policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Bytes of a compressed body for each that came.
+    pub ratio: usize,
+    /// Bytes of a compressed body.
+    pub inflated: usize,
+    /// Parts of a multipart body.
+    pub multipart: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { ratio: 100, inflated: usize::MAX, multipart: 1_000 }
+    }
+}
+
 /// What is left of the [`Limits`] of one message.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     limits: Limits,
+    bounds: Bounds,
     spent: Limits,
     /// JSON documents inside of strings of JSON documents.
     documents: usize,
@@ -48,12 +66,21 @@ impl Budget {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            bounds: Bounds::default(),
             spent: Limits { parts: 0, depth: 0, decoded_bytes: 0, work: 0 },
             documents: 0,
             operations: 0,
             is_media: false,
             layers: Layers::default(),
         }
+    }
+
+    pub(crate) fn within(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     pub(crate) fn part(&mut self) -> Result<(), Reason> {
@@ -72,7 +99,7 @@ impl Budget {
 
     /// Bytes that a body with a `content-encoding` may become, so that enough is left for reading it.
     pub(crate) fn inflated(&self) -> usize {
-        self.limits.decoded_bytes / 7
+        (self.limits.decoded_bytes / 7).min(self.bounds.inflated)
     }
 
     pub(crate) fn work(&mut self, units: usize) -> Result<(), Reason> {

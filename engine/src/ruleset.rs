@@ -7,7 +7,7 @@ use rasp_policy::api::{FailureMode, Mode};
 use rasp_policy::class::{Class, Classes};
 use rasp_policy::precedence::Effective;
 
-use crate::budget::{Budget, Limits};
+use crate::budget::{Bounds, Budget, Limits};
 use crate::decide::{self, Judgement};
 use crate::decode::{self, Framing, Kind, Visit as _};
 use crate::exception::{self, Excepting, Exceptions};
@@ -219,6 +219,7 @@ impl Inspection {
 pub struct Ruleset {
     effective: Effective,
     limits: Limits,
+    bounds: Bounds,
     detection: Option<Detection>,
     exceptions: Option<Arc<Exceptions>>,
     loaded: bool,
@@ -236,7 +237,8 @@ impl Ruleset {
         let detection = Detection::build(effective)?;
         Ok(Self {
             effective: effective.clone(),
-            limits: Limits::for_body(effective.max_body_bytes),
+            limits: limits(effective),
+            bounds: bounds(effective),
             detection,
             exceptions: Exceptions::build(effective),
             loaded: true,
@@ -257,7 +259,14 @@ impl Ruleset {
         let mut effective = Effective::builtin_blocking();
         effective.failure_mode = failure_mode;
         let limits = Limits::for_body(0);
-        Self { effective, limits, detection: None, exceptions: None, loaded: false }
+        Self {
+            effective,
+            limits,
+            bounds: Bounds::default(),
+            detection: None,
+            exceptions: None,
+            loaded: false,
+        }
     }
 
     /// The policy this was built from.
@@ -299,6 +308,7 @@ impl Ruleset {
     /// Inspects the target, and leaves classes out, as [`Inspection::leave_out`] says.
     pub fn inspect_head_without(&self, head: &Head<'_>, without: Classes) -> Inspection {
         let mut inspection = Inspection::new(self.limits);
+        inspection.budget = inspection.budget.within(self.bounds);
         inspection.leave_out(without);
         self.locate(head.target, &mut inspection);
         let Some(detection) = &self.detection else {
@@ -367,6 +377,23 @@ impl Ruleset {
     /// Judges what was found. Pure.
     pub fn decide(&self, inspection: Inspection) -> Judgement {
         decide::decide(&self.effective, inspection)
+    }
+}
+
+fn limits(effective: &Effective) -> Limits {
+    let limits = Limits::for_body(effective.max_body_bytes);
+    let parts = effective.max_values.map_or(limits.parts, |most| most.min(limits.parts));
+    Limits { parts, depth: effective.max_depth.min(DEEPEST), ..limits }
+}
+
+/// Each level takes stack.
+const DEEPEST: usize = 128;
+
+fn bounds(effective: &Effective) -> Bounds {
+    Bounds {
+        ratio: effective.max_decompression_ratio,
+        inflated: effective.max_decompressed_bytes.unwrap_or(usize::MAX),
+        multipart: effective.max_multipart_parts,
     }
 }
 

@@ -4,6 +4,11 @@
 //! and nothing could inherit. The built-in values are in [`crate::precedence::Effective::builtin`].
 //! Only fields that act are published.
 
+#![cfg_attr(
+    feature = "crd",
+    expect(clippy::struct_field_names, reason = "names that users write, in a copy that a macro makes")
+)]
+
 use serde::{Deserialize, Serialize};
 
 use crate::selector::LabelSelector;
@@ -193,6 +198,45 @@ pub struct Inspection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "crd", schemars(range(min = 1024, max = 16_777_216)))]
     pub max_body_bytes: Option<i64>,
+    /// Levels of JSON and GraphQL inside of each other that are inspected, 8 to 128. What is nested deeper is looked through
+    /// as text, and the request counts as not judged (too_deep). Built-in: 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(range(min = 8, max = 128)))]
+    pub max_depth: Option<i64>,
+    /// Names and values of one request that are inspected, 100 to 16777216. A request with more counts as not judged
+    /// (too_many_parts). Built-in: 65536 and one for each byte of maxBodyBytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(range(min = 100, max = 16_777_216)))]
+    pub max_values: Option<i64>,
+    /// Parts of one multipart body that are inspected, 1 to 10000. A body with more counts as not judged
+    /// (too_many_parts). Built-in: 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(range(min = 1, max = 10_000)))]
+    pub max_multipart_parts: Option<i64>,
+    /// Bytes that a compressed body may become for each of its bytes, 2 to 1000; 64 KiB are always allowed. A body that
+    /// becomes more is read up to there and counts as not judged (decoded_too_large). Built-in: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(range(min = 2, max = 1000)))]
+    pub max_decompression_ratio: Option<i64>,
+    /// Bytes that a compressed body may become in all, 1024 to 67108864. A body that becomes more is read up to there and
+    /// counts as not judged (decoded_too_large). Built-in, and never more than: five times maxBodyBytes and 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(range(min = 1024, max = 67_108_864)))]
+    pub max_decompressed_bytes: Option<i64>,
+}
+
+impl Inspection {
+    /// Every bound: its name in the object, what is written, and its range.
+    pub fn bounds(&self) -> [(&'static str, Option<i64>, std::ops::RangeInclusive<i64>); 6] {
+        [
+            ("maxBodyBytes", self.max_body_bytes, 1024..=16_777_216),
+            ("maxDepth", self.max_depth, 8..=128),
+            ("maxValues", self.max_values, 100..=16_777_216),
+            ("maxMultipartParts", self.max_multipart_parts, 1..=10_000),
+            ("maxDecompressionRatio", self.max_decompression_ratio, 2..=1000),
+            ("maxDecompressedBytes", self.max_decompressed_bytes, 1024..=67_108_864),
+        ]
+    }
 }
 
 /// What HTTP itself leaves open.

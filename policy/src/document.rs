@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{API_VERSION, KIND, RaspPolicySpec, Signature, signature};
+use crate::api::{API_VERSION, Inspection, KIND, RaspPolicySpec, Signature, signature};
 
 /// A RaspPolicy as it stands in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,10 +138,11 @@ pub(crate) fn dotted(path: &serde_ignored::Path<'_>) -> String {
 impl RaspPolicySpec {
     /// The ranges that the CRD schema states, for readers that no API server protects.
     pub fn check(&self) -> Result<(), String> {
-        if let Some(bytes) = self.inspection.as_ref().and_then(|inspection| inspection.max_body_bytes)
-            && !(1024..=16_777_216).contains(&bytes)
-        {
-            return Err(format!("spec.inspection.maxBodyBytes is {bytes}; use 1024 to 16777216"));
+        for (name, value, range) in self.inspection.iter().flat_map(Inspection::bounds) {
+            if let Some(value) = value.filter(|value| !range.contains(value)) {
+                let (least, most) = (range.start(), range.end());
+                return Err(format!("spec.inspection.{name} is {value}; use {least} to {most}"));
+            }
         }
         self.check_exceptions()?;
         self.check_signatures()?;
@@ -243,6 +244,11 @@ mod tests {
             ("spec: {response: {contentType: text/html}}", "set body as well"),
             ("spec: {response: {body: x, contentType: html}}", "not a media type"),
             ("spec: {inspection: {maxBodyBytes: 1}}", "spec.inspection.maxBodyBytes is 1; use 1024"),
+            ("spec: {inspection: {maxDepth: 1000}}", "spec.inspection.maxDepth is 1000; use 8 to 128"),
+            (
+                "spec: {inspection: {maxDecompressionRatio: 1}}",
+                "spec.inspection.maxDecompressionRatio is 1; use 2",
+            ),
             ("spec: {exceptions: [{name: a, reason: r}]}", "spec.exceptions[0].rule and class are missing"),
             (
                 "spec: {exceptions: [{name: a, rule: x, reason: r}, {name: a, rule: y, reason: r}]}",

@@ -24,6 +24,16 @@ pub struct Effective {
     pub detections: [EffectiveDetection; Class::COUNT],
     /// Bytes of a request body that are inspected.
     pub max_body_bytes: usize,
+    /// Levels of JSON and GraphQL that are inspected.
+    pub max_depth: usize,
+    /// Names and values of a request that are inspected; `None`: as many as there can be.
+    pub max_values: Option<usize>,
+    /// Parts of a multipart body that are inspected.
+    pub max_multipart_parts: usize,
+    /// Bytes that a compressed body may become for each of its bytes.
+    pub max_decompression_ratio: usize,
+    /// Bytes that a compressed body may become; `None`: as many as can be read then.
+    pub max_decompressed_bytes: Option<usize>,
     /// What happens to a request with raw bytes in its target.
     pub raw_target: RawTarget,
     /// Status of a block response.
@@ -73,6 +83,11 @@ impl Effective {
     /// | detections.(class).mode | the mode in force |
     /// | detections.(class).minConfidence | High |
     /// | inspection.maxBodyBytes | 131072 |
+    /// | inspection.maxDepth | 64 |
+    /// | inspection.maxValues | 65536 and one for each byte of maxBodyBytes |
+    /// | inspection.maxMultipartParts | 1000 |
+    /// | inspection.maxDecompressionRatio | 100 |
+    /// | inspection.maxDecompressedBytes | five times maxBodyBytes and 64 KiB |
     /// | http.rawTarget | Encode |
     /// | response.status | 403 |
     /// | response.body | RFC 9457 problem document |
@@ -85,6 +100,11 @@ impl Effective {
             detections: [EffectiveDetection { mode: Mode::Monitor, min_confidence: Confidence::High };
                 Class::COUNT],
             max_body_bytes: 131_072,
+            max_depth: 64,
+            max_values: None,
+            max_multipart_parts: 1_000,
+            max_decompression_ratio: 100,
+            max_decompressed_bytes: None,
             raw_target: RawTarget::Encode,
             response_status: 403,
             response_body: None,
@@ -151,6 +171,16 @@ pub enum Field {
     ClassMinConfidence(Class),
     /// `spec.inspection.maxBodyBytes`
     MaxBodyBytes,
+    /// `spec.inspection.maxDepth`
+    MaxDepth,
+    /// `spec.inspection.maxValues`
+    MaxValues,
+    /// `spec.inspection.maxMultipartParts`
+    MaxMultipartParts,
+    /// `spec.inspection.maxDecompressionRatio`
+    MaxDecompressionRatio,
+    /// `spec.inspection.maxDecompressedBytes`
+    MaxDecompressedBytes,
     /// `spec.http.rawTarget`
     RawTarget,
     /// `spec.response.status`
@@ -170,6 +200,11 @@ impl Field {
             Class::detected().flat_map(|class| [Self::ClassMode(class), Self::ClassMinConfidence(class)]);
         let rest = [
             Self::MaxBodyBytes,
+            Self::MaxDepth,
+            Self::MaxValues,
+            Self::MaxMultipartParts,
+            Self::MaxDecompressionRatio,
+            Self::MaxDecompressedBytes,
             Self::RawTarget,
             Self::ResponseStatus,
             Self::ResponseBody,
@@ -189,6 +224,11 @@ impl Field {
                 format!("spec.detections.{}.minConfidence", class.key()).into()
             }
             Self::MaxBodyBytes => "spec.inspection.maxBodyBytes".into(),
+            Self::MaxDepth => "spec.inspection.maxDepth".into(),
+            Self::MaxValues => "spec.inspection.maxValues".into(),
+            Self::MaxMultipartParts => "spec.inspection.maxMultipartParts".into(),
+            Self::MaxDecompressionRatio => "spec.inspection.maxDecompressionRatio".into(),
+            Self::MaxDecompressedBytes => "spec.inspection.maxDecompressedBytes".into(),
             Self::RawTarget => "spec.http.rawTarget".into(),
             Self::ResponseStatus => "spec.response.status".into(),
             Self::ResponseBody => "spec.response.body".into(),
@@ -206,13 +246,33 @@ impl Field {
             Self::ClassMinConfidence(class) => {
                 written(spec, class).is_some_and(|class| class.min_confidence.is_some())
             }
-            Self::MaxBodyBytes => spec.inspection.as_ref().is_some_and(|i| i.max_body_bytes.is_some()),
+            Self::MaxBodyBytes
+            | Self::MaxDepth
+            | Self::MaxValues
+            | Self::MaxMultipartParts
+            | Self::MaxDecompressionRatio
+            | Self::MaxDecompressedBytes => self.bound(spec).is_some(),
             Self::RawTarget => raw_target(spec).is_some(),
             Self::ResponseStatus => response.is_some_and(|response| response.status.is_some()),
             Self::ResponseBody => response.is_some_and(|response| response.body.is_some()),
             Self::Exceptions => spec.exceptions.is_some(),
             Self::Signatures => spec.signatures.is_some(),
         }
+    }
+
+    /// What is written for a bound of what is inspected.
+    fn bound(self, spec: &RaspPolicySpec) -> Option<usize> {
+        let inspection = spec.inspection.as_ref()?;
+        let bound = match self {
+            Self::MaxBodyBytes => inspection.max_body_bytes,
+            Self::MaxDepth => inspection.max_depth,
+            Self::MaxValues => inspection.max_values,
+            Self::MaxMultipartParts => inspection.max_multipart_parts,
+            Self::MaxDecompressionRatio => inspection.max_decompression_ratio,
+            Self::MaxDecompressedBytes => inspection.max_decompressed_bytes,
+            _ => None,
+        };
+        bound.and_then(|bound| usize::try_from(bound).ok())
     }
 
     /// Rank of the value where the strictest wins; 0 for fields that go to the oldest.
@@ -337,10 +397,18 @@ fn take(effective: &mut Effective, field: Field, spec: &RaspPolicySpec) {
             detection.min_confidence = minimum.unwrap_or(detection.min_confidence);
         }),
         Field::MaxBodyBytes => {
-            let bytes = spec.inspection.as_ref().and_then(|inspection| inspection.max_body_bytes);
-            effective.max_body_bytes =
-                bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(effective.max_body_bytes);
+            effective.max_body_bytes = field.bound(spec).unwrap_or(effective.max_body_bytes);
         }
+        Field::MaxDepth => effective.max_depth = field.bound(spec).unwrap_or(effective.max_depth),
+        Field::MaxValues => effective.max_values = field.bound(spec),
+        Field::MaxMultipartParts => {
+            effective.max_multipart_parts = field.bound(spec).unwrap_or(effective.max_multipart_parts);
+        }
+        Field::MaxDecompressionRatio => {
+            effective.max_decompression_ratio =
+                field.bound(spec).unwrap_or(effective.max_decompression_ratio);
+        }
+        Field::MaxDecompressedBytes => effective.max_decompressed_bytes = field.bound(spec),
         Field::RawTarget => effective.raw_target = raw_target(spec).unwrap_or(effective.raw_target),
         Field::ResponseStatus => {
             let status = response.and_then(|response| response.status);

@@ -11,8 +11,6 @@ use crate::reason::Reason;
 
 /// Codings of one body, one over the other.
 const MAX_LAYERS: usize = 3;
-/// Bytes out for each byte in. Text is seldom above 30.
-const MAX_RATIO: usize = 100;
 /// So many bytes are no bomb whatever the ratio.
 const FREE: usize = 64 << 10;
 /// The window that RFC 8878 section 3.1.1.1.2 asks decoders to have.
@@ -39,7 +37,7 @@ pub(super) fn undo(codings: &[u8], bytes: &[u8], budget: &mut Budget) -> Result<
         if number >= MAX_LAYERS {
             return Ok(Undone::Not);
         }
-        let most = budget.inflated().min(FREE.max(input.len().saturating_mul(MAX_RATIO)));
+        let most = budget.inflated().min(FREE.max(input.len().saturating_mul(budget.bounds().ratio)));
         let mut output = Vec::new();
         let read = one(name, input, most, &mut output);
         budget.decoded(output.len())?;

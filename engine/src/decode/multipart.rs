@@ -10,8 +10,7 @@ use super::{Field, Kind, Visit, header, json, media, pairs, parameters, transfer
 use crate::finding::Part;
 use crate::reason::Reason;
 
-/// Parts of one body, and fields and bytes of the head of a part. Forms of shops have hundreds of parts.
-const MAX_PARTS: usize = 1_000;
+/// Fields and bytes of the head of a part.
 const MAX_FIELDS: usize = 16;
 const MAX_HEAD: usize = 8 << 10;
 /// Bodies in parts inside of parts.
@@ -76,7 +75,7 @@ fn parts(
         let next = delimiters.next();
         let end = next.as_ref().map_or(body.len(), |next| next.start);
         let content = body.get(current.end..end).unwrap_or_default();
-        if number >= MAX_PARTS {
+        if number >= visit.budget().bounds().multipart {
             visit.note(Reason::TooManyParts);
             outside(body.get(current.end..).unwrap_or_default(), visit)?;
             break;

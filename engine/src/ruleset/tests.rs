@@ -421,3 +421,36 @@ fn what_is_in_a_file_is_no_value() {
     let head = mk_head("/", Some("multipart/form-data; boundary=b"));
     assert!(inspected(&ruleset, &head, Body::Complete(body)).findings().is_empty());
 }
+
+#[test]
+fn bounds_of_decoding_are_those_of_the_policy() {
+    use std::io::Write as _;
+    type Row<'a> = (fn(&mut Effective), &'a str, Option<&'a str>, &'a [u8], Reason);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(format!("[\"{}\"]", "a ".repeat(100_000)).as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let nested = format!("{}{}", "[".repeat(20), "]".repeat(20));
+    let values = format!("[{}]", vec!["\"a\""; 200].join(","));
+    let part = "--b\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n";
+    let parts = format!("{}--b--", part.repeat(20));
+    let multipart = "multipart/form-data; boundary=b";
+    let json = "application/json";
+    let rows: &[Row<'_>] = &[
+        (|e| e.max_depth = 8, json, None, nested.as_bytes(), Reason::TooDeep),
+        (|e| e.max_values = Some(100), json, None, values.as_bytes(), Reason::TooManyParts),
+        (|e| e.max_multipart_parts = 5, multipart, None, parts.as_bytes(), Reason::TooManyParts),
+        (|e| e.max_decompression_ratio = 2, json, Some("gzip"), &gzip, Reason::DecodedTooLarge),
+        (|e| e.max_decompressed_bytes = Some(1024), json, Some("gzip"), &gzip, Reason::DecodedTooLarge),
+    ];
+    for (change, content_type, encoding, body, reason) in rows {
+        let mut effective = Effective::builtin_blocking();
+        effective.max_decompression_ratio = 1_000;
+        let head = Head { content_encoding: encoding.map(str::as_bytes), ..mk_head("/", Some(content_type)) };
+        let before = Ruleset::build(&effective).unwrap();
+        assert_eq!(inspected(&before, &head, Body::Complete(body)).coverage(), Coverage::Full, "{reason:?}");
+        change(&mut effective);
+        let ruleset = Ruleset::build(&effective).unwrap();
+        let coverage = inspected(&ruleset, &head, Body::Complete(body)).coverage();
+        assert_eq!(coverage, Coverage::Partial(*reason));
+    }
+}

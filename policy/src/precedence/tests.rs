@@ -51,7 +51,7 @@ fn without_policies_the_built_in_defaults_are_in_force() {
 #[test]
 fn every_field_of_a_policy_changes_what_is_in_force() {
     type Row = (Field, &'static str, fn(&Effective) -> bool);
-    let table: [Row; 10] = [
+    let table: [Row; 15] = [
         (Field::Mode, "mode: Block", |e| e.mode == Mode::Block && sql(e).mode == Mode::Block),
         (Field::FailureMode, "failureMode: Closed", |e| e.failure_mode == FailureMode::Closed),
         (Field::ClassMode(Class::SqlInjection), "detections: {sqlInjection: {mode: Off}}", |e| {
@@ -63,6 +63,15 @@ fn every_field_of_a_policy_changes_what_is_in_force() {
             |e| sql(e).min_confidence == Confidence::Low,
         ),
         (Field::MaxBodyBytes, "inspection: {maxBodyBytes: 2048}", |e| e.max_body_bytes == 2048),
+        (Field::MaxDepth, "inspection: {maxDepth: 8}", |e| e.max_depth == 8),
+        (Field::MaxValues, "inspection: {maxValues: 100}", |e| e.max_values == Some(100)),
+        (Field::MaxMultipartParts, "inspection: {maxMultipartParts: 5}", |e| e.max_multipart_parts == 5),
+        (Field::MaxDecompressionRatio, "inspection: {maxDecompressionRatio: 9}", |e| {
+            e.max_decompression_ratio == 9
+        }),
+        (Field::MaxDecompressedBytes, "inspection: {maxDecompressedBytes: 2048}", |e| {
+            e.max_decompressed_bytes == Some(2048)
+        }),
         (Field::RawTarget, "http: {rawTarget: Refuse}", |e| e.raw_target == RawTarget::Refuse),
         (Field::ResponseStatus, "response: {status: 418}", |e| e.response_status == 418),
         (Field::ResponseBody, "response: {body: no, contentType: text/html}", |e| {

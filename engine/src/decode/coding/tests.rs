@@ -63,7 +63,7 @@ fn what_is_not_encoded_is_told_and_what_breaks_off_is_read() {
 fn a_bomb_stays_small() {
     let bomb = gzip(&vec![0; 8 << 20]);
     match undone("gzip", &bomb) {
-        Undone::Cut(bytes, Reason::DecodedTooLarge) => assert!(bytes.len() <= MAX_RATIO * bomb.len()),
+        Undone::Cut(bytes, Reason::DecodedTooLarge) => assert!(bytes.len() <= 100 * bomb.len()),
         other => panic!("{other:?}"),
     }
     let twice = gzip(&bomb);

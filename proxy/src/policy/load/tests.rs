@@ -81,8 +81,10 @@ fn only_a_signed_newer_bundle_of_this_namespace_and_schema_is_accepted() {
     let mut newer = good.clone();
     newer.schema_version += 1;
     let mut broken = good.clone();
-    broken.entries[0].spec.inspection =
-        Some(rasp_policy::api::Inspection { max_body_bytes: Some(i64::from(i32::MAX)) });
+    broken.entries[0].spec.inspection = Some(rasp_policy::api::Inspection {
+        max_body_bytes: Some(i64::from(i32::MAX)),
+        ..Default::default()
+    });
     let unknown = String::from_utf8(good.to_bytes()).unwrap().replacen("\"mode\"", "\"mood\":1,\"mode\"", 1);
     let table = [
         ("accepted", sealed.clone()),
