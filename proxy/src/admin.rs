@@ -59,6 +59,10 @@ impl Admin {
             "/metrics" => (StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.render()),
             "/livez" => (StatusCode::OK, TEXT, b"ok\n".to_vec()),
             "/readyz" if self.is_ready() => (StatusCode::OK, TEXT, b"ok\n".to_vec()),
+            // These endpoints are open a moment before traffic is taken.
+            "/readyz" if !self.listening.load(Ordering::Acquire) => {
+                (StatusCode::SERVICE_UNAVAILABLE, TEXT, b"traffic is not taken yet\n".to_vec())
+            }
             "/readyz" if !self.tls.are_loaded() => {
                 (StatusCode::SERVICE_UNAVAILABLE, TEXT, b"a port with TLS has no certificate yet\n".to_vec())
             }

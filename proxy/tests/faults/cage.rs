@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::gateway::{BINARY, Gateway, document};
+use super::row::is_late;
 
 /// What a process uses.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +45,17 @@ pub fn usage(pid: u32) -> Usage {
 
 /// Waits until a process has no more files open than before, and says what it uses then.
 pub fn settled(pid: u32, files: f64) -> Usage {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let started = Instant::now();
     loop {
         let used = usage(pid);
         if used.files <= files {
             return used;
         }
-        assert!(Instant::now() < deadline, "{} files are open, {files} were before", used.files);
+        assert!(
+            !is_late(started.elapsed(), Duration::from_secs(60)),
+            "{} files are open, {files} were before",
+            used.files
+        );
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -18,6 +18,24 @@ pub fn pick<T>(short: T, long: T) -> T {
     if soak().is_some() { long } else { short }
 }
 
+/// Whether something took longer than it may, on a machine that does nothing else. What others take of the processor at
+/// this moment is measured before anybody is accused, and counts for nobody.
+pub fn is_late(took: Duration, may: Duration) -> bool {
+    took > may && took > may.mul_f64(slowness())
+}
+
+/// How many times longer work takes than this thread has the processor for it, from 1 to 20.
+fn slowness() -> f64 {
+    const WORK: Duration = Duration::from_millis(50);
+    let cpu =
+        || Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime)).unwrap();
+    let (started, before) = (Instant::now(), cpu());
+    while cpu().saturating_sub(before) < WORK {
+        std::hint::spin_loop();
+    }
+    (started.elapsed().as_secs_f64() / WORK.as_secs_f64()).clamp(1.0, 20.0)
+}
+
 /// A promise that is being tested. Ends as kept, or as broken when the test fails.
 pub struct Row {
     number: &'static str,
@@ -123,6 +141,13 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     let covariance: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
     let variance: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
     if variance > 0.0 { covariance / variance } else { 0.0 }
+}
+
+#[test]
+fn what_others_take_of_the_processor_makes_nobody_late() {
+    assert!((1.0..=20.0).contains(&slowness()));
+    assert!(!is_late(Duration::from_secs(1), Duration::from_secs(1)));
+    assert!(is_late(Duration::from_secs(21), Duration::from_secs(1)));
 }
 
 #[test]

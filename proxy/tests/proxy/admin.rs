@@ -6,9 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rasp_engine::{Classes, Head, Inspection, Ruleset};
+use rasp_policy::api::FailureMode;
 use rasp_proxy::admin::{self, Admin};
 use rasp_proxy::connection::Target;
 use rasp_proxy::listener;
+use rasp_proxy::policy::InForce;
 
 use super::client::{Client, ask, get};
 use super::gateway::Gateway;
@@ -74,6 +76,32 @@ fn a_worker_that_spins_in_a_detector_does_not_keep_the_admin_endpoints_from_answ
     for client in &mut clients {
         assert_eq!(client.response().status(), 200);
     }
+}
+
+#[test]
+fn a_process_is_not_ready_before_it_takes_traffic_and_says_why() {
+    let mut about = None;
+    let inside = serve_changed(Target::Gateway("127.0.0.1:1".into(), 1), ALL_LONG, 1 << 20, |shared| {
+        about = Some(Admin {
+            metrics: Arc::clone(&shared.metrics),
+            policy: Arc::clone(&shared.policy),
+            tls: Arc::clone(&shared.tls),
+            listening: AtomicBool::new(false),
+        });
+    });
+    let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let (address, about) = (socket.local_addr().unwrap(), Arc::new(about.unwrap()));
+    admin::start(socket, Arc::clone(&about)).unwrap();
+    let ready = || {
+        let response = ask(address, get("/readyz"));
+        (response.status(), response.text())
+    };
+    assert_eq!(ready(), (503, "traffic is not taken yet\n".to_owned()));
+    assert_eq!(ask(address, get("/livez")).status(), 200);
+    about.listening.store(true, Ordering::Release);
+    assert_eq!(ready(), (200, "ok\n".to_owned()));
+    inside.policy.replace(InForce::bootstrapping(Ruleset::bootstrapping(FailureMode::Closed)));
+    assert_eq!(ready(), (503, "no policy was loaded yet\n".to_owned()));
 }
 
 #[test]
