@@ -11,7 +11,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::relay::replay;
@@ -28,8 +30,10 @@ use crate::listener::reset_on_close;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
-/// Bytes of later requests that are read while one is answered. Whoever sends more is not seen to leave.
+/// Bytes of later requests that are read while one is answered. The end of whoever sends more is behind bytes that nobody
+/// reads, and wakes nobody: the kernel is asked for it now and then.
 const MOST_AHEAD: usize = 4 << 10;
+const ASK: Duration = Duration::from_secs(1);
 
 /// After so long without a byte an idle connection is taken for one that will be idle for long.
 const REST: Duration = Duration::from_secs(1);
@@ -189,6 +193,7 @@ pub struct Paced {
     lingered: Option<usize>,
     awaited: Arc<Awaited>,
     hints: Bytes,
+    asks: Instant,
 }
 
 impl Paced {
@@ -216,6 +221,7 @@ impl Paced {
             lingered: None,
             awaited,
             hints: Bytes::new(),
+            asks: Instant::now(),
         }
     }
 
@@ -336,6 +342,12 @@ impl Paced {
                 Poll::Pending => return,
             }
         }
+        while self.poll_until(self.asks, context).is_ready() {
+            self.asks = Instant::now() + ASK;
+            if let Some(left) = end(self.stream.socket()) {
+                return self.phase.leave(left);
+            }
+        }
     }
 
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -359,6 +371,17 @@ impl Paced {
         }
         Poll::Ready(())
     }
+}
+
+/// What the client closed, whatever is unread.
+fn end(socket: &TcpStream) -> Option<u8> {
+    let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
+    poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).ok()?;
+    let found = asked.first()?.revents();
+    if found.intersects(PollFlags::ERR | PollFlags::HUP) {
+        return Some(GONE);
+    }
+    found.contains(PollFlags::RDHUP).then_some(HALF)
 }
 
 impl Drop for Paced {

@@ -84,10 +84,10 @@ fn an_application_hears_of_a_client_that_left() {
     }
 }
 
-/// Its end is behind bytes that nobody needs yet.
+/// Its end is behind bytes that nobody needs yet; of many, also behind those that nobody reads yet.
 #[test]
-fn an_application_hears_of_a_client_that_left_also_after_another_request() {
-    for resets in [false, true] {
+fn an_application_hears_of_a_client_that_left_also_after_other_requests() {
+    for (more, resets) in [(1, false), (1, true), (1_000, false), (1_000, true)] {
         let (left, heard) = mpsc::channel();
         let left = Mutex::new(left);
         let upstream = Upstream::start(move |conversation| {
@@ -99,7 +99,7 @@ fn an_application_hears_of_a_client_that_left_also_after_another_request() {
         let mut client = Client::connect(gateway.address);
         client.send(get("/long"));
         upstream.wait_for("\r\n\r\n");
-        client.send(get("/more"));
+        client.send(get("/more").repeat(more));
         std::thread::sleep(Duration::from_millis(200));
         if resets {
             socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
