@@ -388,3 +388,53 @@ fn events_hold_nothing_of_a_path_that_could_be_a_secret() {
     assert!(events[2..].iter().all(|event| event["http_request"]["url"].get("path").is_none()), "{events:?}");
     assert!(!format!("{events:?}").contains("hunter"));
 }
+
+#[test]
+fn an_exception_lets_its_finding_pass_and_nothing_else() {
+    let upstream = Upstream::ok();
+    let spec = "{mode: Block, exceptions: [\
+        {name: filter, rule: sqli-tautology, path: /reports, parameter: filter, reason: a language of ours}, \
+        {name: body, class: crossSiteScripting, path: /cms/*, part: form, parameter: body, reason: an editor}]}";
+    let gateway = Gateway::with(upstream.address, spec);
+    let condition = "1%27%20OR%20%271%27=%271";
+    let rows = "1%27%20UNION%20SELECT%20password%20FROM%20users--";
+    let script = "%3Cscript%3Ealert(1)%3C/script%3E";
+    let edit = |path: &str, body: &str| post(FORM, body).replace("/form", path);
+    let excepted = [get(&format!("/reports?filter={condition}")), edit("/cms/1", &format!("body={script}"))];
+    for request in &excepted {
+        assert_eq!(ask(gateway.address, request).status(), 200, "{request}");
+    }
+    let arrived = upstream.recorded();
+    let events = gateway.events(2);
+    for (event, (exception, rule)) in
+        events.iter().zip([("test/filter", "sqli-tautology"), ("test/body", "xss-script")])
+    {
+        assert_eq!(event["unmapped"]["exception"], exception, "{event}");
+        assert_eq!(event["unmapped"]["verdict"], "allow", "{event}");
+        assert_eq!(event["disposition"], "Logged", "{event}");
+        assert!(event["unmapped"]["rule"].as_str().unwrap().starts_with(&rule[..4]), "{event}");
+        gateway.wait_for_metric("rasp_exceptions_applied_total", &[&format!("\"{exception}\"")], 1.0);
+    }
+    gateway.wait_for_metric("rasp_requests_total", &["\"allow\""], 2.0);
+
+    let neighbours = [
+        ("another parameter", get(&format!("/reports?other={condition}"))),
+        ("another path", get(&format!("/reports/2?filter={condition}"))),
+        ("a path that can be read in two ways", get(&format!("/a/..%2freports?filter={condition}"))),
+        ("another rule", get(&format!("/reports?filter={rows}"))),
+        ("both", get(&format!("/reports?filter={condition}&other={condition}"))),
+        ("another class", edit("/cms/1", &format!("body={rows}"))),
+        ("another part", get(&format!("/cms/1?body={script}"))),
+        ("outside of the path", edit("/blog/1", &format!("body={script}"))),
+        ("a climb out of the path", edit("/cms/../blog", &format!("body={script}"))),
+    ];
+    for (what, request) in &neighbours {
+        assert_eq!(ask(gateway.address, request).status(), 403, "{what}: {request}");
+    }
+    assert_eq!(upstream.recorded(), arrived, "nothing of the neighbours arrived");
+
+    gateway.change_policy(&document("{mode: Block}"));
+    for request in &excepted {
+        assert_eq!(ask(gateway.address, request).status(), 403, "without the exception: {request}");
+    }
+}
