@@ -161,7 +161,7 @@ fn entity(rest: &[u8], grows: &mut usize) -> Option<(Rule, Confidence)> {
         Some(rest) => (true, rest.trim_ascii_start()),
         None => (false, rest),
     };
-    let (_, rest) = name(rest);
+    let (name, rest) = name(rest);
     let rest = rest.trim_ascii_start();
     let external = after(rest, b"SYSTEM").or_else(|| after(rest, b"PUBLIC"));
     if let Some(rest) = external {
@@ -172,7 +172,7 @@ fn entity(rest: &[u8], grows: &mut usize) -> Option<(Rule, Confidence)> {
             || is_parameter && place(address) == Place::Beside && address.ends_with(b".ent");
         return Some((EXTERNAL, if is_set { Medium } else { Certain }));
     }
-    let (value, _) = quoted(rest)?;
+    let (value, behind) = quoted(rest)?;
     let references = references(value);
     if references > 0 {
         *grows += 1;
@@ -185,9 +185,19 @@ fn entity(rest: &[u8], grows: &mut usize) -> Option<(Rule, Confidence)> {
         _ if is_declaration => Some((EXTERNAL, Certain)),
         (3.., 2..) | (8.., _) => Some((BOMB, Certain)),
         (2.., 3..) => Some((BOMB, High)),
+        _ if value.len() >= LONG && value.len() * uses(name, behind) > MOST_REPLACED => Some((BOMB, Certain)),
         _ if value.len() > LONGEST - 1 => Some((BOMB, Medium)),
         _ => None,
     }
+}
+
+/// Bytes of an entity that nobody repeats by hand, and bytes that nobody writes with the help of one.
+const LONG: usize = 512;
+const MOST_REPLACED: usize = 4 << 20;
+
+/// How often an entity is referred to. Entities that are long are few, so that the document is not read often.
+fn uses(name: &[u8], document: &[u8]) -> usize {
+    memchr::memmem::find_iter(document, &[b"&", name, b";"].concat()).count()
 }
 
 /// References to other entities, not to characters.
@@ -386,6 +396,21 @@ mod tests {
         for row in rows {
             let found = detect(row.as_bytes());
             assert!(found.is_none_or(|found| found.confidence < High), "{row}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn one_long_entity_is_a_bomb_where_it_stands_often() {
+        let document = |length: usize, count: usize| {
+            let (entity, uses) = ("b".repeat(length), "&c;".repeat(count));
+            format!("<!DOCTYPE a [<!ENTITY c \"{entity}\">]><a>{uses}</a>")
+        };
+        for (length, count, expected) in
+            [(5_000, 2_000, true), (1_000, 5_000, true), (1_000, 100, false), (5_000, 3, false)]
+        {
+            let found = detect(document(length, count).as_bytes());
+            let is_bomb = found.is_some_and(|found| found.rule.id == BOMB.id && found.confidence == Certain);
+            assert_eq!(is_bomb, expected, "{length} {count} {found:?}");
         }
     }
 

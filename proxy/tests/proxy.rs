@@ -4,6 +4,8 @@
 
 #[path = "proxy/admin.rs"]
 mod admin;
+#[path = "proxy/bodies.rs"]
+mod bodies;
 #[path = "proxy/client.rs"]
 mod client;
 #[path = "proxy/cost.rs"]
@@ -30,6 +32,8 @@ mod incidents;
 mod introduced;
 #[path = "proxy/judging.rs"]
 mod judging;
+#[path = "proxy/paths.rs"]
+mod paths;
 #[path = "proxy/pki.rs"]
 mod pki;
 #[path = "proxy/process.rs"]

@@ -7,7 +7,7 @@
 use base64::Engine as _;
 
 use super::base64::LENIENT;
-use super::{Field, Visit, pairs, percent};
+use super::{Field, Visit, pairs, parameters, percent};
 use crate::ascii;
 use crate::finding::Part;
 use crate::lookup::Lookup;
@@ -25,6 +25,7 @@ enum Kind {
     Address,
     Cookie,
     Authorization,
+    Disposition,
     Value,
 }
 
@@ -38,6 +39,7 @@ pub(super) fn decode(fields: &dyn Fields, visit: &mut dyn Visit) -> Result<(), R
         Kind::Address => address(name, value, visit),
         Kind::Cookie => cookies(value, visit),
         Kind::Authorization => authorization(name, value, visit),
+        Kind::Disposition => disposition(name, value, visit),
     })
 }
 
@@ -49,6 +51,7 @@ fn kind(name: &[u8]) -> Kind {
         b'a' if is(&["authorization"]) => Kind::Authorization,
         b'c' if is(&["cookie"]) => Kind::Cookie,
         b'c' if is(&["connection", "content-length"]) => Kind::Ours,
+        b'c' if is(&["content-disposition"]) => Kind::Disposition,
         b'c' if starts(b"content-") || is(&["cache-control"]) => Kind::Tokens,
         b'd' if is(&["date", "dnt", "device-memory", "downlink", "dpr"]) => Kind::Tokens,
         b'e' if is(&["expect"]) => Kind::Ours,
@@ -78,6 +81,14 @@ pub(super) fn part_field(name: &[u8], value: &[u8], visit: &mut dyn Visit) -> Re
 
 fn field(name: &[u8], value: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
     pairs::text(&Field { part: Part::Header, name, value }, visit)
+}
+
+/// The name of a file whose bytes are the body (RFC 6266 section 4.3): some interfaces take uploads like that.
+fn disposition(name: &[u8], value: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
+    for file in parameters::values(value, b"filename") {
+        pairs::text(&Field { part: Part::FileName, name, value: &file }, visit)?;
+    }
+    if are_tokens(name, value) { Ok(()) } else { field(name, value, visit) }
 }
 
 /// Whether a value has the bytes of tokens, quoted words, dates and weights alone, and is no path that climbs. Names of

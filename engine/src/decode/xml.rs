@@ -10,7 +10,7 @@ use super::{Field, Visit, pairs};
 use crate::finding::Part;
 use crate::reason::Reason;
 
-/// Elements inside of each other whose names are kept.
+/// Elements inside of each other whose names are kept. Parsers refuse deeper ones (libxml2), or run out of stack.
 const MAX_DEPTH: usize = 256;
 
 /// Whether it starts like one: with a declaration, a comment or an element.
@@ -31,13 +31,20 @@ pub(super) fn decode(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Re
     visit.field(&Field { part: Part::Document, name: b"", value: bytes })?;
     visit.budget().work(bytes.len())?;
     let part = if is_feed(bytes) { Part::Feed } else { Part::Xml };
-    let mut reader =
-        Reader { part, rest: bytes, open: Vec::new(), depth: 0, run: Run::default(), odd: false };
+    let mut reader = Reader {
+        part,
+        rest: bytes,
+        open: Vec::new(),
+        depth: 0,
+        run: Run::default(),
+        odd: false,
+        deep: false,
+    };
     while reader.step(visit)? {}
     if !truncated && (reader.odd || reader.depth != 0) {
         visit.note(Reason::MalformedBody);
     }
-    if reader.depth > MAX_DEPTH {
+    if reader.deep {
         visit.note(Reason::TooDeep);
     }
     Ok(())
@@ -91,6 +98,7 @@ struct Reader<'a> {
     depth: usize,
     run: Run<'a>,
     odd: bool,
+    deep: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -194,6 +202,7 @@ impl<'a> Reader<'a> {
                 [b'>', rest @ ..] => {
                     self.rest = rest;
                     self.depth += 1;
+                    self.deep |= self.depth > MAX_DEPTH;
                     if self.open.len() + 1 == self.depth && self.depth <= MAX_DEPTH {
                         self.open.push(local(name));
                     }

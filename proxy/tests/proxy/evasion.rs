@@ -25,7 +25,7 @@ enum Place {
 
 use Place::{Field, Query, Value};
 
-const VECTORS: [Vector; 22] = [
+const VECTORS: [Vector; 35] = [
     ("full-width brackets", Value("\u{ff1c}script\u{ff1e}alert(1)\u{ff1c}/script\u{ff1e}"), 403),
     (
         "full-width letters and brackets",
@@ -60,6 +60,33 @@ const VECTORS: [Vector; 22] = [
     ("the name of a browser", Field("User-Agent: 1' OR '1'='1"), 403),
     ("a cookie", Field("Cookie: a=b; q=1' OR '1'='1"), 403),
     ("a field with quotes", Field("X-Q: O'Brien or 'somebody'"), 200),
+    // EN-06 to EN-08 of ADR 5.
+    ("a full-width quote", Value("1\u{ff07} OR \u{ff07}1\u{ff07}=\u{ff07}1"), 403),
+    ("a full-width quote of a name", Value("O\u{ff07}Brien or somebody"), 200),
+    ("a long s", Value("1' UNION \u{17f}ELECT password FROM u\u{17f}ers--"), 403),
+    ("a long s in a text", Value("Wach\u{17f}tube \u{17f}elect"), 200),
+    ("the sign of Kelvin", Value("<a href=java\u{17f}cript:alert(1)>clic\u{212a}</a>"), 403),
+    ("a temperature", Value("300 \u{212a} and more"), 200),
+    ("a letter that becomes a quote", Value("1\u{2bc} OR \u{2bc}1\u{2bc}=\u{2bc}1"), 403),
+    ("a prime that becomes a quote", Value("1\u{2032} OR \u{2032}1\u{2032}=\u{2032}1"), 403),
+    ("feet", Value("5\u{2032} or 6\u{2032}"), 200),
+    // EN-17.
+    (
+        "an encoded parameter",
+        Field("Content-Disposition: attachment; filename*=UTF-8''..%2f..%2f..%2fetc%2fpasswd"),
+        403,
+    ),
+    (
+        "a statement in an encoded parameter",
+        Field("X-File: a; name*=UTF-8''1%27%20UNION%20SELECT%20password%20FROM%20users--"),
+        403,
+    ),
+    (
+        "a harmless encoded parameter",
+        Field("Content-Disposition: attachment; filename*=UTF-8''a%20b.txt"),
+        200,
+    ),
+    ("a file with quotes", Field("Content-Disposition: attachment; filename*=UTF-8''O%27Brien.txt"), 200),
 ];
 
 fn request(place: &Place) -> String {

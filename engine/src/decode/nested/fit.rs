@@ -10,6 +10,8 @@ pub(super) fn fit(code: u32) -> Option<u8> {
         0x3000 => Some(b' '),
         0x02B9 | 0x02BC | 0x02C8 | 0x2032 => Some(b'\''),
         0x02BA | 0x2033 => Some(b'"'),
+        0x017F => Some(b's'),
+        0x212A => Some(b'K'),
         0x037E | 0xFE54 => Some(b';'),
         0x2024 | 0xFE52 => Some(b'.'),
         0x2044 | 0x2215 => Some(b'/'),

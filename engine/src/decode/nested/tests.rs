@@ -44,6 +44,7 @@ fn a_value_is_read_as_applications_decode_it_once_more() {
         ("&amp;lt;", &["&lt;", "<"]),
         (r"\u0027\x27\047\u{27}", &["''''"]),
         (r"\uff07", &["\u{ff07}", "'"]),
+        ("union \u{17f}elect \u{212a}", &["union select K"]),
         ("\u{ff07}\u{3000}\u{ff4f}\u{ff52}\u{3000}\u{ff11}\u{ff1d}\u{ff11}", &["' or 1=1"]),
         ("\u{24e2}\u{1d4ee}lect", &["select"]),
         ("\u{2bc} or 1=1 \u{4e2d}", &["' or 1=1 \u{4e2d}"]),

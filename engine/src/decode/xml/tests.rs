@@ -68,10 +68,12 @@ fn documents_are_told_by_their_beginning() {
 }
 
 #[test]
-fn depth_takes_no_stack() {
-    let document = format!("{}x{}", "<a>".repeat(1_000), "</a>".repeat(1_000));
-    let (fields, reason) = seen(|seen| decode(document.as_bytes(), false, seen));
-    assert_eq!((fields.len(), reason), (2, None));
+fn depth_takes_no_stack_and_is_noted() {
+    for (depth, expected) in [(256, None), (257, Some(Reason::TooDeep)), (10_000, Some(Reason::TooDeep))] {
+        let document = format!("{}x{}", "<a>".repeat(depth), "</a>".repeat(depth));
+        let (fields, reason) = seen(|seen| decode(document.as_bytes(), false, seen));
+        assert_eq!((fields.len(), reason), (2, expected), "{depth}");
+    }
 }
 
 proptest! {
