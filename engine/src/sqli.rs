@@ -6,7 +6,7 @@
 //!
 //! In reading order: `needs`, `words` and `functions` (vocabulary), `lexer`, `parser` (the cursor), `reading` (what
 //! may follow an operand), `expression`, `operand`, `statement`, `select`, `evidence` (facts), `rules` (how sure they
-//! are). Called through [`DETECTOR`].
+//! are), `fragment` (pieces that no statement comes of). Called through [`DETECTOR`].
 
 use rasp_policy::class::Class;
 
@@ -21,6 +21,7 @@ use crate::reason::Reason;
 
 mod evidence;
 mod expression;
+mod fragment;
 mod functions;
 mod lexer;
 mod needs;
@@ -43,13 +44,19 @@ pub(crate) static DETECTOR: Detector =
     Detector { class: Class::SqlInjection, needs: needs::NEEDS, inspect, rules };
 
 fn rules() -> Vec<detector::Rule> {
-    RULES.iter().map(Rule::listed).collect()
+    RULES.iter().map(Rule::listed).chain([fragment::RULE]).collect()
 }
 
 /// Reports the surest finding in a value.
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     let detected = detect(field, report.budget())?;
-    if let Some((rule, confidence, evidence)) = detected.best {
+    let is_sure = detected.best.is_some_and(|(_, known, _)| known >= Confidence::High);
+    let is_value = field.is_parameter() && !matches!(field.part, Part::QueryName | Part::FormName);
+    if !is_sure && is_value && fragment::is_one(field.name, field.value) {
+        let (rule, at) = (fragment::RULE, 0..field.value.len());
+        let sample = mask::sample(field.value, is_known);
+        report.find(field, detector::Evidence { rule, confidence: Confidence::High, at, sample });
+    } else if let Some((rule, confidence, evidence)) = detected.best {
         let at = evidence.start..evidence.end;
         let sample = mask::sample(field.value.get(at.clone()).unwrap_or_default(), is_known);
         report.find(field, detector::Evidence { rule: rule.listed(), confidence, at, sample });

@@ -161,6 +161,7 @@ fn ids_of_rules_are_frozen() {
             "sqli-statement",
             "sqli-rest",
             "sqli-masked",
+            "sqli-fragment",
         ]
     );
 }
