@@ -170,6 +170,10 @@ fn local(part: Part, text: &[u8]) -> Option<(Rule, Confidence)> {
         return None;
     }
     let name = units::name(rest);
+    // `file:///`: the list of the root.
+    if text.eq_ignore_ascii_case(b"file:///") && matches!(part, Part::Query | Part::Form) {
+        return Some((LOCAL, High));
+    }
     if name.bytes().is_empty() || !rest.starts_with(b"/") && !rest.starts_with(b"\\") {
         return None;
     }
@@ -277,6 +281,7 @@ mod tests {
             (Part::Json, "q", b"file:///etc/passwd"),
             (Part::Query, "q", b"file:///c:/windows/win.ini"),
             (Part::Query, "q", b"file:///srv/app/main.py"),
+            (Part::Query, "q", b"file:///"),
             (Part::Query, "page", b"http://evil.example/shell.txt?"),
             (Part::Query, "_CONF[path]", b"http://evil.example/a.php"),
             (Part::Query, "DOCUMENT_ROOT", b"https://evil.example/?"),

@@ -2,7 +2,7 @@
 //!
 //! The value is read as a lenient file system or a server that decodes twice reads it: separators and dots in all the
 //! ways they can be written (`units`), then runs of `..` (`climb`), then the file that is meant (`targets`); or as a path
-//! that is one as a whole (`absolute`, `requested`). What
+//! that is one as a whole (`absolute`, `requested`), or what is left of one (`remains`). What
 //! stands around it tells a value that is a path from a text that has one in it.
 //! Sources: OWASP Path Traversal, RFC 3986 5.2.4, RFC 3629 10 (overlong forms).
 
@@ -17,6 +17,7 @@ use crate::reason::Reason;
 
 mod absolute;
 mod climb;
+mod remains;
 mod requested;
 pub(crate) mod targets;
 pub(crate) mod units;
@@ -57,6 +58,8 @@ const NEEDS: Needs = Needs {
         "/./",
         "\\./",
         "/.\\",
+        "/\\.",
+        ".\\/",
         "inf/",
         "/proc/",
         "/var/",
@@ -95,7 +98,9 @@ const NEEDS: Needs = Needs {
         "\\etc\\",
         "\\windows",
         "\\winnt",
-        "\\boot.ini",
+        "boot.ini",
+        "oot.ini",
+        "win.ini",
         "li5cli5c",
         "l2v0yy",
         // What visitors ask for by a path.
@@ -180,13 +185,17 @@ const ENCODED: Rule = Rule {
     reason: "the value is the path of a file elsewhere, encoded as base64",
 };
 
+const FILLED: Rule = Rule {
+    id: RuleId("path-filled"),
+    reason: "the value fills a path up, so that what is put behind it is cut off",
+};
 const REQUESTED: Rule = Rule {
     id: RuleId("path-requested"),
     reason: "the request is for a file that no application means to serve",
 };
 
 fn rules() -> Vec<Rule> {
-    vec![CLIMB, TARGET, DISGUISED, TRUNCATED, ABSOLUTE, SHARE, ENCODED, REQUESTED]
+    vec![CLIMB, TARGET, DISGUISED, TRUNCATED, ABSOLUTE, SHARE, ENCODED, FILLED, REQUESTED]
 }
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
@@ -207,7 +216,10 @@ struct Found {
 
 fn detect(part: Part, value: &[u8]) -> Option<Found> {
     let blanks = value.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    let mut best = absolute(part, value, blanks).or_else(|| dots(part, value, blanks));
+    let mut best = absolute(part, value, blanks)
+        .or_else(|| remains::dots(part, value, blanks))
+        .or_else(|| remains::filled(value, blanks))
+        .or_else(|| remains::left_over(part, value, blanks));
     let text_from = text_from(value, blanks);
     climb::each(value, |climb| {
         if best.is_some_and(|known| known.confidence == Certain) {
@@ -261,8 +273,9 @@ fn judge(part: Part, value: &[u8], climb: &Climb, is_alone: bool) -> Option<(Rul
     // `..%2fa`, `..;/a`: one step is enough where nobody writes it like that. `.../a` is a path that was shortened.
     let is_shortened = value.get(climb.start..climb.end).is_some_and(|run| run == b".../" || run == b"...\\");
     let is_named = !name.bytes().is_empty() && part.is_parameter_or_file();
+    let goes_on = !rest.is_empty() && part.is_parameter_or_file();
     if climb.is_odd
-        && (climb.count > 1 || in_segment || starts && (climb.is_forged || is_named && !is_shortened))
+        && (climb.count > 1 || in_segment || starts && (climb.is_forged || goes_on && !is_shortened))
     {
         return Some((DISGUISED, High));
     }
@@ -278,7 +291,13 @@ fn judge(part: Part, value: &[u8], climb: &Climb, is_alone: bool) -> Option<(Rul
         (3.., Part::Path) if climb.count <= depth && !climb.is_odd => Medium,
         (3.., _) => High,
         _ if leaves_root || in_segment => High,
-        (2, Part::Query | Part::QueryName | Part::Form) if starts && !is_asset => High,
+        (2, Part::Query | Part::QueryName | Part::Form | Part::Cookie) if starts && !is_asset => High,
+        // `/../a`: out of the root itself. What resolves a path has nothing left of that.
+        (1, Part::Query | Part::Form | Part::Cookie)
+            if starts && goes_on && !is_asset && is_rooted(value, climb.start) =>
+        {
+            High
+        }
         (2, _) => Medium,
         _ if climb.is_odd => Medium,
         _ => Low,
@@ -286,33 +305,15 @@ fn judge(part: Part, value: &[u8], climb: &Climb, is_alone: bool) -> Option<(Rul
     Some((if climb.is_odd { DISGUISED } else { CLIMB }, confidence))
 }
 
+/// A separator stands before the climb, and nothing that is the name of a directory.
+fn is_rooted(value: &[u8], start: usize) -> bool {
+    let before = value.get(..start).unwrap_or_default().trim_ascii_start();
+    matches!(before.first(), Some(b'/' | b'\\'))
+}
+
 /// Directories that a path has entered before it climbs.
 fn depth_before(before: &[u8]) -> usize {
     before.split(|byte| matches!(byte, b'/' | b'\\')).filter(|name| !name.is_empty() && *name != b".").count()
-}
-
-/// `./\\/././a`, `/......a`, `././././a`: dots and separators that a filter or a file system makes into something else.
-fn dots(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
-    if !part.is_parameter_or_file() || part == Part::Path {
-        return None;
-    }
-    let rest = value.get(blanks..)?;
-    let length = rest.iter().take_while(|byte| matches!(byte, b'.' | b'/' | b'\\')).count();
-    let (run, name) = rest.split_at_checked(length)?;
-    let is_one = name.len() < 64 && !name.iter().any(u8::is_ascii_whitespace);
-    if length < 5 || name.is_empty() || !is_one {
-        return None;
-    }
-    let has = |part: &[u8]| memchr::memmem::find(run, part).is_some();
-    let is_mixed = has(b"./\\") || has(b".\\/");
-    let stays = memchr::memmem::find_iter(run, b"./.").take(3).count() == 3;
-    let is_long = has(b"/....") || has(b"\\....");
-    (is_mixed || stays || is_long).then_some(Found {
-        rule: DISGUISED,
-        confidence: High,
-        start: blanks,
-        end: blanks + length,
-    })
 }
 
 #[cfg(test)]

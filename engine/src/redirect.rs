@@ -13,6 +13,7 @@ use crate::finding::Confidence::{self, High, Low, Medium};
 use crate::finding::{Part, RuleId};
 use crate::mask;
 use crate::reason::Reason;
+use crate::ssrf::host;
 
 pub(crate) static DETECTOR: Detector = Detector { class: Class::OpenRedirect, needs: NEEDS, inspect, rules };
 
@@ -103,8 +104,40 @@ fn is_one_of(names: &[&str], name: &[u8]) -> bool {
     names.iter().any(ends)
 }
 
+/// A request for `//host/..`: an application that sends the browser to the path it asked for, with a slash more or less,
+/// sends it to that host.
+fn path(value: &[u8]) -> Option<(Rule, Confidence)> {
+    let address =
+        Address::read(value).filter(|_| matches!(value, [b'/', b'/' | b'\\' | b'\t', ..] | [b'\\', ..]))?;
+    let is_forged = address.is_hidden || address.is_deceptive() || value.starts_with(b"\\");
+    (is_forged && names_host(address.authority)).then_some((DISGUISED, High))
+}
+
+/// It ends as names of hosts do, and not as files.
+fn names_host(authority: &[u8]) -> bool {
+    const FILES: &[&str] = &[
+        "asp", "aspx", "cfm", "cgi", "css", "gif", "gz", "htm", "html", "ico", "ini", "jpeg", "jpg", "js",
+        "json", "jsp", "map", "md", "pdf", "php", "pl", "png", "py", "sh", "svg", "tar", "tgz", "txt",
+        "webp", "woff", "xml", "zip",
+    ];
+    let host = authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+    let host = host.split(|byte| *byte == b':').next().unwrap_or_default();
+    let Some(dot) = memchr::memrchr(b'.', host) else { return false };
+    let last = host.get(dot + 1..).unwrap_or_default();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let is_file = FILES.iter().any(|known| last.eq_ignore_ascii_case(known.as_bytes()));
+    dot > 0
+        && host.iter().all(is_name)
+        && (2..=12).contains(&last.len())
+        && last.iter().all(u8::is_ascii_alphabetic)
+        && !is_file
+}
+
 fn judge(field: &Field<'_>) -> Option<(Rule, Confidence)> {
-    if matches!(field.part, Part::Path | Part::QueryName | Part::FormName | Part::JsonKey | Part::Text) {
+    if field.part == Part::Path {
+        return path(field.value);
+    }
+    if matches!(field.part, Part::QueryName | Part::FormName | Part::JsonKey | Part::Text) {
         return None;
     }
     let value = field.value;
@@ -113,6 +146,7 @@ fn judge(field: &Field<'_>) -> Option<(Rule, Confidence)> {
     }
     // Records of what a browser did hold such addresses, and are no parameters.
     let is_next = matches!(field.part, Part::Query | Part::Form) && is_one_of(NEXT, field.name);
+    let is_sent = matches!(field.part, Part::Query | Part::Form);
     let named = is_next || is_one_of(NAMES, field.name);
     if is_next && hides_scheme(value) {
         return Some((DISGUISED, High));
@@ -123,6 +157,8 @@ fn judge(field: &Field<'_>) -> Option<(Rule, Confidence)> {
         () if address.is_odd && is_next => High,
         () if address.is_odd => Medium,
         () if !named => return None,
+        // Nobody is sent there but by who wants to see whether a browser comes.
+        () if is_sent && host::waits_for_calls(address.authority) => return Some((ELSEWHERE, High)),
         () => return Some((ELSEWHERE, Low)),
     };
     Some((DISGUISED, confidence))
@@ -171,7 +207,13 @@ impl<'a> Address<'a> {
             && slashes > 0
             && [&b"https:/"[..], b"http:/"].iter().any(|known| ascii::starts(rest, known));
         if inner {
-            return Self::read(rest).map(|inner| Self { is_odd: true, ..inner });
+            // A log of what a browser was shown may have one slash there, and nothing has two.
+            let is_hidden = slashes > 1 || marks.contains(&b'\\');
+            return Self::read(rest).map(|inner| Self {
+                is_odd: true,
+                is_hidden: is_hidden || inner.is_hidden,
+                ..inner
+            });
         }
         let length =
             rest.iter().position(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#')).unwrap_or(rest.len());
@@ -306,9 +348,36 @@ mod tests {
             ("next", b"//evil\xE3\x80\x82example"),
             ("q", b"//evil.example\\@good.example"),
             ("goto", b"/https://evil.example/"),
+            ("q", b"//https://evil.example//"),
+            ("next", b"https://a1b2.oastify.com/"),
+            ("exitUrl", b"https://www.interact.sh"),
         ];
         for (name, value) in rows {
             assert!(judged(name, value) >= High, "{name}={}", String::from_utf8_lossy(value));
+        }
+    }
+
+    #[test]
+    fn a_path_that_names_a_host_is_an_attack_and_one_that_names_files_is_not() {
+        let rows: &[(&[u8], bool)] = &[
+            (b"/\\evil.example/a", true),
+            (b"\\evil.example", true),
+            (b"//evil.example/..", true),
+            (b"//evil.example/%2f..", true),
+            (b"///evil.example/%2e%2e", true),
+            (b"/\t/evil.example", true),
+            (b"//evil.example/a.js", false),
+            (b"//css/a/../b.css", false),
+            (b"//images/../a.png", false),
+            (b"///index.php/..", false),
+            (b"//v1.2/..", false),
+            (b"/a/..", false),
+            (b"/\\server\\share", false),
+            (b"evil.example", false),
+        ];
+        for (value, expected) in rows {
+            let field = Field { part: Part::Path, name: b"", value };
+            assert_eq!(judge(&field).is_some(), *expected, "{}", String::from_utf8_lossy(value));
         }
     }
 
@@ -331,6 +400,9 @@ mod tests {
             ("path", b"\\\\server\\share\\file.txt"),
             ("path", b"C:\\Users\\a"),
             ("q", b"// a comment"),
+            ("dp", b"/https://example.org/a"),
+            ("q", b"https://a1b2.oastify.com/"),
+            ("next", b"https://interact.shop/"),
             ("q", b"a//b"),
             ("q", b"http: the protocol"),
             ("time", b"12:30"),

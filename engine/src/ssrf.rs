@@ -59,13 +59,17 @@ const REBINDING: Rule = Rule {
     id: RuleId("ssrf-rebinding"),
     reason: "the value names a host that resolves to whatever address its name holds",
 };
+const CALLBACK: Rule = Rule {
+    id: RuleId("ssrf-callback"),
+    reason: "the value is an address of a host that tells its owner who asked for it",
+};
 const INTERNAL: Rule = Rule {
     id: RuleId("ssrf-internal"),
     reason: "the value is an address of this host or of a network inside",
 };
 
 fn rules() -> Vec<Rule> {
-    vec![METADATA, SCHEME, DISGUISED, REBINDING, INTERNAL]
+    vec![METADATA, SCHEME, DISGUISED, REBINDING, CALLBACK, INTERNAL]
 }
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
@@ -124,6 +128,7 @@ fn judge(text: &[u8]) -> Option<(Rule, Confidence)> {
         _ if !address.has_scheme => None,
         Host::Disguised => Some((DISGUISED, High)),
         Host::Rebinding => Some((REBINDING, High)),
+        Host::Callback => Some((CALLBACK, High)),
         Host::Internal if address.is_deceptive => Some((DISGUISED, High)),
         Host::Internal if is_service(&address) && !is_configured(text) => Some((INTERNAL, High)),
         Host::Internal => Some((INTERNAL, Medium)),
@@ -313,6 +318,11 @@ mod tests {
             "jar:http://evil.example/a.jar!/b",
             "ldap://127.0.0.1:389/a",
             "tftp://evil.example/a",
+            "http://a1b2.oastify.com/",
+            "https://a1b2.c3.interact.sh",
+            "//a1b2.burpcollaborator.net/a",
+            "ftp://a1b2.dnslog.cn/a",
+            "http://a1b2.oast.example/",
         ];
         for row in rows {
             assert!(sure(row.as_bytes()) >= High, "{row}: {:?}", detect(Part::Query, row.as_bytes()));
@@ -349,6 +359,10 @@ mod tests {
             "dict: {a: b}",
             "postgres://user:secret@db:5432/shop",
             "https://bit.ly/a",
+            "https://oast.example/about",
+            "https://interact.sh/",
+            "https://toast.example/",
+            "https://oastify.com.example/",
             "",
         ];
         for row in rows {

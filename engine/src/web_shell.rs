@@ -78,11 +78,15 @@ const TYPE: Rule = Rule {
     id: RuleId("webshell-type"),
     reason: "the uploaded file is said to be a picture or the like and begins as a page or a program",
 };
+const PROBE: Rule = Rule {
+    id: RuleId("webshell-probe"),
+    reason: "the uploaded file is a program that does nothing but show that it ran",
+};
 const PATH: Rule =
     Rule { id: RuleId("webshell-path"), reason: "the request is for a program that is known as a web shell" };
 
 fn rules() -> Vec<Rule> {
-    vec![NAME, DISGUISED, SETTINGS, CODE, POLYGLOT, TYPE, PATH]
+    vec![NAME, DISGUISED, SETTINGS, CODE, POLYGLOT, TYPE, PROBE, PATH]
 }
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {

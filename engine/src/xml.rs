@@ -7,6 +7,7 @@
 
 use rasp_policy::class::Class;
 
+use crate::ascii;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, Certain, High, Medium};
@@ -100,7 +101,17 @@ fn detect(value: &[u8]) -> Option<Found> {
             break;
         }
     }
-    best
+    // A type, and nothing that is of it.
+    let is_element = |at: usize| value.get(at + 1).is_some_and(u8::is_ascii_alphabetic);
+    best.map(|found| {
+        let is_public =
+            value.get(found.start..found.end).is_some_and(|text| ascii::contains(text, b"public"));
+        let is_bare = found.rule.id == TYPE.id
+            && is_public
+            && is_document
+            && !memchr::memchr_iter(b'<', value).any(is_element);
+        Found { confidence: if is_bare { found.confidence.max(High) } else { found.confidence }, ..found }
+    })
 }
 
 fn after<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
@@ -366,6 +377,7 @@ mod tests {
             "<xsl:stylesheet><xsl:value-of select=\"php:function('system','id')\"/></xsl:stylesheet>",
             "<xsl:stylesheet><msxsl:script language=\"C#\">a</msxsl:script></xsl:stylesheet>",
             "x</name><!ENTITY a SYSTEM 'file:///a'>",
+            "<!DOCTYPE a PUBLIC \"-//B/A/EN\" \"http://evil.example\">",
             "<!doctype a [<!entity b system \"file:///a",
         ];
         for row in rows {
@@ -384,6 +396,8 @@ mod tests {
             "<?xml version=\"1.0\"?><!DOCTYPE xsl:stylesheet [ <!ENTITY nbsp \"&#160;\"> <!ENTITY copy \"&#169;\"> ]><a/>",
             "<!DOCTYPE a [<!ENTITY company \"Example\"><!ENTITY title \"The &company; book\">]><a/>",
             "<!DOCTYPE note SYSTEM \"note.dtd\"><note/>",
+            "<!DOCTYPE note PUBLIC \"-//Example//Note//EN\" \"http://example.org/note.dtd\"><note/>",
+            "<!DOCTYPE html PUBLIC \"-//W3C//DTD HTML 4.01//EN\" \"http://www.w3.org/TR/html4/strict.dtd\">",
             "<soap:Envelope><soap:Body><a>b</a></soap:Body></soap:Envelope>",
             "<xs:include schemaLocation=\"a.xsd\"/>",
             "<chapter xmlns:xi=\"http://www.w3.org/2001/XInclude\"><xi:include href=\"chapter2.xml\"/></chapter>",

@@ -6,7 +6,7 @@
 //! (tokenisation), ECMA-262 section 12, WHATWG URL 4.4, CSS Syntax 4.3; OWASP's page on filter evasion.
 //!
 //! In reading order: `needs`, `names` (vocabulary), `html` and `script` (readers), `entities`, `url`, `style`,
-//! `markup` and `code` (judges), `evidence`, `context` (what kind of value), `rules`. Called through
+//! `markup`, `elements` and `code` (judges), `evidence`, `context` (what kind of value), `rules`. Called through
 //! [`DETECTOR`].
 
 use rasp_policy::class::Class;
@@ -20,6 +20,7 @@ use crate::reason::Reason;
 
 mod code;
 mod context;
+mod elements;
 mod entities;
 mod evidence;
 mod html;
@@ -74,6 +75,12 @@ fn hidden_tag(value: &[u8]) -> Option<Evidence> {
 fn detect(value: &[u8], part: Part, budget: &mut Budget) -> Result<Option<Evidence>, Reason> {
     let mut best = Best::default();
     read(value, part, &mut best, budget)?;
+    if !is_sure(&best)
+        && let Some(evidence) = elements::judge(value, part)
+    {
+        budget.work(value.len())?;
+        best.see(evidence);
+    }
     if !is_sure(&best)
         && let Some((text, undone)) = entities::references(value)
     {

@@ -28,7 +28,8 @@ pub(super) fn absolute(part: Part, value: &[u8], blanks: usize) -> Option<Found>
         return None;
     }
     if part == Part::Path {
-        let secret = targets::ends_in_secret(name.bytes()) || holds_private_folder(rest);
+        let file = name.bytes().strip_suffix(b"/").unwrap_or(name.bytes());
+        let secret = targets::ends_in_secret(file) || holds_private_folder(rest);
         return if secret { found(ABSOLUTE, High) } else { found(REQUESTED, requested(rest)?) };
     }
     if is_share(rest) {
@@ -44,6 +45,7 @@ pub(super) fn absolute(part: Part, value: &[u8], blanks: usize) -> Option<Found>
     let confidence = match targets::find(name.bytes())? {
         Target::Secret if !is_name && matches!(name.bytes(), b"etc/passwd" | b"etc/shadow") => High,
         Target::Secret if is_rooted || targets::is_hidden(name.bytes()) => High,
+        Target::Secret if name.bytes().ends_with(b"/.htpasswd") => High,
         Target::System if !is_rooted => return None,
         Target::System
             if has_nul

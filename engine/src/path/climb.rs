@@ -98,14 +98,20 @@ impl Dots {
     }
 }
 
-/// `..2f..2f`: a filter took the percent signs away.
+/// `..2f..2f`, `..2fetc`: a filter took the percent signs away. Or a client made two replacement characters of a separator
+/// in two bytes that are no UTF-8.
 fn bare_code(rest: &[u8], dots: &Dots) -> Option<usize> {
-    if dots.count != 2 {
+    if dots.count != 2 || dots.after_word {
         return None;
     }
+    if rest.starts_with(b"\xEF\xBF\xBD\xEF\xBF\xBD") {
+        return Some(6);
+    }
     let codes: &[&[u8]] = &[b"2f", b"5c", b"252f", b"255c", b"u2215", b"u2216"];
+    let next: &[&[u8]] = &[b"..", b"etc", b"proc", b"windows", b"winnt", b"boot.ini", b"apache"];
     let code = codes.iter().find(|code| {
-        ascii::starts(rest, code) && rest.get(code.len()..).is_some_and(|rest| rest.starts_with(b".."))
+        let behind = rest.get(code.len()..).unwrap_or_default();
+        ascii::starts(rest, code) && next.iter().any(|next| ascii::starts(behind, next))
     })?;
     Some(code.len())
 }

@@ -48,6 +48,23 @@ fn values_that_leave_their_directory_are_attacks() {
         (Part::Query, b".htpasswd"),
         (Part::Query, b"\\\\host\\c$\\users\\a"),
         (Part::Query, b"Li4vLi4vLi4vLi4vZXRjL3Bhc3N3ZA=="),
+        (Part::Query, b"/../a"),
+        (Part::Form, b"\\..\\a"),
+        (Part::Cookie, b"/./../conf/a"),
+        (Part::Cookie, b"../../a"),
+        (Part::Query, b"..%2f<a>"),
+        (Part::Form, b"..;/[a]"),
+        (Part::Query, b"%\\..%\\..%\\..%\\a"),
+        (Part::Query, b"..2fetc2fpasswd"),
+        (Part::Json, "..\u{fffd}\u{fffd}..\u{fffd}\u{fffd}a".as_bytes()),
+        (Part::Json, b".\\/\\.\\.\\/a"),
+        (Part::Query, b"./\\/././\\/./a"),
+        (Part::Query, b"......etcpasswd"),
+        (Part::Query, b"c:windowswin.ini"),
+        (Part::Query, b"team/.htpasswd"),
+        (Part::Path, b"/view/file:///etc/passwd/"),
+        (Part::Query, &[b"/".as_slice(), &[b'b'; 200], b"/../a"].concat()),
+        (Part::Json, &[[b'7'; 200].as_slice(), b"....a"].concat()),
     ];
     for (part, value) in rows {
         assert!(
@@ -97,6 +114,19 @@ fn texts_versions_and_assets_are_ordinary() {
         (Part::Form, b"the file /etc/passwd holds accounts"),
         (Part::Query, "это \u{2026} и\u{0440} так".as_bytes()),
         (Part::Query, b""),
+        (Part::Query, b"/../images/a.png"),
+        (Part::Json, b"/../a"),
+        (Part::Query, b"100%/day"),
+        (Part::Form, b"wait......etc"),
+        (Part::Form, b"........"),
+        (Part::Query, b"c:windows"),
+        (Part::Query, b"a..2fetc"),
+        (Part::Json, "caf\u{fffd}\u{fffd}/men\u{fffd}\u{fffd}".as_bytes()),
+        (Part::Json, "well..\u{fffd} \u{fffd}".as_bytes()),
+        (Part::Json, b"^\\.\\/src\\/"),
+        (Part::Form, b"how do I write a .htpasswd"),
+        (Part::Query, &[b'a'; 300]),
+        (Part::Query, &[[b'-'; 200].as_slice(), b"..."].concat()),
     ];
     for (part, value) in rows {
         assert!(

@@ -62,6 +62,10 @@ fn percent(rest: &[u8]) -> (Unit, usize, bool) {
         at += 2;
     }
     let other = (Unit::Other, 1, false);
+    // `..%\`: the percent sign of an escape that was undone halfway.
+    if matches!(rest.get(1), Some(b'/' | b'\\')) {
+        return (Unit::Slash, 2, true);
+    }
     match rest.get(at..) {
         Some([b'0', b'0', ..]) => (Unit::Nul, at + 2, true),
         Some([b'c' | b'C', b'0' | b'1', b'%', high, low, ..]) => {

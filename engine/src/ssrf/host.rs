@@ -11,6 +11,8 @@ pub(crate) enum Host {
     Disguised,
     /// A name that resolves to what it says.
     Rebinding,
+    /// A name that one test has for itself, and whose owner is told who resolved it or called there.
+    Callback,
     /// This host or a private network.
     Internal,
     /// A name of a service in a cluster.
@@ -54,6 +56,43 @@ const REBINDING: &[&str] = &[
     "lab.local.test",
 ];
 
+/// Domains under which each test gets a name of its own. The domains themselves are sites that people link to.
+const CALLBACKS: &[&str] = &[
+    "burpcollaborator.net",
+    "oastify.com",
+    "interact.sh",
+    "interactsh.com",
+    "dnslog.cn",
+    "dnslog.link",
+    "dnslog.store",
+    "ceye.io",
+    "bxss.me",
+    "bxss.in",
+    "requestrepo.com",
+    "xss.ht",
+    "xss.report",
+    "ezxss.com",
+    "eyes.sh",
+    "callback.red",
+    "dnsbin.zhack.ca",
+    "tu4.org",
+    "r87.me",
+    "pingb.in",
+];
+
+/// It is one test's own name under a domain of [`CALLBACKS`], or under any that is called after such tests (OAST).
+fn is_callback(host: &[u8]) -> bool {
+    let under = |known: &str| host.strip_suffix(known.as_bytes()).is_some_and(|rest| rest.ends_with(b"."));
+    CALLBACKS.iter().any(|known| under(known)) || memchr::memmem::find(host, b".oast.").is_some()
+}
+
+/// Whether a host is one of those domains, or under one.
+pub(crate) fn waits_for_calls(host: &[u8]) -> bool {
+    let host = host.split(|byte| *byte == b':').next().unwrap_or_default().to_ascii_lowercase();
+    is_callback(&host)
+        || CALLBACKS.iter().any(|known| known.as_bytes() == host.strip_prefix(b"www.").unwrap_or(&host))
+}
+
 /// `host` may be in brackets, and may be a name or a number in any notation.
 pub(crate) fn read(host: &[u8]) -> Host {
     if host.is_empty() || host.len() > 255 {
@@ -79,6 +118,7 @@ pub(crate) fn read(host: &[u8]) -> Host {
     };
     match () {
         () if METADATA.iter().any(|known| is(known)) => Host::Metadata,
+        () if is_callback(host) => Host::Callback,
         () if REBINDING.iter().any(|known| is_under(known)) => Host::Rebinding,
         () if is_under("localhost") || is("localhost.localdomain") || is("ip6-localhost") => {
             if was_folded {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memchr::memmem::find;
 
-use super::{CODE, POLYGLOT};
+use super::{CODE, POLYGLOT, PROBE};
 use crate::ascii;
 use crate::detector::Rule;
 use crate::finding::Confidence::{self, Certain, High};
@@ -131,9 +131,36 @@ fn php(file: &[u8], is_picture: bool) -> Option<(Rule, Confidence, Range<usize>)
             Some((CODE, Certain, at))
         }
         () if at_once => Some((CODE, High, at)),
+        () if is_probe(file, &code) => Some((PROBE, High, at)),
         () => None,
     }
 }
+
+/// `<?php echo md5("a");unlink(__FILE__);?>`: a whole file that prints what it can only print where it is run, or takes
+/// itself away.
+fn is_probe(file: &[u8], code: &[u8]) -> bool {
+    let is_whole = file.trim_ascii().len() <= LONGEST_PROBE && file.trim_ascii_start().starts_with(b"<?");
+    let prints = ["echo", "print", "die", "exit"].iter().any(|word| find(code, word.as_bytes()).is_some());
+    let digests = ["md5", "sha1", "crc32", "base64_decode", "str_rot13", "php_uname", "bin2hex"];
+    let is_word = code.len() <= SHORTEST_PROGRAM && !code.contains(&b'$') && prints_word(code);
+    let counts = digests.iter().any(|function| calls(code, function.as_bytes()));
+    is_whole
+        && (find(code, b"unlink(__file__)").is_some()
+            || find(code, b"phpinfo()").is_some()
+            || prints && (counts || is_word) && !code.contains(&b'{'))
+}
+
+/// A text in quotes without a blank: a greeting of an exercise has one.
+fn prints_word(code: &[u8]) -> bool {
+    let Some(quote) = memchr::memchr2(b'"', b'\'', code) else { return false };
+    let text = code.get(quote + 1..).unwrap_or_default();
+    let text = text.split(|byte| matches!(byte, b'"' | b'\'')).next().unwrap_or_default();
+    text.len() > 7 && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+const SHORTEST_PROGRAM: usize = 96;
+
+const LONGEST_PROBE: usize = 320;
 
 /// A shell does little else. Programs of a thousand lines read requests and write files as well.
 fn is_short(code: &[u8]) -> bool {

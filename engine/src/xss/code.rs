@@ -58,6 +58,10 @@ fn bare(value: &[u8], part: Part, best: &mut Best) -> usize {
     let comment = memchr::memchr_iter(b'*', value).find(|at| value.get(at + 1) == Some(&b'/'));
     for (at, start) in [(Some(0), Start::Statement), (comment.map(|at| at + 2), Start::Statement)] {
         let Some(at) = at else { continue };
+        // `*/)});`: what the page has open is closed first.
+        let closers = value.get(at..).unwrap_or_default().iter();
+        let closed = closers.take(LONGEST_CLOSE).take_while(|byte| b")}];, \r\n".contains(byte)).count();
+        let at = at + if start_is_closed(value, at, closed) { closed } else { 0 };
         let reading = script::read(value, at, start);
         work += reading.end - at;
         if !reading.sensitive || !(reading.runs() || reading.hidden || reading.hostile) {
@@ -85,6 +89,15 @@ fn bare(value: &[u8], part: Part, best: &mut Best) -> usize {
         best.see(evidence(Rule::Code, confidence, at, &reading));
     }
     work
+}
+
+/// Bytes of brackets that a value closes before its own code begins.
+const LONGEST_CLOSE: usize = 16;
+
+/// At least two brackets or their like are closed, one of which ends a block or a call.
+fn start_is_closed(value: &[u8], at: usize, closed: usize) -> bool {
+    let marks = value.get(at..at + closed).unwrap_or_default();
+    at > 0 && marks.iter().filter(|byte| matches!(byte, b')' | b'}' | b']')).count() > 1
 }
 
 /// A parameter is a name or a number, and not a program; strings of documents are all kinds of things.

@@ -165,8 +165,14 @@ impl<'a, S: Sink> Reader<'a, '_, S> {
             return;
         }
         self.at += 1;
+        let equals = self.at;
         self.blanks();
         let value_start = self.at;
+        // `src= onerror=a`: an empty value to engines that stop at the blank.
+        if value_start > equals && is_event(self.rest()) {
+            self.sink.attribute(&Attribute { name, value: Some(b""), start, end: equals });
+            return;
+        }
         let value = self.value();
         let end = self.at;
         self.sink.attribute(&Attribute { name, value: Some(value), start, end });
@@ -208,8 +214,9 @@ impl<'a, S: Sink> Reader<'a, '_, S> {
         let mut length = 0;
         while let Some(byte) = rest.get(length) {
             let opens = *byte == b'<' && rest.get(length + 1).is_some_and(u8::is_ascii_alphabetic);
-            let event = *byte == b'+'
-                && rest.get(length + 1..length + 3).is_some_and(|name| name.eq_ignore_ascii_case(b"on"));
+            let event = matches!(byte, b'+' | b'/') && is_event(rest.get(length + 1..).unwrap_or_default())
+                || *byte == b'+'
+                    && rest.get(length + 1..length + 3).is_some_and(|name| name.eq_ignore_ascii_case(b"on"));
             if matches!(byte, b'\t'..=b'\r' | b' ' | b'>') || opens || event {
                 break;
             }
@@ -227,6 +234,12 @@ impl<'a, S: Sink> Reader<'a, '_, S> {
             inner.text();
         }
     }
+}
+
+/// `onload=`
+fn is_event(rest: &[u8]) -> bool {
+    let length = rest.iter().take(LONGEST_NAME).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    length > 4 && ascii::starts(rest, b"on") && rest.get(length) == Some(&b'=')
 }
 
 const LONGEST_NAME: usize = 32;

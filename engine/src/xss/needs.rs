@@ -24,6 +24,8 @@ pub(super) const NEEDS: Needs = Needs {
         "srcdoc",
         "formaction",
         "<![cdata[",
+        "-->",
+        "=&{()}",
         "img",
         "svg",
         "iframe",

@@ -18,11 +18,13 @@ pub(super) enum Rule {
     Disguised,
     HiddenTag,
     Clobber,
+    Markup,
+    Probe,
 }
 
 impl Rule {
     /// All of them, as they are listed.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Script,
         Self::Handler,
         Self::Address,
@@ -35,6 +37,8 @@ impl Rule {
         Self::Disguised,
         Self::HiddenTag,
         Self::Clobber,
+        Self::Markup,
+        Self::Probe,
     ];
 
     pub(super) fn listed(self) -> detector::Rule {
@@ -55,6 +59,8 @@ impl Rule {
             Self::Disguised => "xss-disguised",
             Self::HiddenTag => "xss-hidden-tag",
             Self::Clobber => "xss-clobber",
+            Self::Markup => "xss-markup",
+            Self::Probe => "xss-probe",
         })
     }
 
@@ -73,6 +79,8 @@ impl Rule {
             Self::Disguised => "the value is script code written without letters",
             Self::HiddenTag => "the value is a tag whose letters are encoded to pass a filter",
             Self::Clobber => "the value opens an element whose name hides a property of the page",
+            Self::Markup => "the value leaves an element of the page, or opens one that takes the page over",
+            Self::Probe => "the value tries how marks of HTML are treated, and is nothing else",
         }
     }
 }

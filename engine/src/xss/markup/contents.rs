@@ -1,6 +1,7 @@
 //! Judges what elements hold: scripts and styles.
 
 use super::Markup;
+use crate::ascii;
 use crate::finding::Confidence::{Certain, High, Low, Medium};
 use crate::xss::rules::Rule;
 use crate::xss::script::{self, Ending, Reading, Start};
@@ -21,6 +22,7 @@ impl Markup<'_> {
         let prose = is_prose(content) && !content.is_empty();
         let confidence = match () {
             () if self.tag.is_data => Low,
+            () if ascii::starts(content.trim_ascii_start(), b"msgbox") => High,
             () if self.tag.is_basic && !content.trim_ascii().is_empty() => High,
             () if reading.attacks() && reading.ending == Ending::Broken && prose => Medium,
             () if is_declaration(content) && !reading.sensitive => Medium,
