@@ -44,10 +44,20 @@ impl Field<'_> {
     pub(crate) fn is_parameter(&self) -> bool {
         match self.part {
             Part::Json => !self.value.contains(&b'\n') && !names_text(self.name),
+            // An attribute, or the text of an element that holds one value.
+            Part::Xml => {
+                self.value.len() <= LONGEST_XML && !self.value.contains(&b'\n') && !names_text(self.name)
+            }
             part => part.is_parameter(),
         }
     }
 }
+
+/// What [`Field::name`] is for the name of a part of `multipart/form-data`.
+pub(crate) const FORM_DATA: &[u8] = b"form-data";
+
+/// Longer texts of XML documents are what people wrote.
+const LONGEST_XML: usize = 256;
 
 /// Names of members that hold text, code or statements.
 fn names_text(name: &[u8]) -> bool {

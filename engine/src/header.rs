@@ -3,24 +3,31 @@
 //!
 //! A text of several lines is ordinary where people write texts, so that there it takes a short value that breaks off
 //! into a header right away. In a path or a query, a header of HTTP after a line break is enough.
+//!
+//! What a head says as a whole is judged in `request`: fields that two readers take differently (CWE-436, CWE-444).
 
 use rasp_policy::class::Class;
 
 use crate::ascii;
-use crate::decode::Field;
+use crate::decode::{FORM_DATA, Field};
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, Certain, High, Low, Medium};
 use crate::finding::{Part, RuleId};
 use crate::mask;
+use crate::message::Head;
 use crate::reason::Reason;
+use crate::ruleset::Inspection;
 use crate::xss::is_shown;
+
+mod request;
 
 pub(crate) static DETECTOR: Detector =
     Detector { class: Class::HeaderInjection, needs: NEEDS, inspect, rules };
 
-/// A header needs its colon, and a request line the name of the protocol.
+/// A header needs its colon, and a request line the name of the protocol. A NUL and a semicolon are looked at where names
+/// and parts of bodies have them.
 const NEEDS: Needs = Needs {
-    alone: b"",
+    alone: b"\0;",
     bytes: b"\r\n\x98\\",
     needles: &[":", "http/", "<html", "<script", "<body", "<!doctype", "\n", "\r"],
 };
@@ -31,16 +38,133 @@ const SPLIT: Rule =
 
 const LINE: Rule = Rule { id: RuleId("header-line"), reason: "the path holds a line break" };
 
+const NAME: Rule = Rule {
+    id: RuleId("header-name"),
+    reason: "the name of a parameter or of a part holds what ends it for some parsers and not for others",
+};
+const NUL: Rule = Rule {
+    id: RuleId("header-nul"),
+    reason: "the value holds a NUL, which ends it for some programs and not for others",
+};
+const TYPE: Rule = Rule {
+    id: RuleId("header-type"),
+    reason: "the content type names a second type or charset, of which two readers take one each",
+};
+const CHARSET: Rule = Rule {
+    id: RuleId("header-charset"),
+    reason: "the body is declared in a charset that hides what it says, or that nobody knows",
+};
+const RANGE: Rule =
+    Rule { id: RuleId("header-range"), reason: "the request asks for ranges that no reader of a file needs" };
+const COOKIE: Rule = Rule {
+    id: RuleId("header-cookie"),
+    reason: "the cookies are quoted so that one of them takes in those behind it",
+};
+const SESSION: Rule =
+    Rule { id: RuleId("header-session"), reason: "the link of another site sets the session of its visitor" };
+
 fn rules() -> Vec<Rule> {
-    vec![FIELD, SPLIT, LINE]
+    vec![FIELD, SPLIT, LINE, NAME, NUL, TYPE, CHARSET, RANGE, COOKIE, SESSION]
 }
+
+/// Whether a head may have something that is judged as a whole: nearly none has.
+pub(crate) fn concerns(head: &Head<'_>) -> bool {
+    request::may_match(head)
+}
+
+/// Judges what a head says as a whole.
+pub(crate) fn inspect_head(head: &Head<'_>, inspection: &mut Inspection) -> Result<(), Reason> {
+    let mut report = Report::new(Class::HeaderInjection, inspection);
+    let mut find = |part, name: &[u8], value: &[u8], (rule, confidence)| {
+        let shown = value.get(..value.len().min(SHOWN)).unwrap_or_default();
+        let evidence =
+            Evidence { rule, confidence, at: 0..value.len(), sample: mask::sample(shown, is_known) };
+        report.find(&Field { part, name, value }, evidence);
+    };
+    if let Some(value) = head.content_type
+        && let Some(judged) = request::content_type(value)
+    {
+        find(Part::Header, b"content-type", value, judged);
+    }
+    if let Some((rule, confidence, name)) = request::session(head) {
+        find(Part::QueryName, b"", name, (rule, confidence));
+    }
+    head.fields.each(&mut |name, value| {
+        if let Some(judged) = request::field(name, value) {
+            find(Part::Header, name, value, judged);
+        }
+        Ok(())
+    })
+}
+
+/// Bytes of a field that a sample is made of.
+const SHOWN: usize = 64;
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     report.budget().work(field.value.len())?;
-    let Some((rule, confidence, start, end)) = judge(field.value, field.part) else { return Ok(()) };
+    let found = judge(field.value, field.part);
+    let found = found.or_else(|| {
+        judge_name(field).or_else(|| part_type(field)).map(|(rule, sure)| (rule, sure, 0, field.value.len()))
+    });
+    let Some((rule, confidence, start, end)) = found else { return Ok(()) };
     let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), is_known);
     report.find(field, Evidence { rule, confidence, at: start..end, sample });
     Ok(())
+}
+
+/// Names that parsers read differently, and values that C ends early.
+fn judge_name(field: &Field<'_>) -> Option<(Rule, Confidence)> {
+    use Part::{Cookie, Form, FormName, Header, Query, QueryName};
+    let value = field.value;
+    let is_short = value.len() <= 128 && words(value) < 3;
+    let breaks = value.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
+    if field.part == QueryName && breaks && is_short {
+        return Some((NAME, High));
+    }
+    // Names of fields are the application's: none has a semicolon, and no browser escapes a letter.
+    let escapes = || {
+        value
+            .windows(2)
+            .any(|two| two.first() == Some(&b'\\') && two.get(1).is_some_and(u8::is_ascii_alphabetic))
+    };
+    if field.part == FormName && field.name == FORM_DATA && is_short && (has_semicolon(value) || escapes()) {
+        return Some((NAME, High));
+    }
+    let nuls = memchr::memchr_iter(0, value).take(3).count();
+    let is_text = || value.iter().all(|byte| *byte == 0 || *byte >= b' ');
+    match field.part {
+        Query | QueryName | FormName | Cookie | Header if (1..3).contains(&nuls) && is_text() => {
+            Some((NUL, High))
+        }
+        Form if (1..3).contains(&nuls) && is_text() => Some((NUL, Medium)),
+        _ => None,
+    }
+}
+
+/// A semicolon, but for those of `&#228;`, as browsers write what the charset of a page does not have.
+fn has_semicolon(name: &[u8]) -> bool {
+    let mut pieces = name.split(|byte| *byte == b';').peekable();
+    while let Some(piece) = pieces.next() {
+        let is_reference = memchr::memrchr(b'&', piece).is_some_and(|at| {
+            let inside = piece.get(at + 1..).unwrap_or_default();
+            let inside = inside.strip_prefix(b"#").unwrap_or(inside);
+            !inside.is_empty() && inside.len() < 8 && inside.iter().all(u8::is_ascii_alphanumeric)
+        });
+        if pieces.peek().is_some() && !is_reference {
+            return true;
+        }
+    }
+    false
+}
+
+/// The content type of a part of a body.
+fn part_type(field: &Field<'_>) -> Option<(Rule, Confidence)> {
+    let is_type = field.part == Part::Header && field.name.eq_ignore_ascii_case(b"content-type");
+    if is_type {
+        request::content_type(field.value).filter(|(_, confidence)| *confidence > Medium)
+    } else {
+        None
+    }
 }
 
 /// Response and request headers that are worth injecting.
@@ -138,8 +262,14 @@ fn judge(value: &[u8], part: Part) -> Option<(Rule, Confidence, usize, usize)> {
             Some((FIELD, if doubtful { sure.min(Medium) } else { sure }))
         });
         let Some((rule, sure)) = found else { continue };
+        // An empty line ends a head: what follows is the page.
+        let is_page = rule.id == SPLIT.id
+            && number == 0
+            && memchr::memchr_iter(b'\n', value.get(at..after).unwrap_or_default()).count() > 1
+            && matches!(part, Part::Query | Part::Cookie | Part::Header);
         let confidence = match (part, sure) {
             (Part::Path, _) => sure.max(High),
+            (_, Medium) if is_page && short => High,
             _ if is_shown(value, at) => sure.min(Medium),
             // Nothing but a line break and one header, without the blank that people write.
             (_, Low | Medium) if at == 0 && lines <= 3 && is_tight(line) => High,
@@ -285,6 +415,48 @@ mod tests {
         for (value, part) in rows {
             assert!(judged(value, *part) >= High, "{:?} {part:?}", String::from_utf8_lossy(value));
         }
+    }
+
+    #[test]
+    fn names_that_parsers_end_differently_and_nuls_are_attacks() {
+        let sure = |part, name: &[u8], value: &[u8]| {
+            let field = Field { part, name, value };
+            judge_name(&field).or_else(|| part_type(&field)).map(|(_, confidence)| confidence)
+        };
+        let attacks: &[(Part, &[u8], &[u8])] = &[
+            (Part::FormName, FORM_DATA, b"na;me"),
+            (Part::FormName, FORM_DATA, b";x"),
+            (Part::FormName, FORM_DATA, b"&amp;a;b"),
+            (Part::FormName, FORM_DATA, b"cv.p\\d\\f"),
+            (Part::QueryName, b"", b"name\r\n"),
+            (Part::QueryName, b"", b"\rrest"),
+            (Part::Query, b"id", b"5\0"),
+            (Part::QueryName, b"", b"id\0"),
+            (Part::Cookie, b"a", b"b\0c"),
+            (Part::Header, b"Content-Type", b"text/plain; charset=utf-7"),
+        ];
+        for (part, name, value) in attacks {
+            assert_eq!(sure(*part, name, value), Some(High), "{}", value.escape_ascii());
+        }
+        let benign: &[(Part, &[u8], &[u8])] = &[
+            (Part::FormName, FORM_DATA, b"user[name]"),
+            (Part::FormName, FORM_DATA, "\u{540d}\u{524d}".as_bytes()),
+            (Part::FormName, FORM_DATA, b"&#228;pfel"),
+            (Part::FormName, FORM_DATA, b"a&auml;b"),
+            (Part::FormName, b"", b"a;b"),
+            (Part::Form, b"a", b"b;c"),
+            (Part::QueryName, b"", b"a list of words\nin two lines"),
+            (Part::Query, b"a", b"two\nlines"),
+            (Part::Query, b"a", b"\0\0\0\0"),
+            (Part::Query, b"a", b"\x01\x02\0"),
+            (Part::Header, b"Content-Type", b"text/plain; charset=utf-8"),
+            (Part::Header, b"Content-Type", b"text/plain; charset=x-none"),
+            (Part::Header, b"X-Type", b"text/plain; charset=utf-7"),
+        ];
+        for (part, name, value) in benign {
+            assert_eq!(sure(*part, name, value), None, "{}", value.escape_ascii());
+        }
+        assert_eq!(sure(Part::Form, b"a", b"b\0"), Some(Medium));
     }
 
     #[test]

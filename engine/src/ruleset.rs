@@ -319,8 +319,10 @@ impl Ruleset {
         if detection.exploits.as_ref().is_some_and(|set| exploit::concerns(set, head)) {
             scan.exploits(|set, inspection| exploit::open(set, head, inspection));
         }
-        if let Err(reason) =
-            decode::target(head.target, &mut scan).and_then(|()| decode::fields(head.fields, &mut scan))
+        if let Err(reason) = scan
+            .head(head)
+            .and_then(|()| decode::target(head.target, &mut scan))
+            .and_then(|()| decode::fields(head.fields, &mut scan))
         {
             scan.note(reason);
         }

@@ -13,7 +13,9 @@ use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, High, Low, Medium};
 use crate::finding::{Part, RuleId};
 use crate::mask;
+use crate::message::Head;
 use crate::reason::Reason;
+use crate::ruleset::Inspection;
 
 mod content;
 mod name;
@@ -53,6 +55,13 @@ const NEEDS: Needs = Needs {
         "<svg",
         "<body",
         "<iframe",
+        ". php",
+        ". pht",
+        ". jsp",
+        ". asp",
+        ".p\\",
+        ".j\\",
+        ".a\\",
     ],
 };
 
@@ -65,6 +74,10 @@ const DISGUISED: Rule = Rule {
 const SETTINGS: Rule = Rule {
     id: RuleId("webshell-settings"),
     reason: "the uploaded file changes what the server runs in its directory",
+};
+const SESSION: Rule = Rule {
+    id: RuleId("webshell-session"),
+    reason: "the uploaded file has the name of a session of PHP, which is read back as objects",
 };
 const CODE: Rule = Rule {
     id: RuleId("webshell-code"),
@@ -86,7 +99,7 @@ const PATH: Rule =
     Rule { id: RuleId("webshell-path"), reason: "the request is for a program that is known as a web shell" };
 
 fn rules() -> Vec<Rule> {
-    vec![NAME, DISGUISED, SETTINGS, CODE, POLYGLOT, TYPE, PROBE, PATH]
+    vec![NAME, DISGUISED, SETTINGS, SESSION, CODE, POLYGLOT, TYPE, PROBE, PATH]
 }
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
@@ -112,6 +125,49 @@ fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
 }
 
 const SHOWN: usize = 64;
+
+/// Whether a field of the head gives the name of an uploaded file: `X-Filename`, `X_File_Name`.
+fn names_file(name: &[u8]) -> bool {
+    const NAMES: &[&str] =
+        &["xfilename", "filename", "xfile", "xuploadfilename", "xuploadname", "xoriginalfilename"];
+    if !(5..20).contains(&name.len()) || !matches!(name.first(), Some(b'x' | b'X' | b'f' | b'F')) {
+        return false;
+    }
+    let letters = || name.iter().filter(|byte| byte.is_ascii_alphabetic()).map(u8::to_ascii_lowercase);
+    NAMES.iter().any(|known| letters().eq(known.bytes()))
+}
+
+/// Whether a head gives such a name.
+pub(crate) fn concerns(head: &Head<'_>) -> bool {
+    let mut seen = false;
+    // Nothing is refused here.
+    let _ = head.fields.each(&mut |name, _| {
+        seen |= names_file(name);
+        Ok(())
+    });
+    seen
+}
+
+/// Judges the names of files in the fields of a head. Who uploads so is a program that stores what it gets: editors of
+/// sources, which upload scripts honestly, use forms.
+pub(crate) fn inspect_head(head: &Head<'_>, inspection: &mut Inspection) -> Result<(), Reason> {
+    let mut report = Report::new(Class::WebShell, inspection);
+    head.fields.each(&mut |name, value| {
+        if names_file(name)
+            && let Some((rule, confidence)) = name::judge(value)
+        {
+            let shown = value.get(..value.len().min(SHOWN)).unwrap_or_default();
+            let evidence = Evidence {
+                rule,
+                confidence: confidence.max(High),
+                at: 0..value.len(),
+                sample: mask::sample(shown, is_word),
+            };
+            report.find(&Field { part: Part::Header, name, value }, evidence);
+        }
+        Ok(())
+    })
+}
 
 /// Names of programs that are web shells and nothing else, without their ending.
 const SHELLS: &[&str] = &[

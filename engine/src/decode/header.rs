@@ -210,7 +210,8 @@ fn cookies(value: &[u8], visit: &mut dyn Visit) -> Result<(), Reason> {
             pairs::text(&Field { part: Part::Cookie, name: b"", value: pair }, visit)?;
             continue;
         };
-        if name.iter().any(|byte| !byte.is_ascii_alphanumeric() && !b"_-.".contains(byte)) {
+        // Names of classes have dots, and few names of cookies.
+        if name.iter().any(|byte| !byte.is_ascii_alphanumeric() && !b"_-".contains(byte)) {
             let name = percent::decode(name, true, &mut buffer);
             pairs::text(&Field { part: Part::Cookie, name: b"", value: name }, visit)?;
         }

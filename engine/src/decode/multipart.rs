@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::{Field, Kind, Visit, header, json, media, pairs, parameters, transfer, unicode, xml};
+use super::{FORM_DATA, Field, Kind, Visit, header, json, media, pairs, parameters, transfer, unicode, xml};
 use crate::finding::Part;
 use crate::reason::Reason;
 
@@ -188,7 +188,7 @@ fn part((bytes, truncated): (&[u8], bool), depth: usize, visit: &mut dyn Visit) 
     }
     let name = head.names.first().cloned().unwrap_or_default();
     for name in &head.names {
-        pairs::text(&Field { part: Part::FormName, name: b"", value: name }, visit)?;
+        pairs::text(&Field { part: Part::FormName, name: FORM_DATA, value: name }, visit)?;
     }
     for file in &head.files {
         pairs::text(&Field { part: Part::FileName, name: &name, value: file }, visit)?;
@@ -239,6 +239,11 @@ fn field<'a>(line: &'a [u8], head: &mut Head<'a>, visit: &mut dyn Visit) -> Resu
     }
     if name.eq_ignore_ascii_case(b"content-type") {
         head.content_type = value;
+        // A part has hardly ever a charset of its own.
+        let charset = super::charset(value);
+        if !charset.is_empty() && !super::has_ascii(charset) {
+            return visit.field(&Field { part: Part::Header, name, value });
+        }
     } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
         head.transfer = value;
     }

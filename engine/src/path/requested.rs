@@ -38,6 +38,37 @@ const INSIDE: &[(&str, &[&str], Confidence)] = &[
     (".idea", &["workspace.xml", "datasources.xml", "deployment.xml", "webservers.xml"], Medium),
     ("proc/self", &["environ", "cmdline", "maps", "fd"], High),
     ("cvs", &["entries", "root"], Medium),
+    ("wp-content", &["debug.log", "error.log", "errors.log"], High),
+    ("proc", &["cpuinfo", "interrupts", "meminfo", "mounts", "net/tcp", "sched_debug", "version"], High),
+];
+
+/// Directories in which tools of developers, and assistants that write code, keep settings, keys and what was said. Each
+/// file in them is one that no application serves.
+const TOOLS: &[&str] = &[
+    ".a0proj",
+    ".aider",
+    ".claude",
+    ".cline",
+    ".codeium",
+    ".codex",
+    ".continue",
+    ".copilot",
+    ".cursor",
+    ".fabric",
+    ".gemini",
+    ".goose",
+    ".junie",
+    ".kiro",
+    ".n8n",
+    ".opencode",
+    ".openhands",
+    ".plandex",
+    ".qodo",
+    ".roo",
+    ".rovodev",
+    ".tabnine",
+    ".windsurf",
+    ".zed",
 ];
 
 /// Files of their own.
@@ -62,6 +93,15 @@ const FILES: &[(&str, Confidence)] = &[
     (".mysql_history", High),
     (".psql_history", High),
     (".python_history", High),
+    (".aiignore", High),
+    (".aider.conf.yml", High),
+    (".aider.chat.history.md", High),
+    (".claude.json", High),
+    (".cursorignore", High),
+    (".cursorrules", High),
+    (".mcp.json", High),
+    ("privkey.pem", High),
+    ("dump.rdb", High),
     (".bashrc", Medium),
     (".profile", Medium),
     (".ds_store", Low),
@@ -168,7 +208,10 @@ fn file(name: &[u8]) -> Option<Confidence> {
     if let Some(confidence) = INSIDE.iter().find_map(|inside| is_inside(path, inside)) {
         return Some(confidence);
     }
-    if is_copy(last) {
+    let mut folders = path.strip_suffix(last).unwrap_or_default().split(|byte| *byte == b'/');
+    // A copy of a program may be asked with a path of its own: `index.php~/a/b`.
+    let is_kept = |folder: &[u8]| folder.first() == Some(&b'.') && is_in(TOOLS, folder) || is_copy(folder);
+    if is_copy(last) || folders.any(is_kept) {
         return Some(High);
     }
     let depth = memchr::memchr_iter(b'/', path).count();
@@ -230,6 +273,15 @@ mod tests {
             (".git/objects/ab/cd", Some(Medium)),
             (".git/info/refs", Some(Medium)),
             (".svn/wc.db", Some(High)),
+            (".claude/settings.json", Some(High)),
+            ("app/.cursor/mcp.json", Some(High)),
+            ("home/a/.codex/auth.json", Some(High)),
+            ("etc/letsencrypt/live/example.org/privkey.pem", Some(High)),
+            ("org/repo/blob/main/.claude/settings.json", Some(Low)),
+            ("org/repo/src/branch/main/.cursorrules", Some(Low)),
+            ("docs/.claude", None),
+            ("a.cursor/b", None),
+            ("claude/settings.json", None),
             (".env", Some(High)),
             ("api/.env.production", Some(High)),
             (".env.example", Some(Medium)),

@@ -14,9 +14,11 @@ use crate::decode::{Field, Visit, nested};
 use crate::detector::{self, DETECTORS, Detector, Report};
 use crate::exploit::{self, signature::Signatures};
 use crate::finding::Part;
+use crate::header;
 use crate::message::Head;
 use crate::prefilter::{self, Prefilter};
 use crate::reason::Reason;
+use crate::web_shell;
 
 /// Which detectors are run.
 pub(super) struct Detection {
@@ -28,6 +30,9 @@ pub(super) struct Detection {
     pub documents: prefilter::Set,
     /// Known exploits, where their class is not Off.
     pub exploits: Option<Arc<Signatures>>,
+    /// Whether heads are judged as a whole, too.
+    pub heads: bool,
+    pub uploads: bool,
 }
 
 impl Detection {
@@ -35,7 +40,8 @@ impl Detection {
     pub fn build(effective: &Effective) -> Result<Option<Self>, BuildError> {
         let prefilter = prefilter::shared();
         let signatures = exploit::signatures(effective)?;
-        let exploits = effective.detection(Class::KnownExploit).mode != Mode::Off;
+        let is_on = |class: Class| effective.detection(class).mode != Mode::Off;
+        let exploits = is_on(Class::KnownExploit);
         let exploits = exploits.then_some(signatures);
         let those = |part: Part| {
             let is_on = |detector: &Detector| {
@@ -52,6 +58,8 @@ impl Detection {
             files,
             documents,
             exploits,
+            heads: is_on(Class::HeaderInjection),
+            uploads: is_on(Class::WebShell),
         }))
     }
 
@@ -108,6 +116,17 @@ impl Scan<'_> {
         if let Err(reason) = self.run(Class::KnownExploit, |inspection| look(set, inspection)) {
             self.note(reason);
         }
+    }
+
+    /// What a head says as a whole, and the names of files that fields of it give.
+    pub fn head(&mut self, head: &Head<'_>) -> Result<(), Reason> {
+        if self.detection.heads && header::concerns(head) {
+            self.run(Class::HeaderInjection, |inspection| header::inspect_head(head, inspection))?;
+        }
+        if self.detection.uploads && web_shell::concerns(head) {
+            self.run(Class::WebShell, |inspection| web_shell::inspect_head(head, inspection))?;
+        }
+        Ok(())
     }
 
     pub fn close(&mut self, head: &Head<'_>) {

@@ -314,6 +314,8 @@ fn with_a_broken_detector(mode_of_the_broken: Mode) -> Ruleset {
     let detectors = detectors.map(|detector| &*Box::leak(Box::new(detector)));
     let prefilter = Prefilter::build(detectors.iter().map(|detector| detector.needs));
     ruleset.detection = Some(Detection {
+        heads: false,
+        uploads: false,
         detectors: Box::leak(Box::new(detectors)),
         prefilter: Box::leak(Box::new(prefilter)),
         enabled: 0b111,

@@ -25,6 +25,14 @@ fn names_that_a_server_runs_are_told_however_they_are_written() {
         (b".htaccess", "webshell-settings", High),
         (b"a/.user.ini", "webshell-settings", High),
         (b"Web.config", "webshell-settings", High),
+        (b".boto", "webshell-settings", High),
+        (b"x.php907", "webshell-name", High),
+        (b"x.phps", "webshell-name", High),
+        (b"x. php", "webshell-disguised", High),
+        (b"x. jspx", "webshell-disguised", High),
+        (b"x.p\\h\\p", "webshell-disguised", High),
+        (b"sess_0123456789abcdefghijkl", "webshell-session", High),
+        (b"/tmp/SESS_0123456789abcdefghijkl", "webshell-session", High),
     ];
     for (file, rule, confidence) in rows {
         let found = name::judge(file).map(|(rule, confidence)| (rule.id.0, confidence));
@@ -51,6 +59,14 @@ fn names_that_a_server_runs_are_told_however_they_are_written() {
         b"ends with dot.",
         b"Meeting 10:30.ics",
         b".gitignore",
+        b"sess_notes",
+        b"session_0123456789abcdefghijkl",
+        b"sess_0123456789abcdefghijkl.pdf",
+        b"v1. 2 notes",
+        b"a. b",
+        b"Mr. PhP notes.txt",
+        b"C:\\x.y\\php",
+        b"x.phpx1",
     ];
     for file in benign {
         assert!(name::judge(file).is_none(), "{}: {:?}", file.escape_ascii(), name::judge(file));
@@ -170,4 +186,32 @@ fn a_file_that_is_no_picture_although_its_type_says_so_is_a_hint() {
     }
     assert_eq!(found("image/png", "\u{89}PNG\r\n\u{1a}\n<html in a comment>"), []);
     assert_eq!(found("image/png", "<?php system($_GET['c']); ?>"), [("webshell-code", Certain)]);
+}
+
+#[test]
+fn a_field_of_the_head_that_names_a_program_is_an_upload() {
+    let is_one = |name: &str, value: &str| {
+        let fields: &[(&str, &str)] = &[("Host", "a.example"), (name, value)];
+        let ruleset = crate::Ruleset::build(&crate::Effective::builtin_blocking()).unwrap();
+        let head = Head {
+            method: "PUT",
+            target: b"/files",
+            content_type: None,
+            content_encoding: None,
+            fields: &fields,
+        };
+        let inspection = ruleset.inspect_head(&head);
+        inspection.findings().iter().any(|found| found.class == Class::WebShell && found.confidence >= High)
+    };
+    for name in ["X-Filename", "x_filename", "X-File-Name", "X.Filename"] {
+        for value in ["a.php", "b.JSP", "a.phtml....", "dir/a.phar", ".boto", "sess_0123456789abcdefghij"] {
+            assert!(is_one(name, value), "{name}: {value}");
+        }
+        for value in ["photo.jpg", "a.php.txt", "notes", "php", "report 1.2.pdf", ""] {
+            assert!(!is_one(name, value), "{name}: {value}");
+        }
+    }
+    for name in ["X-Filenames-Count", "X-Profile", "Filter", "Content-Disposition", "X-Field"] {
+        assert!(!is_one(name, "a.php"), "{name}");
+    }
 }
