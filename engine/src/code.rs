@@ -36,7 +36,8 @@ fn rules() -> Vec<Rule> {
 
 /// Reports the surest finding in a value.
 pub(crate) fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
-    if let Some(Found { rule, confidence, start, end }) = detect(field.value, report.budget())? {
+    let found = detect(field.value, field.is_parameter(), report.budget())?;
+    if let Some(Found { rule, confidence, start, end }) = found {
         let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), is_known);
         report.find(field, Evidence { rule: *rule, confidence, at: start..end, sample });
     }
@@ -47,7 +48,7 @@ fn is_known(word: &[u8]) -> bool {
     words::find(&word.to_ascii_lowercase()).is_some()
 }
 
-fn detect(value: &[u8], budget: &mut Budget) -> Result<Option<Found>, Reason> {
+fn detect(value: &[u8], parameter: bool, budget: &mut Budget) -> Result<Option<Found>, Reason> {
     let mut best: Option<Found> = None;
     let mut see = |found: Option<Found>| {
         if let Some(found) = found
@@ -56,19 +57,22 @@ fn detect(value: &[u8], budget: &mut Budget) -> Result<Option<Found>, Reason> {
             best = Some(found);
         }
     };
+    if parameter {
+        see(rules::computed_name(value));
+    }
     let mut lines = None;
     let mut count = || *lines.get_or_insert_with(|| rules::lines(value));
     let mut before = Before::new(value);
     for open in memchr::memchr_iter(b'(', value) {
         let Some(call) = calls::call(value, open) else { continue };
         budget.work(call.end.saturating_sub(call.start))?;
-        let place = Place { before: before.upto(call.start), lines: count() };
+        let place = Place { before: before.upto(call.start), lines: count(), parameter };
         see(rules::judge_call(&call, &place));
     }
     let mut before = Before::new(value);
     budget.work(value.len())?;
     for (index, mark) in marks::find(value).enumerate() {
-        let place = Place { before: before.upto(mark.start), lines: count() };
+        let place = Place { before: before.upto(mark.start), lines: count(), parameter };
         see(rules::judge_mark(value, &mark, &place, index < 4));
     }
     Ok(best)

@@ -10,10 +10,11 @@
 
 use rasp_policy::class::Class;
 
+use crate::ascii;
 use crate::budget::Budget;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
-use crate::finding::Confidence;
+use crate::finding::{Confidence, Part};
 use crate::lookup::Lookup;
 use crate::mask;
 use crate::reason::Reason;
@@ -34,7 +35,7 @@ pub(crate) static DETECTOR: Detector =
     Detector { class: Class::OsCommandInjection, needs: NEEDS, inspect, rules };
 
 /// An opener; or a blank, and what shells take for one, between a command and its arguments; or the wildcards of a path.
-const NEEDS: Needs = Needs { alone: b";|&\n\r\x1A`$<> \t\x0B\x0C+{[?", bytes: b"", needles: &[] };
+const NEEDS: Needs = Needs { alone: b";|&\n\r\x1A`$<> \t\x0B\x0C+{[?~", bytes: b"", needles: &[] };
 
 fn rules() -> Vec<Rule> {
     RULES.iter().map(|rule| **rule).collect()
@@ -45,11 +46,38 @@ fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     if !may_match(field.value) {
         return Ok(());
     }
-    if let Some(Found { rule, confidence, start, end }) = detect(field.value, report.budget())? {
+    let asked = Asked::of(field);
+    if let Some(Found { rule, confidence, start, end }) = detect(field.value, asked, report.budget())? {
         let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), is_known);
         report.find(field, Evidence { rule: *rule, confidence, at: start..end, sample });
     }
     Ok(())
+}
+
+/// What an application asked for in the parameter that the value is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// It is a piece of a document.
+    Nothing,
+    Something,
+    /// By its name, the parameter is for what is run. Who searches for a command does not write it there.
+    Command,
+}
+
+impl Asked {
+    fn of(field: &Field<'_>) -> Self {
+        const NAMES: &[&str] = &["arg", "cmd", "code", "do", "exec", "execute", "shell"];
+        match field.part {
+            Part::Query | Part::Form
+                if NAMES.iter().any(|known| field.name.eq_ignore_ascii_case(known.as_bytes())) =>
+            {
+                Self::Command
+            }
+            Part::Json | Part::JsonKey => Self::Nothing,
+            _ if field.is_parameter() => Self::Something,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 fn is_known(word: &[u8]) -> bool {
@@ -57,7 +85,7 @@ fn is_known(word: &[u8]) -> bool {
 }
 
 /// An opener, or what groups and wildcards are made of.
-static ACTIVE: Lookup<bool> = Lookup::of(b";|&\n\r\x1A`$<>{[?(%");
+static ACTIVE: Lookup<bool> = Lookup::of(b";|&\n\r\x1A`$<>{[?(%~");
 
 /// Sentences have blanks and no opener, and begin with a word that is no command.
 fn may_match(value: &[u8]) -> bool {
@@ -75,12 +103,16 @@ fn starts_like_command(value: &[u8]) -> bool {
 }
 
 /// The surest finding in a value.
-fn detect(value: &[u8], budget: &mut Budget) -> Result<Option<Found>, Reason> {
+fn detect(value: &[u8], asked: Asked, budget: &mut Budget) -> Result<Option<Found>, Reason> {
     let mut best = Best { found: None };
     best.see(shellshock(value));
     best.see(masked(value));
     best.see(expansion(value));
-    commands(value, &mut best, budget)?;
+    if asked != Asked::Nothing {
+        best.see(computed(value));
+        best.see(alias(value));
+    }
+    commands(value, asked, &mut best, budget)?;
     Ok(best.found)
 }
 
@@ -108,7 +140,7 @@ impl Best {
 }
 
 /// Every place where a command could begin.
-fn commands(value: &[u8], best: &mut Best, budget: &mut Budget) -> Result<(), Reason> {
+fn commands(value: &[u8], asked: Asked, best: &mut Best, budget: &mut Budget) -> Result<(), Reason> {
     let mut before = Before::new(value);
     let mut shape = None;
     let mut ticks = Ticks::default();
@@ -122,7 +154,8 @@ fn commands(value: &[u8], best: &mut Best, budget: &mut Budget) -> Result<(), Re
                 && rules::strength(&command) != rules::Strength::Nothing
             {
                 let (lines, broken_line, script) = *shape.get_or_insert_with(|| shape_of(value));
-                let place = around(value, &command, &mut before, (lines, broken_line, script));
+                let place =
+                    Place { asked, ..around(value, &command, &mut before, (lines, broken_line, script)) };
                 let judged = rules::judge(&command, &place);
                 best.see(judged.map(|(rule, confidence)| Found {
                     rule,
@@ -179,6 +212,7 @@ fn around(
     let terminator = rest.first().copied().filter(|_| rest.trim_ascii_end().len() == 1);
     let prefix = value.get(command.start.saturating_sub(64)..command.start).unwrap_or_default();
     Place {
+        asked: Asked::Nothing,
         before: before.upto(command.start),
         behind: surroundings::behind(behind),
         last,
@@ -251,6 +285,56 @@ fn shellshock(value: &[u8]) -> Option<Found> {
 fn masked(value: &[u8]) -> Option<Found> {
     let found = Found { rule: &rules::MASKED, confidence: Confidence::High, start: 0, end: value.len() };
     path::is_masked_path(value).then_some(found)
+}
+
+/// `$[2+2]`, `$((7*7))`, `~+`, `~-1`, and nothing else: what a shell computes, or takes from its stack of directories.
+fn computed(value: &[u8]) -> Option<Found> {
+    let text = value.trim_ascii();
+    let sum = text
+        .strip_prefix(b"$[")
+        .and_then(|rest| rest.strip_suffix(b"]"))
+        .or_else(|| text.strip_prefix(b"$((").and_then(|rest| rest.strip_suffix(b"))")));
+    let is_sum = |byte: &u8| byte.is_ascii_digit() || b"+-*/%^() ".contains(byte);
+    let adds = sum.is_some_and(|sum| sum.len() < 48 && sum.iter().all(is_sum));
+    let is_directory = match text {
+        [b'~', b'+' | b'-', digits @ ..] => digits.len() < 3 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    let found = Found { rule: &rules::EXPANSION, confidence: Confidence::High, start: 0, end: value.len() };
+    (adds || is_directory || is_spread(text)).then_some(found)
+}
+
+/// `{l,-lh}s`: what braces make of it is a command with its options, `ls -lhs`.
+fn is_spread(text: &[u8]) -> bool {
+    let Some(inside) = text.strip_prefix(b"{") else { return false };
+    let Some(close) = memchr::memchr(b'}', inside.get(..32).unwrap_or(inside)) else { return false };
+    let (list, end) = (inside.get(..close).unwrap_or_default(), inside.get(close + 1..).unwrap_or_default());
+    let mut pieces = list.split(|byte| *byte == b',');
+    let first = pieces.next().unwrap_or_default();
+    let mut name = first.to_ascii_lowercase();
+    name.extend_from_slice(end);
+    !end.is_empty()
+        && end.iter().all(u8::is_ascii_lowercase)
+        && pieces.next().is_some_and(|option| option.starts_with(b"-"))
+        && words::find(&name).is_some()
+}
+
+/// `alias a=b`: a name of the attacker's for a command, under which no list of commands finds it.
+fn alias(value: &[u8]) -> Option<Found> {
+    let text = value.trim_ascii();
+    let rest = ascii::strip(text, b"alias")
+        .filter(|rest| rest.first().is_some_and(|byte| lexer::is_blank(*byte)))?;
+    if text.len() > 256 || text.contains(&b'\n') {
+        return None;
+    }
+    let mut words = rest.split(|byte| lexer::is_blank(*byte)).filter(|word| !word.is_empty());
+    let word = words.find(|word| !matches!(word.first(), Some(b'-' | b'+')))?;
+    let mut halves = word.splitn(2, |byte| *byte == b'=');
+    let name = halves.next().unwrap_or_default();
+    let is_name = |byte: &u8| lexer::is_name(*byte) || b"-.'\"$~:!".contains(byte);
+    let sets =
+        !name.is_empty() && name.iter().all(is_name) && halves.next().is_some_and(|value| !value.is_empty());
+    sets.then_some(Found { rule: &rules::COMMAND, confidence: Confidence::High, start: 0, end: value.len() })
 }
 
 /// `${PATH:0:1}`, `${HOME%/*}`: only shells cut variables, and only scripts need it.

@@ -290,7 +290,7 @@ fn loops(at: &At<'_>) -> Option<Confidence> {
     // `while(this);`: nothing but a loop with nothing in it.
     let alone = at.before.is_empty()
         && at.value.len() < 32
-        && at.value.trim_ascii_end().ends_with(b");")
+        && matches!(at.value.trim_ascii_end(), [.., b')', b';'] | [.., b')'])
         && !argument.iter().any(|byte| matches!(byte, b' ' | b'.' | b'-'));
     let endless = endless || alone;
     match (until_now, endless) {

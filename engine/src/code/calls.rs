@@ -13,6 +13,10 @@ pub(super) enum Callee {
     Variable,
     /// `('system')(..)`, `['system'][0](..)`
     Text,
+    /// `'system'(..)`, `"sys"."tem"(..)`
+    Literal,
+    /// `console.log(`: harmless, and what whoever tries out whether code runs writes first.
+    Console,
     /// `os.system(`, `Kernel.exec(`, `.getRuntime().exec(`: through an object that runs programs.
     Object,
 }
@@ -39,6 +43,12 @@ pub(super) struct Call {
     pub backtick: bool,
     /// A blank stands before the parenthesis, as sentences have it.
     pub apart: bool,
+    /// More than one blank does, a line break or a comment: as nobody writes a call or a sentence.
+    pub hidden: bool,
+    /// A comment does.
+    pub remarked: bool,
+    /// The arguments begin with a variable of PHP.
+    pub variable: bool,
     /// It is what a statement prints: `echo f(..)`.
     pub statement: bool,
     /// The value is nothing else.
@@ -76,6 +86,7 @@ pub(super) fn call(value: &[u8], open: usize) -> Option<Call> {
         }
     };
     let closer = closer(right);
+    let gap = left.get(trim(left).len()..).unwrap_or_default();
     let left_of = value.get(start.saturating_sub(32)..start).unwrap_or_default();
     let before = left_of.trim_ascii_end();
     let next =
@@ -84,7 +95,11 @@ pub(super) fn call(value: &[u8], open: usize) -> Option<Call> {
         callee,
         first,
         backtick: trimmed.first() == Some(&b'`'),
-        apart: left.last().is_some_and(u8::is_ascii_whitespace),
+        variable: matches!(trimmed, [b'$', first, ..] if first.is_ascii_alphabetic() || *first == b'_'),
+        hidden: gap.len() > 1 || gap.iter().any(|byte| *byte != b' '),
+        remarked: gap.iter().any(|byte| matches!(byte, b'/' | b'#')),
+        apart: left.last().is_some_and(u8::is_ascii_whitespace)
+            && trim(left).last().is_some_and(|byte| is_name(*byte)),
         statement: [&b"echo"[..], b"print"]
             .iter()
             .any(|word| before.len() <= 24 && before.ends_with(word) && before.len() != left_of.len()),
@@ -113,6 +128,9 @@ fn closer(right: &[u8]) -> Option<usize> {
     None
 }
 
+/// What a console is told with.
+const SAY: &[&[u8]] = &[b"log", b"info", b"error", b"warn", b"debug", b"dir", b"trace", b"table"];
+
 /// What stands to the left of a parenthesis, and its length with the blanks behind it.
 fn callee(left: &[u8]) -> Option<(Callee, usize)> {
     let bare = trim(left);
@@ -120,9 +138,14 @@ fn callee(left: &[u8]) -> Option<(Callee, usize)> {
     let length = |rest: &[u8]| left.len() - rest.len();
     match bare.last()? {
         b']' | b'}' => {
-            let (rest, groups) = before_groups(bare)?;
-            if let Some(start) = variable(rest).or_else(|| braced_variable(bare)) {
+            if let Some(start) = dynamic(bare) {
                 return Some((Callee::Variable, left.len() - start));
+            }
+            let (rest, groups) = before_groups(bare)?;
+            if rest.ends_with(b")") {
+                let inside = group(rest)?;
+                text(inside)?;
+                return Some((Callee::Text, inside.len() + left.len() - rest.len()));
             }
             text(groups).map(|()| (Callee::Text, groups.len() + left.len() - bare.len()))
         }
@@ -131,15 +154,23 @@ fn callee(left: &[u8]) -> Option<(Callee, usize)> {
             text(group)?;
             Some((Callee::Text, group.len() + left.len() - bare.len()))
         }
+        b'\'' | b'"' if !apart => {
+            let name = literals(bare)?;
+            text(name)?;
+            Some((Callee::Literal, name.len()))
+        }
         last if is_name(*last) => {
             let name_length = bare.iter().rev().take_while(|byte| is_name(**byte)).count();
             let (rest, name) = bare.split_at_checked(bare.len() - name_length)?;
-            if let Some(start) = variable(bare).filter(|_| !apart) {
+            if let Some(start) = variable(bare) {
                 return Some((Callee::Variable, left.len() - start));
             }
             let lower = lower(name);
             let lower = lower.get(..name.len())?;
             let qualified = qualifier(rest);
+            if qualified == Some(b"console") && SAY.contains(&lower) {
+                return Some((Callee::Console, left.len() - (rest.len() - b"console.".len())));
+            }
             if let Some(start) = object(qualified, rest, lower) {
                 return Some((Callee::Object, left.len() - start));
             }
@@ -164,13 +195,28 @@ fn lower(name: &[u8]) -> [u8; REACH] {
 
 /// Without blanks and comments at the end.
 fn trim(mut left: &[u8]) -> &[u8] {
-    loop {
-        left = left.trim_ascii_end();
-        let Some(inside) = left.strip_suffix(b"*/") else { return left };
-        let Some(start) = inside.windows(2).rposition(|pair| pair == b"/*") else { return left };
-        left = left.get(..start).unwrap_or_default();
+    for _ in 0..COMMENTS {
+        let bare = left.trim_ascii_end();
+        let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        if left.get(bare.len()..).unwrap_or_default().iter().any(is_break) {
+            let line = bare.iter().rposition(is_break).map_or(0, |at| at + 1);
+            let text = bare.get(line..).unwrap_or_default();
+            let mark = text.windows(2).position(|two| two == b"//" || two.starts_with(b"#"));
+            let mark = mark.or_else(|| text.ends_with(b"#").then(|| text.len() - 1));
+            if let Some(mark) = mark {
+                left = bare.get(..line + mark).unwrap_or_default();
+                continue;
+            }
+        }
+        let Some(inside) = bare.strip_suffix(b"*/") else { return bare };
+        let Some(start) = inside.windows(2).rposition(|pair| pair == b"/*") else { return bare };
+        left = bare.get(..start).unwrap_or_default();
     }
+    left.trim_ascii_end()
 }
+
+/// Comments in a row that are taken away.
+const COMMENTS: usize = 8;
 
 /// Start of `$name`, `$$name`, `->$name`, `::$name` at the end.
 fn variable(left: &[u8]) -> Option<usize> {
@@ -186,12 +232,43 @@ fn variable(left: &[u8]) -> Option<usize> {
     (!rest.last().is_some_and(|byte| is_name(*byte))).then_some(rest.len())
 }
 
-/// Start of `${name}`, `${@name}`, `${@$name}` at the end.
-fn braced_variable(left: &[u8]) -> Option<usize> {
-    let start = left.windows(2).rposition(|pair| pair == b"${")?;
-    let inside = left.get(start + 2..left.len() - 1)?;
-    let plain = |byte: &u8| is_name(*byte) || matches!(byte, b'@' | b'$');
-    (!inside.is_empty() && inside.iter().all(plain)).then_some(start)
+/// Start of `$name[..]{..}`, `${..}`, `$ {..}['x']` at the end: what a variable holds, however it is named.
+fn dynamic(left: &[u8]) -> Option<usize> {
+    let mut rest = left;
+    for _ in 0..6 {
+        let open = match rest.last() {
+            Some(b']') => b'[',
+            Some(b'}') => b'{',
+            _ => return variable(rest),
+        };
+        let start = memchr::memrchr(open, rest)?;
+        let before = trim(rest.get(..start)?);
+        if let Some(name) = before.strip_suffix(b"$").filter(|_| open == b'{') {
+            return (!name.last().is_some_and(|byte| is_name(*byte))).then_some(name.len());
+        }
+        rest = before;
+    }
+    None
+}
+
+/// `"sys"."tem"` at the end: texts in quotes, put together.
+fn literals(left: &[u8]) -> Option<&[u8]> {
+    let mut start = left.len();
+    for _ in 0..6 {
+        let rest = left.get(..start)?;
+        let (quote, inside) = rest.split_last()?;
+        if !matches!(quote, b'\'' | b'"') {
+            return None;
+        }
+        start = memchr::memrchr(*quote, inside)?;
+        let before = left.get(..start)?.trim_ascii_end();
+        let Some(before) = before.strip_suffix(b".") else { break };
+        match before.trim_ascii_end() {
+            before if matches!(before.last(), Some(b'\'' | b'"')) => start = before.len(),
+            _ => break,
+        }
+    }
+    left.get(start..)
 }
 
 /// What stands before `[..]` and `{..}` and the comments between them, and those.
@@ -227,8 +304,14 @@ fn group(left: &[u8]) -> Option<&[u8]> {
 fn text(group: &[u8]) -> Option<()> {
     let mut name = [0; 32];
     let mut length = 0;
-    for byte in group {
+    let mut rest = group;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
         match byte {
+            b'/' if after.starts_with(b"*") => {
+                let end = after.windows(2).skip(1).position(|two| two == b"*/")?;
+                rest = after.get(end + 3..)?;
+            }
             b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'\'' | b'"' | b'.' | b' ' | b'0'..=b'9' => {}
             byte if is_name(*byte) => {
                 *name.get_mut(length)? = byte.to_ascii_lowercase();

@@ -37,6 +37,8 @@ pub(super) struct Place {
     pub before: Around,
     /// Lines of the value that have something in them.
     pub lines: usize,
+    /// The value is that of a parameter, and no piece of a document.
+    pub parameter: bool,
 }
 
 impl Place {
@@ -92,12 +94,24 @@ pub(super) fn judge_call(call: &Call, place: &Place) -> Option<Found> {
     let woven =
         call.last.is_some_and(|last| matches!(last, b'{' | b'@' | b'\'' | b'"' | b'.' | b'(' | b'}' | b';'));
     let (rule, confidence) = match call.callee {
-        Callee::Variable if place.is_short() && call.closed && call.first != First::Other => {
+        // `$price (16)` may be a remark; with a comment in between it is none.
+        Callee::Variable
+            if place.is_short()
+                && call.closed
+                && call.first != First::Other
+                && (!call.apart || call.hidden && call.alone && place.parameter) =>
+        {
             (&VARIABLE, Confidence::High)
         }
         Callee::Variable => (&VARIABLE, Confidence::Low),
         Callee::Text if call.closed && place.is_line() => (&VARIABLE, Confidence::Certain),
-        Callee::Text => (&VARIABLE, Confidence::Medium),
+        Callee::Literal
+            if call.closed && (place.is_short() || place.is_line() && call.first == First::Expression) =>
+        {
+            (&VARIABLE, Confidence::High)
+        }
+        Callee::Text | Callee::Literal => (&VARIABLE, Confidence::Medium),
+        Callee::Console if call.alone && place.parameter && place.lines < 2 => (&NODE, Confidence::High),
         Callee::Object
             if (place.is_short() && breaks_out && call.first != First::Other)
                 || (place.is_line() && place.lines < 2 && expression) =>
@@ -105,6 +119,36 @@ pub(super) fn judge_call(call: &Call, place: &Place) -> Option<Found> {
             (&OBJECT, Confidence::High)
         }
         Callee::Object => (&OBJECT, Confidence::Medium),
+        // `exec /**/ (x)`
+        Callee::Function(Use::Running | Use::Telling | Use::Common)
+            if call.hidden && call.closed && call.alone && place.parameter && place.lines < 4 =>
+        {
+            (&CALL, Confidence::High)
+        }
+        Callee::Function(Use::Word | Use::Plain)
+            if call.remarked && call.closed && call.alone && place.parameter && place.lines < 4 =>
+        {
+            (&CALL, Confidence::High)
+        }
+        Callee::Function(Use::Running | Use::Telling)
+            if call.remarked && call.closed && place.parameter && place.is_line() =>
+        {
+            (&CALL, Confidence::High)
+        }
+        // `intval(foo)`, but `intval()` is how it is named
+        Callee::Function(Use::Plain) if call.closed && call.alone && place.parameter && place.lines < 2 => {
+            let named = call.first == First::Nothing && !call.hidden;
+            (&CALL, if named { Confidence::Medium } else { Confidence::High })
+        }
+        Callee::Function(Use::Plain) if place.is_short() && woven && expression && call.closed => {
+            (&CALL, Confidence::High)
+        }
+        Callee::Console | Callee::Function(Use::Plain) => return None,
+        Callee::Function(Use::Word)
+            if call.variable && call.closed && call.alone && place.parameter && place.lines < 2 =>
+        {
+            (&CALL, Confidence::High)
+        }
         Callee::Function(_) if call.statement && expression && call.closed && ends && place.is_line() => {
             (&CALL, Confidence::High)
         }
@@ -171,8 +215,9 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
         Kind::PhpSetting if behind.trim_ascii_start().starts_with(b"=") => {
             (&SETTING, short(Confidence::High))
         }
+        Kind::Module if place.parameter && place.is_short() => (&NODE, Confidence::High),
         Kind::PhpSetting if whole => (&SETTING, Confidence::Low),
-        Kind::PhpSetting => return None,
+        Kind::PhpSetting | Kind::Module => return None,
         Kind::Node
             if last.is_some_and(is_name)
                 || (text.last().is_some_and(u8::is_ascii_alphanumeric)
@@ -184,6 +229,8 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
         Kind::Node if text == b"process.env" && last.is_none() && behind.first() == Some(&b'.') => {
             (&NODE, Confidence::Medium)
         }
+        // `"$1:constructor:constructor"`: the path that React's server followed (CVE-2025-55182).
+        Kind::Node if is_flight(value, mark.start) => (&NODE, Confidence::High),
         Kind::Node if place.is_short() => (&NODE, Confidence::High),
         Kind::Python
             if last.is_some_and(|last| matches!(last, b'.' | b'\'' | b'"')) || behind.starts_with(b"(") =>
@@ -205,6 +252,31 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
         Kind::JavaName => (&JAVA, java(text, whole)?),
     };
     Some(Found { rule, confidence, start: mark.start, end: mark.end })
+}
+
+/// Whether `$1:`, with names between colons, stands before a place.
+fn is_flight(value: &[u8], at: usize) -> bool {
+    let before = value.get(at.saturating_sub(48)..at).unwrap_or_default();
+    let is_path = |byte: &u8| is_name(*byte) || *byte == b':';
+    let length = before.iter().rev().take_while(|byte| is_path(byte)).count();
+    let (rest, path) = before.split_at_checked(before.len() - length).unwrap_or((&[], &[]));
+    rest.ends_with(b"$") && path.first().is_some_and(u8::is_ascii_hexdigit) && path.ends_with(b":")
+}
+
+/// `${'a'}`, `$ {a}`, and nothing else: a variable of PHP whose name is computed, or is written as nobody writes it.
+pub(super) fn computed_name(value: &[u8]) -> Option<Found> {
+    let text = value.trim_ascii();
+    let rest = text.strip_prefix(b"$")?;
+    let inside = rest.trim_ascii_start().strip_prefix(b"{")?.strip_suffix(b"}")?;
+    let is_apart = rest.first().is_some_and(u8::is_ascii_whitespace);
+    let is_computed = matches!(inside.trim_ascii_start().first(), Some(b'\'' | b'"' | b'$' | b'@'));
+    let ends = !inside.iter().any(|byte| matches!(byte, b'{' | b'}' | b';'));
+    (text.len() < 96 && ends && (is_apart || is_computed)).then_some(Found {
+        rule: &VARIABLE,
+        confidence: Confidence::High,
+        start: 0,
+        end: value.len(),
+    })
 }
 
 /// What a page that is uploaded to be run does: it reads the request, runs something, or removes itself.

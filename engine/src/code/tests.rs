@@ -5,7 +5,7 @@ use crate::budget::Limits;
 
 fn found(value: &[u8]) -> Option<Found> {
     let mut budget = Budget::new(Limits::for_body(1 << 20));
-    detect(value, &mut budget).unwrap()
+    detect(value, true, &mut budget).unwrap()
 }
 
 fn confidence(value: &str) -> Option<Confidence> {
@@ -55,6 +55,16 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "base64_decode/**/('x')",
             "file_get_contents('/etc/passwd')",
             "call_user_func('system','id')",
+            "exec   (ls)",
+            "passthru\t(ls)",
+            "system /* x */ (ls)",
+            "assert // x\n ($a)",
+            "eval #x\n(a)",
+            "in short: gzinflate/**/(a)",
+            "strtolower(name)",
+            "array_merge (x)",
+            "substr($name)",
+            "file/**/()",
             "x);print(`id`);//",
             "echo md5(\"x\");",
             "__import__('os')",
@@ -116,6 +126,41 @@ const ATTACKS: &[(&str, &[&str])] = &[
     ("code-python", &["x.__globals__", "''.__class__.__mro__[1].__subclasses__()"]),
     ("code-ruby", &["%x{id}", "#{%x(id)}"]),
     (
+        "code-variable-call",
+        &[
+            "\"system\"(ls)",
+            "'pass'.'thru'('ls');",
+            "return 'exec'('ls')",
+            "(/* a */system)(ls)",
+            "(['exec'])[0]('ls')",
+            "( [ system ] [0] ) {0} ( ls )",
+            "$run/* a */('ls')",
+            "$run # a\n(1)",
+            "${'a'}(1)",
+            "$ {a.b}(1)",
+            "${$a->b}(1)",
+            "${'name'}",
+            "$   { NAME }",
+            "${$name}",
+        ],
+    ),
+    (
+        "code-node",
+        &[
+            "process['env']",
+            "process[\"mainModule\"]",
+            "require['main']",
+            "console.error(7)",
+            "module.exports=1",
+            "{'a':'$2:constructor:constructor','b':{'c': 1}}",
+            "{\"then\": \"$1:Module:prototype\", \"value\": 1}",
+        ],
+    ),
+    (
+        "code-php-setting",
+        &["unserialize_max_depth=9", "session.save_path = /tmp", "mbstring.regex_stack_limit=1"],
+    ),
+    (
         "code-java",
         &[
             "java.lang.ProcessBuilder",
@@ -158,6 +203,27 @@ const ORDINARY: &[&str] = &[
     "chr(65)",
     "sleep (8h)",
     "SUM(A1:A9)",
+    "exec (optional)",
+    "\"exec\" (the group)",
+    "a 'system' (new) is here",
+    "$price (16)",
+    "$total  due (net)",
+    "${name}",
+    "${a} and ${b}",
+    "$ 5 {net}",
+    "$(a) {b}",
+    "console.log",
+    "the console.log(x) line",
+    "process[1]",
+    "process[step]",
+    "require[d]",
+    "printf",
+    "ltrim(name)",
+    "round(2.5)",
+    "#(a) //(b) /*(c)",
+    "memory_limit=512M",
+    "engine=true",
+    "a:Module:prototypes",
     "=CHAR(65)&\"x\"",
     "regex.exec(text)",
     "list.print()",
@@ -190,6 +256,11 @@ const ORDINARY: &[&str] = &[
 
 /// Code in texts: suspicious at most.
 const TEXT: &[&str] = &[
+    "is_array()",
+    "the so-called \"include\"(s)",
+    "strip_tags()",
+    "array_map",
+    "module.exports = {\n  a: 1,\n};\n\nconsole.log(a);\n",
     "$_GET is a superglobal of PHP",
     "process.env.NODE_ENV",
     "You should never call eval() on what a user sends you.",
@@ -252,7 +323,7 @@ fn work_is_bounded_by_a_multiple_of_the_length() {
     for piece in pieces {
         let value = piece.repeat(4_000);
         let mut budget = Budget::new(Limits { parts: 1, depth: 1, decoded_bytes: 0, work: usize::MAX });
-        let _ = detect(value.as_bytes(), &mut budget);
+        let _ = detect(value.as_bytes(), true, &mut budget);
         let units = budget.spent_work();
         assert!(units <= 24 * value.len(), "{units} units for {} bytes of {piece:?}", value.len());
     }

@@ -153,7 +153,7 @@ impl Arguments {
     fn see(&mut self, word: &Word, rest: &[u8]) {
         let bytes = word.bytes();
         self.evaded |= (word.evaded && !word.quoted && bytes.len() > 2) || word.glued;
-        let masked = word.glob && super::path::is_masked_path(bytes);
+        let masked = word.glob && (super::path::is_masked_path(bytes) || super::path::is_cut(bytes));
         self.evaded |= masked;
         self.sensitive |= masked || is_sensitive(bytes);
         let counter = match bytes {
@@ -229,6 +229,10 @@ pub(super) fn is_sensitive(bytes: &[u8]) -> bool {
         b"/etc/group",
         b"/etc/hosts",
         b"/etc/issue",
+        b"/etc/sub",
+        b"/etc/sudoers",
+        b"/etc/crontab",
+        b"/etc/ssh/",
         b"/dev/tcp/",
         b"/dev/udp/",
         b"/proc/self",
@@ -241,5 +245,9 @@ pub(super) fn is_sensitive(bytes: &[u8]) -> bool {
         b"\\system32",
         b"\\repair\\",
     ];
+    // Options that run what follows them.
+    if matches!(bytes, b"-exec" | b"-execdir" | b"-wrapper") || bytes.starts_with(b"--checkpoint-action=") {
+        return true;
+    }
     bytes.len() > 6 && PLACES.iter().any(|place| bytes.windows(place.len()).any(|piece| piece == *place))
 }

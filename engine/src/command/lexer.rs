@@ -23,6 +23,8 @@ pub(super) struct Word {
     pub dynamic: bool,
     /// It began with a quote.
     pub quoted: bool,
+    /// Braces put it together: `c{a,oun}t`.
+    pub braced: bool,
     /// `$IFS` or the comma of a brace list separates it from the next one.
     pub glued: bool,
     pub end: usize,
@@ -71,6 +73,7 @@ pub(super) fn word(value: &[u8], at: usize) -> Word {
         glob: false,
         dynamic: false,
         quoted: false,
+        braced: false,
         glued: false,
         end: at,
     };
@@ -243,6 +246,7 @@ impl<'a> Reader<'a> {
             }
             (true, false) => {
                 word.evaded = true;
+                word.braced = true;
                 for byte in list.iter().take_while(|byte| **byte != b',') {
                     word.push(*byte);
                 }

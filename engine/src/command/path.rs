@@ -133,6 +133,18 @@ pub(super) fn is_masked_path(value: &[u8]) -> bool {
     FILES.iter().any(|file| glob(value, file))
 }
 
+/// `/[e]tc/[p]asswd`, `/[e///]tc`: brackets around one letter, or around slashes, stand for that letter and hide it.
+pub(super) fn is_cut(path: &[u8]) -> bool {
+    path.starts_with(b"/")
+        && memchr::memchr_iter(b'[', path).any(|at| {
+            let inside = path.get(at + 1..).unwrap_or_default();
+            let length = memchr::memchr(b']', inside).unwrap_or(0);
+            let set = inside.get(..length).unwrap_or_default();
+            let goes_on = inside.get(length + 1).is_some_and(u8::is_ascii_alphabetic);
+            goes_on && (set.len() == 1 && !set.iter().all(u8::is_ascii_digit) || set.contains(&b'/'))
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,8 +47,18 @@ pub(super) struct Command {
     pub evaded: bool,
     /// Behind a keyword or a wrapper, as `then`, `sudo`.
     pub wrapped: bool,
+    /// Behind a word that only runs what follows, and that nobody writes who looks for that.
+    pub driven: bool,
     /// It only filters what another command prints.
     pub filters: bool,
+    /// It runs what it reads.
+    pub shell: bool,
+    /// It is a shell that is told what to run: `sh -c x`.
+    pub runs: bool,
+    /// Braces put the name together: `c{a,oun}t`.
+    pub braced: bool,
+    /// The name has less than three letters.
+    pub short: bool,
     pub arguments: Arguments,
     /// The opener, or the name where there is none.
     pub start: usize,
@@ -83,7 +93,7 @@ static OPENERS: Lookup<bool> = Lookup::of(b";|&\n\r\x1A`$<>");
 /// The command at a place, and how many bytes were read to tell.
 pub(super) fn command(value: &[u8], opener: Opener, start: usize, at: usize) -> (Option<Command>, usize) {
     let mut at = at;
-    let mut wrapped = false;
+    let (mut wrapped, mut driven) = (false, false);
     for _ in 0..WRAPPERS {
         at = skip(value, at, opener);
         let first = value.get(at).copied().unwrap_or(b' ');
@@ -95,13 +105,10 @@ pub(super) fn command(value: &[u8], opener: Opener, start: usize, at: usize) -> 
             return (
                 Some(Command {
                     opener,
-                    name,
-                    evaded: false,
                     wrapped,
-                    filters: false,
-                    arguments,
                     start,
                     end: arguments.end,
+                    ..Command::plain(name, arguments)
                 }),
                 end,
             );
@@ -117,17 +124,18 @@ pub(super) fn command(value: &[u8], opener: Opener, start: usize, at: usize) -> 
         let word = lexer::word(value, at);
         let Some(next) = after_prefix(value, &word) else {
             let command = judge_name(value, opener, start, at, wrapped, &word);
+            let command = command.map(|command| Command { driven, ..command });
             let end = command.map_or(word.end, |command| command.end);
             return (command, end.saturating_sub(at));
         };
         // `time` and `env` run what follows, and are commands by themselves.
-        if let (Some(_), false) =
-            (words::find(word.bytes()), next > word.end + 1 && starts_command(value, next))
-        {
+        let is_apart = next > word.end + 1 || is_driver(word.bytes());
+        if let (Some(_), false) = (words::find(word.bytes()), is_apart && starts_command(value, next)) {
             let command = judge_name(value, opener, start, at, wrapped, &word);
             return (command, word.end.saturating_sub(at));
         }
         wrapped = true;
+        driven = is_driver(word.bytes());
         at = next;
     }
     (None, 1)
@@ -200,6 +208,8 @@ fn is_prefix(word: &[u8]) -> bool {
             | b"until"
             | b"nice"
             | b"setsid"
+            | b"strace"
+            | b"ltrace"
             | b"busybox"
             | b"call"
             | b"doas"
@@ -207,6 +217,11 @@ fn is_prefix(word: &[u8]) -> bool {
             | b"xargs"
             | b"elif"
     )
+}
+
+/// Those of them that people do not write in front of what they look for or ask about.
+fn is_driver(word: &[u8]) -> bool {
+    matches!(word, b"nohup" | b"time" | b"setsid" | b"strace" | b"ltrace" | b"busybox")
 }
 
 /// Where the command goes on behind `X=1 ` or a word that only runs what follows.
@@ -242,18 +257,28 @@ fn judge_name(
         {
             (Name::Glued, true)
         }
+        None if is_variable_shell(value, at) => {
+            let arguments = arguments::read(value, word.end, false);
+            let start = if opener == Opener::Start { at } else { start };
+            return Some(Command {
+                opener,
+                wrapped,
+                shell: true,
+                runs: true,
+                start,
+                end: arguments.end,
+                ..Command::plain(Name::Executable, arguments)
+            });
+        }
         // Somebody's own program, asked for what only attackers ask for.
         None if word.bytes().starts_with(b"/") && !word.glob && opener != Opener::Start => {
             let arguments = arguments::read(value, word.end, false);
             return arguments.sensitive.then_some(Command {
                 opener,
-                name: Name::Executable,
-                evaded: false,
                 wrapped,
-                filters: false,
-                arguments,
                 start,
                 end: arguments.end,
+                ..Command::plain(Name::Executable, arguments)
             });
         }
         None => return None,
@@ -267,13 +292,11 @@ fn judge_name(
             arguments.evaded = false;
             return Some(Command {
                 opener,
-                name: Name::PowerShell,
                 evaded,
                 wrapped,
-                filters: false,
-                arguments,
                 start,
                 end: word.end,
+                ..Command::plain(Name::PowerShell, arguments)
             });
         }
         _ => {}
@@ -299,15 +322,76 @@ fn judge_name(
             | b"tr"
             | b"uniq"
     );
+    let shell = is_shell(word.bytes());
     Some(Command {
         opener,
-        name,
         evaded: evaded || word.glued,
         wrapped,
         filters,
-        arguments,
+        shell,
+        runs: shell && is_told(value, word.end),
+        braced: word.braced,
+        short: word.bytes().len() < 3,
         start,
         end: arguments.end,
+        ..Command::plain(name, arguments)
+    })
+}
+
+impl Command {
+    fn plain(name: Name, arguments: Arguments) -> Self {
+        Self {
+            opener: Opener::Start,
+            name,
+            evaded: false,
+            wrapped: false,
+            driven: false,
+            filters: false,
+            shell: false,
+            runs: false,
+            braced: false,
+            short: false,
+            arguments,
+            start: 0,
+            end: 0,
+        }
+    }
+}
+
+/// Programs that run what they are given.
+fn is_shell(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"sh"
+            | b"bash"
+            | b"dash"
+            | b"ash"
+            | b"zsh"
+            | b"ksh"
+            | b"csh"
+            | b"tcsh"
+            | b"fish"
+            | b"busybox"
+            | b"pwsh"
+    )
+}
+
+/// Whether `-c` and something to run follow.
+fn is_told(value: &[u8], at: usize) -> bool {
+    let at = at + arguments::blanks(value, at);
+    let option = lexer::word(value, at);
+    matches!(option.bytes(), b"-c" | b"-lc" | b"-ic" | b"-ec" | b"-xc")
+        && value.get(option.end..).is_some_and(|rest| !rest.trim_ascii().is_empty())
+}
+
+/// `$SHELL -c x`: the shell of whoever runs this.
+fn is_variable_shell(value: &[u8], at: usize) -> bool {
+    const VARIABLES: &[&[u8]] = &[b"$SHELL", b"${SHELL}", b"$BASH", b"${BASH}", b"$0"];
+    let rest = value.get(at..).unwrap_or_default();
+    VARIABLES.iter().any(|name| {
+        rest.starts_with(name)
+            && rest.get(name.len()).is_some_and(|byte| is_blank(*byte))
+            && is_told(value, at + name.len())
     })
 }
 
@@ -368,7 +452,14 @@ fn name(word: &Word) -> Option<(Name, bool)> {
         .iter()
         .find_map(|ending| bytes.strip_suffix(*ending))
         .unwrap_or(bytes);
-    words::find(bare).map(|meaning| (Name::Known(meaning), word.evaded))
+    let known = words::find(bare).or_else(|| {
+        // `python3.10`, `gcc-12`
+        let digits = bare.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+        let stem = bare.get(..bare.len() - digits)?;
+        let stem = stem.strip_suffix(b"-").unwrap_or(stem);
+        if digits == 0 || stem.len() < 3 || stem.ends_with(b".") { None } else { words::find(stem) }
+    });
+    known.map(|meaning| (Name::Known(meaning), word.evaded))
 }
 
 /// Whether a command that ended this way ended as a whole.

@@ -1,5 +1,7 @@
 //! How sure a command is, from what it is, how it is opened and what stands around it.
 
+use super::Asked;
+use super::arguments::Ending;
 use super::reading::{Command, Name, Opener, is_whole};
 use super::words::Use;
 use crate::detector::Rule;
@@ -34,6 +36,7 @@ pub(super) static RULES: [&Rule; 9] =
 /// What stands around a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
+    pub asked: Asked,
     pub before: Around,
     /// What is behind a substitution.
     pub behind: Around,
@@ -61,6 +64,13 @@ pub(super) struct Place {
     pub opens: u8,
     /// What stands before has more in it than a name.
     pub odd: bool,
+}
+
+impl Place {
+    /// Whether the value is that of a parameter.
+    fn is_asked(&self) -> bool {
+        self.asked != Asked::Nothing
+    }
 }
 
 /// How much it looks like a command that was meant to run.
@@ -103,8 +113,12 @@ pub(super) fn strength(command: &Command) -> Strength {
     let whole = is_whole(arguments.ending);
     let none = arguments.count() == 0;
     let few = arguments.words <= 2;
-    if arguments.sensitive && arguments.words <= 3 {
+    if arguments.sensitive && arguments.words <= 3 || command.runs {
         return S::Complete;
+    }
+    // `<(cat file)`: no sentence has that.
+    if command.opener == Opener::Process && few && arguments.ending == Ending::Closed {
+        return S::Likely;
     }
     let plain = match command.name {
         Name::Batch | Name::PowerShell | Name::Glued => S::Complete,
@@ -150,6 +164,7 @@ pub(super) fn strength(command: &Command) -> Strength {
 
 #[expect(clippy::match_same_arms, reason = "the rows of a table, read from above")]
 fn operator(command: &Command, place: &Place, strength: Strength) -> Option<Confidence> {
+    let none = command.arguments.count() == 0;
     let broken_out = match place.before {
         Around::Nothing => true,
         Around::Word => place.last.is_some_and(|byte| !byte.is_ascii_alphabetic() && byte != b'_'),
@@ -159,7 +174,9 @@ fn operator(command: &Command, place: &Place, strength: Strength) -> Option<Conf
         (Strength::Complete, Around::Nothing | Around::Word) => Confidence::Certain,
         // `(root) CMD (cd / && run-parts /etc/cron.daily)`: a log tells what ran.
         (Strength::Complete, Around::Words) if place.enclosed => Confidence::Medium,
-        (Strength::Complete, Around::Words) if !place.script || command.arguments.sensitive => {
+        (Strength::Complete, Around::Words)
+            if !place.script || command.arguments.sensitive || place.asked == Asked::Command =>
+        {
             Confidence::High
         }
         (Strength::Complete, Around::Prose)
@@ -168,6 +185,31 @@ fn operator(command: &Command, place: &Place, strength: Strength) -> Option<Conf
             Confidence::High
         }
         (Strength::Complete, _) => Confidence::Medium,
+        // `printf x | rev | sh`: whatever stands before is run.
+        (Strength::Likely, Around::Words | Around::Prose)
+            if place.opens == b'|'
+                && command.shell
+                && none
+                && place.ends
+                && place.script
+                && place.is_asked() =>
+        {
+            Confidence::High
+        }
+        (Strength::Likely, Around::Words) if place.asked == Asked::Command && is_tool(command) => {
+            Confidence::High
+        }
+        // `;htop`, and nothing else
+        (Strength::Weak, Around::Nothing)
+            if none
+                && is_whole(command.arguments.ending)
+                && place.lines < 2
+                && place.is_asked()
+                && !command.short
+                && matches!(command.name, Name::Known(Use::Tool | Use::Name | Use::Brief | Use::Probe)) =>
+        {
+            Confidence::High
+        }
         // `|grep x` is how people tell each other what they look for.
         (Strength::Likely, _) if command.filters && place.opens == b'|' => Confidence::Medium,
         (Strength::Likely, _) if broken_out => Confidence::High,
@@ -256,7 +298,39 @@ fn start(command: &Command, place: &Place, strength: Strength) -> Option<Confide
         || arguments.evaded;
     // `curl -f http://x || exit 1` is how the health of a container is told.
     let complete = strength == Strength::Complete && place.lines < 3 && !place.chained;
+    let line = place.is_asked() && place.lines < 2;
+    // `{png,jpg}` is a list of words.
+    if command.name == Name::Glued
+        && place.opens == b'{'
+        && arguments.flags + arguments.paths + arguments.urls + arguments.shell == 0
+    {
+        return None;
+    }
     Some(match command.name {
+        // `sh -c whoami`, `nohup ifconfig`, `c{a,oun}t`
+        _ if complete && line && (command.runs || command.braced || command.driven && is_tool(command)) => {
+            Confidence::High
+        }
+        _ if complete && line && command.evaded && is_tool(command) => Confidence::High,
+        Name::Known(Use::Tool | Use::Probe | Use::Brief)
+            if place.asked == Asked::Command && line && strength >= Strength::Likely =>
+        {
+            Confidence::High
+        }
+        Name::Known(Use::Name | Use::English) if place.asked == Asked::Command && line && complete => {
+            Confidence::High
+        }
+        Name::Known(Use::Name)
+            if place.asked == Asked::Command
+                && line
+                && strength == Strength::Likely
+                && arguments.flags > 0 =>
+        {
+            Confidence::High
+        }
+        Name::Executable if place.asked == Asked::Command && line && arguments.count() == 0 => {
+            Confidence::High
+        }
         Name::Batch | Name::PowerShell if complete => Confidence::High,
         _ if command.evaded && complete && arguments.count() > 0 => Confidence::High,
         Name::Executable if complete && (arguments.count() > 0 || place.terminator.is_some()) => {

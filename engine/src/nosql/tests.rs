@@ -47,6 +47,7 @@ fn operators_and_code_of_document_databases_are_refused() {
                 "while(!0);",
                 "while(this);",
                 "while(!null);",
+                "while(!undefined)",
             ],
         ),
         (
