@@ -5,8 +5,8 @@
 //! that no dialect allows there, which is why prose costs little and matches nothing.
 //!
 //! In reading order: `needs`, `words` and `functions` (vocabulary), `lexer`, `parser` (the cursor), `reading` (what
-//! may follow an operand), `expression`, `operand`, `statement`, `select`, `evidence` (facts), `rules` (how sure they
-//! are), `fragment` (pieces that no statement comes of). Called through [`DETECTOR`].
+//! may follow an operand), `expression`, `operand`, `statement`, `select`, `form` (what is no expression), `evidence`
+//! (facts), `rules` (how sure they are), `fragment` (pieces that no statement comes of). Called through [`DETECTOR`].
 
 use rasp_policy::class::Class;
 
@@ -22,6 +22,7 @@ use crate::reason::Reason;
 mod evidence;
 mod expression;
 mod fragment;
+mod form;
 mod functions;
 mod lexer;
 mod needs;
@@ -74,6 +75,10 @@ fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Detected, Reason> {
     let (part, value, parameter) = (field.part, field.value, field.is_parameter());
     let mut readings = Readings { budget, best: None, too_deep: false, parameter, units: 0 };
     let seen = MARKS.all(value);
+    if parameter && let Some(form) = form::find(value) {
+        readings.best = Some(rules::of_form(form, value.len()));
+        return Ok(Detected { best: readings.best, too_deep: false });
+    }
     if seen & QUOTES != 0 {
         readings.out_of_quotes(value, seen)?;
     }

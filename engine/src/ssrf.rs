@@ -40,6 +40,12 @@ const NEEDS: Needs = Needs {
         "ldap:",
         "ldaps:",
         "ldapi:",
+        "localhost",
+        "localdomain",
+        "loopback/",
+        ".internal/",
+        ".local/",
+        ".me/",
     ],
 };
 
@@ -74,7 +80,11 @@ fn rules() -> Vec<Rule> {
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     report.budget().work(field.value.len())?;
-    let Some((rule, confidence, start, end)) = detect(field.part, field.value) else { return Ok(()) };
+    let found = detect(field.part, field.value).or_else(|| {
+        let is_named = names_inside(field.value) && is_for_address(field);
+        is_named.then_some((INTERNAL, High, 0, field.value.len()))
+    });
+    let Some((rule, confidence, start, end)) = found else { return Ok(()) };
     let is_fetched = rule.id == INTERNAL.id && confidence == Medium && is_fetched(field);
     let confidence = if is_fetched { High } else { confidence };
     let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), is_word);
@@ -136,6 +146,39 @@ fn judge(text: &[u8]) -> Option<(Rule, Confidence)> {
         Host::Other if address.is_deceptive && address.user_is_internal => Some((DISGUISED, High)),
         Host::Other => None,
     }
+}
+
+/// `localhost/`, `host.docker.internal/a`: an address without its scheme, of this host or of the one that it runs on.
+/// A name alone is what settings have.
+fn names_inside(value: &[u8]) -> bool {
+    const HERE: &[&str] = &[
+        "localhost",
+        "localhost.localdomain",
+        "localhost4",
+        "localhost4.localdomain4",
+        "localhost6",
+        "localhost6.localdomain6",
+        "ip6-localhost",
+        "ip6-loopback",
+        "ipv6-localhost",
+        "ipv6-loopback",
+        "host.docker.internal",
+        "gateway.docker.internal",
+        "kubernetes.docker.internal",
+        "host.containers.internal",
+    ];
+    let Some(slash) = memchr::memchr(b'/', value) else { return false };
+    let host = value.get(..slash).unwrap_or_default();
+    HERE.iter().any(|known| host.eq_ignore_ascii_case(known.as_bytes()))
+        || host::read(host) == Host::Rebinding
+}
+
+/// The parameter is for the address of something that the application fetches.
+fn is_for_address(field: &Field<'_>) -> bool {
+    const NAMES: &[&str] =
+        &["url", "uri", "src", "feed", "proxy", "fetch", "link", "endpoint", "remote", "address", "webhook"];
+    matches!(field.part, Part::Query | Part::Form)
+        && NAMES.iter().any(|known| field.name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// The parameter is for what the application fetches itself, and it names the host of the application. A browser

@@ -147,6 +147,12 @@ impl Facts {
     /// After a boolean operator: an operator that compares, whatever it compares with.
     pub(super) const COMPARING: Self = Self(1 << 29);
 
+    /// A known function is called, and the value ends behind the parenthesis that opens.
+    pub(super) const CUT: Self = Self(1 << 30);
+    /// What nobody sends but who takes a statement over: a variable is declared, a text is executed, a routine is created,
+    /// the result of a call is cast.
+    pub(super) const HOSTILE: Self = Self(1 << 31);
+
     pub(super) fn add(&mut self, facts: Self) {
         self.0 |= facts.0;
     }
@@ -158,6 +164,28 @@ impl Facts {
 
     pub(super) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+impl Evidence {
+    /// Of a form that no reading made.
+    pub(super) fn of_form(start: usize, end: usize) -> Self {
+        Self {
+            context: Context::Bare,
+            operand: Operand::Absent,
+            opener: Opener::Nothing,
+            ending: Ending::Complete,
+            facts: Facts::default(),
+            prefix: Prefix::Empty,
+            start,
+            end,
+            left: 0,
+            hard: 0,
+            masked: false,
+            cut_lines: false,
+            mark: 0,
+            parameter: true,
+        }
     }
 }
 

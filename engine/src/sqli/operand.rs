@@ -14,8 +14,14 @@ impl Parser<'_> {
             let shape = parser.bare_operand()?;
             loop {
                 if parser.eat_kind(Kind::Cast) {
+                    if matches!(shape, Shape::Compound) && words::is_type(parser.text(parser.token())) {
+                        parser.facts.add(Facts::HOSTILE);
+                    }
                     if !parser.eat_kind(Kind::Name) {
                         return Err(Stop);
+                    }
+                    if parser.at_name(b"precision") {
+                        parser.bump();
                     }
                 } else if parser.eat(Word::Collate) {
                     parser.bump();
@@ -190,7 +196,11 @@ impl Parser<'_> {
             Some(Function::Text) => Facts::TEXT_FUNCTION,
             Some(Function::Repeat) | None => Facts::OTHER_FUNCTION,
         });
+        let is_apart = self.end < self.token().start;
         self.bump();
+        if function.is_some() && !is_apart && self.kind() == Kind::End {
+            self.facts.add(Facts::CUT);
+        }
         if function == Some(Function::Sleep) && (self.kind(), self.peek()) == (Kind::Number, Kind::Close) {
             self.facts.add(Facts::PAUSE);
         }

@@ -2,6 +2,7 @@
 //! apply, the surest one counts, then the first.
 
 use super::evidence::{Context, Ending, Evidence, Facts, Opener, Operand, Prefix, Remark};
+use super::form::Form;
 use crate::detector;
 use crate::finding::{Confidence, RuleId};
 
@@ -114,7 +115,35 @@ pub(super) const RULES: &[Rule] = &[
         reason: "the value has comments between words of SQL where blanks would do",
         weigh: masked,
     },
+    PIECE,
+    NAMES,
+    JSON,
 ];
+
+/// The rule of a form, which no reading is needed for.
+pub(super) fn of_form(form: Form, length: usize) -> (&'static Rule, Confidence, Evidence) {
+    match form {
+        Form::Piece => (&PIECE, High, Evidence::of_form(0, length)),
+        Form::Catalog => (&NAMES, High, Evidence::of_form(0, length)),
+        Form::Json(start, end) => (&JSON, High, Evidence::of_form(start, end)),
+    }
+}
+
+const PIECE: Rule = Rule {
+    id: RuleId("sqli-piece"),
+    reason: "the value is what only the middle of a statement has",
+    weigh: |_| None,
+};
+const NAMES: Rule = Rule {
+    id: RuleId("sqli-names"),
+    reason: "the value takes the rows of a table from the catalog of the database",
+    weigh: |_| None,
+};
+const JSON: Rule = Rule {
+    id: RuleId("sqli-json"),
+    reason: "the value compares a document with an operator that databases have for JSON",
+    weigh: |_| None,
+};
 
 /// The surest rule that applies.
 pub(super) fn judge(evidence: &Evidence) -> Option<(&'static Rule, Confidence)> {
@@ -218,6 +247,17 @@ fn union(e: &Evidence) -> Option<Confidence> {
         {
             Some(High)
         }
+        // `union select`, and nothing else but what the statement around it goes on with; `2020-03-01 union select`
+        () if e.context == Context::Bare
+            && e.parameter
+            && (e.ending == Ending::Incomplete
+                || e.any(Facts::CUT)
+                || matches!(e.operand, Operand::Constant | Operand::Compound) && !e.broken())
+            && (e.opener == Opener::SetOperator && e.operand == Operand::Absent
+                || matches!(e.operand, Operand::Constant | Operand::Compound)) =>
+        {
+            Some(High)
+        }
         () if after_name && e.any(Facts::UNION_STRONG) => Some(Medium),
         () if after_name => Some(Low),
         () if e.any(Facts::UNION_STRONG) || (e.quoted() && e.commented()) => Some(High),
@@ -242,6 +282,16 @@ fn stacked(e: &Evidence) -> Option<Confidence> {
             Some(High)
         }
         () if e.any(Facts::STACKED_WEAK) && e.quoted() && e.commented() => Some(High),
+        // `';select p`
+        () if e.any(Facts::STACKED_WEAK)
+            && e.quoted()
+            && e.parameter
+            && e.prefix == Prefix::Empty
+            && e.opener == Opener::Statement
+            && !e.broken() =>
+        {
+            Some(High)
+        }
         () if e.any(Facts::STACKED_WEAK) && e.quoted() => Some(Medium),
         () if e.any(Facts::STACKED_WEAK) => Some(Low),
         () => None,
@@ -275,6 +325,10 @@ fn subselect(e: &Evidence) -> Option<Confidence> {
         () if !e.any(Facts::SUBSELECT) || e.context == Context::Statement => None,
         // A remark in parentheses after a word reads as a function call.
         () if e.alone() && e.any(Facts::CATALOG) => Some(High),
+        // `(convert(int, (select char(1) ..`, however it goes on
+        () if e.alone() && e.parameter && e.ending == Ending::Incomplete && e.any(Facts::TEXT_FUNCTION) => {
+            Some(High)
+        }
         () if e.alone() && (e.broken() || e.any(Facts::OTHER_FUNCTION)) => Some(Medium),
         () if e.alone() => Some(High),
         () if e.closed() => Some(Certain),
@@ -325,6 +379,20 @@ fn function(e: &Evidence) -> Option<Confidence> {
     let unknown = e.any(Facts::OTHER_FUNCTION) && e.opener == Opener::Boolean && e.quoted() && e.commented();
     match () {
         () if unknown => Some(e.in_datum(High)),
+        // `substr(`, and nothing else: what follows is in the statement
+        () if e.alone() && e.parameter && e.any(Facts::CUT) => Some(High),
+        // `f(x)::int`
+        () if e.alone() && e.parameter && e.any(Facts::HOSTILE) && e.ending == Ending::Complete => Some(High),
+        // `, find_in_set('1', x)`
+        () if e.context == Context::Bare
+            && e.opener == Opener::Comma
+            && e.operand == Operand::Absent
+            && e.parameter
+            && e.any(Facts::TEXT_FUNCTION.or(Facts::INFORMATION))
+            && !e.broken() =>
+        {
+            Some(High)
+        }
         () if !e.any(Facts::TEXT_FUNCTION.or(Facts::INFORMATION).or(Facts::CASE)) => None,
         () if e.context == Context::Statement => None,
         () if e.quoted() && (e.closed() || ((compares || tells) && !e.broken())) => Some(e.in_datum(High)),
@@ -483,6 +551,8 @@ fn comment(e: &Evidence) -> Option<Confidence> {
 fn statement(e: &Evidence) -> Option<Confidence> {
     match () {
         () if e.context != Context::Statement => None,
+        // `select char(`, `declare @x`, `execute immediate '..`
+        () if e.parameter && e.any(Facts::CUT.or(Facts::HOSTILE)) => Some(High),
         // `select 1,sin(2) from t where`: the statement around the value goes on.
         () if e.parameter && e.ending == Ending::Incomplete && e.hard > 2 => Some(High),
         () if !e.any(Facts::STATEMENT) => None,

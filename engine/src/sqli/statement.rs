@@ -43,6 +43,9 @@ impl Parser<'_> {
             Word::Declare => {
                 self.bump();
                 let strong = matches!(self.kind(), Kind::Variable);
+                if strong {
+                    self.facts.add(Facts::HOSTILE);
+                }
                 self.skip_to_semicolon();
                 Ok(strong)
             }
@@ -249,10 +252,22 @@ impl Parser<'_> {
             || self.at_name(b"modify")
             || self.at_name(b"identified")
             || self.at_name(b"returns");
+        // `create function x(..) returns ..`
+        let begins = self.kind() == Kind::Open;
         if strong {
-            self.skip_to_semicolon();
+            self.skip_to(b"returns", begins);
         }
         Ok(strong)
+    }
+
+    /// Skips to the end of the statement, and notes whether this word stands in it.
+    fn skip_to(&mut self, word: &[u8], wanted: bool) {
+        while !matches!(self.kind(), Kind::Semicolon | Kind::End | Kind::Comment) {
+            if wanted && self.at_name(word) {
+                self.facts.add(Facts::HOSTILE);
+            }
+            self.bump();
+        }
     }
 
     /// `exec xp_cmdshell 'x'`, `exec('..')`, `execute immediate '..'`, `call x()`
@@ -267,6 +282,10 @@ impl Parser<'_> {
         let known = [b"xp_", b"sp_"].iter().any(|prefix| ascii::starts(procedure, *prefix));
         if known {
             self.facts.add(Facts::SYSTEM);
+        }
+        let is_text = matches!(self.kind(), Kind::Text { .. } | Kind::Variable);
+        if procedure.eq_ignore_ascii_case(b"immediate") && is_text {
+            self.facts.add(Facts::HOSTILE);
         }
         let strong = known
             || matches!(self.kind(), Kind::Text { .. } | Kind::Open | Kind::Variable | Kind::Compare)

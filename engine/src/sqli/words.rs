@@ -262,6 +262,38 @@ const fn letter(byte: u8) -> usize {
     (byte | 0x20).wrapping_sub(b'a') as usize
 }
 
+/// Types that attackers cast to, so that what they read is told in an error.
+pub(super) fn is_type(name: &[u8]) -> bool {
+    const TYPES: &[&str] = &[
+        "bigint",
+        "bool",
+        "boolean",
+        "bytea",
+        "char",
+        "date",
+        "decimal",
+        "double",
+        "float",
+        "int",
+        "int2",
+        "int4",
+        "int8",
+        "integer",
+        "json",
+        "jsonb",
+        "numeric",
+        "real",
+        "regclass",
+        "smallint",
+        "text",
+        "timestamp",
+        "uuid",
+        "varchar",
+        "xml",
+    ];
+    TYPES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+}
+
 pub(super) fn is_catalog(name: &[u8]) -> bool {
     CATALOGS.iter().any(|catalog| catalog.as_bytes().eq_ignore_ascii_case(name))
 }
