@@ -73,6 +73,7 @@ impl Asked {
             {
                 Self::Command
             }
+            Part::JsonKey if field.value.len() <= 64 => Self::Something,
             Part::Json | Part::JsonKey => Self::Nothing,
             _ if field.is_parameter() => Self::Something,
             _ => Self::Nothing,

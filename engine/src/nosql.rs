@@ -221,6 +221,10 @@ fn operator(at: &At<'_>) -> Option<Confidence> {
     if at.last() == Some(b'[') && next.starts_with(b"]") {
         // `$list[$in] = 1` is PHP.
         let subject = at.near().iter().any(|byte| matches!(byte, b'$' | b'>' | b'(' | b' '));
+        // `[$lte]x`: the name of the parameter goes before it.
+        if at.before.len() == 1 && at.place.is_word() && next.len() > 1 {
+            return Some(High);
+        }
         return Some(if next.starts_with(b"]=") && !subject && at.place.is_word() { High } else { Low });
     }
     let next =

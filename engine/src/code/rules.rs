@@ -200,6 +200,12 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
     let whole = place.before == Around::Nothing && behind.trim_ascii().is_empty();
     let short = |confidence| if place.is_short() { confidence } else { Confidence::Medium };
     let (rule, confidence) = match mark.kind {
+        // `name<?`: the tag is open, and what the application writes behind it runs.
+        Kind::PhpTag
+            if text == b"<?" && behind.is_empty() && place.parameter && last.is_some_and(is_name) =>
+        {
+            (&PHP, Confidence::High)
+        }
         Kind::PhpTag => (&PHP, php(text, behind, place, first)?),
         Kind::Page => {
             (&PAGE, if place.before == Around::Nothing { Confidence::High } else { Confidence::Medium })

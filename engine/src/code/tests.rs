@@ -144,6 +144,7 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "${$name}",
         ],
     ),
+    ("code-php", &["name<?"]),
     (
         "code-node",
         &[

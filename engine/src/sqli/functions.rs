@@ -78,6 +78,7 @@ pub(super) static FUNCTIONS: Table<Function> = Table::new(&[
     ("if", F::Text),
     ("ifnull", F::Text),
     ("iif", F::Text),
+    ("insert", F::Text),
     ("instr", F::Text),
     ("is_srvrolemember", F::Information),
     ("isnull", F::Text),

@@ -77,6 +77,10 @@ impl<'a> Lexer<'a> {
         self.bytes.get(token.start..token.end).unwrap_or_default()
     }
 
+    pub(super) fn before(&self, at: usize) -> &'a [u8] {
+        self.bytes.get(..at).unwrap_or_default()
+    }
+
     pub(super) fn length(&self) -> usize {
         self.bytes.len()
     }

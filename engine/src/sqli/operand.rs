@@ -196,7 +196,9 @@ impl Parser<'_> {
             Some(Function::Text) => Facts::TEXT_FUNCTION,
             Some(Function::Repeat) | None => Facts::OTHER_FUNCTION,
         });
-        let is_apart = self.end < self.token().start;
+        // `max (` is what people type; `concat (` is not.
+        let name = self.last_name();
+        let is_apart = self.end < self.token().start && !words::is_short_for(name);
         self.bump();
         if function.is_some() && !is_apart && self.kind() == Kind::End {
             self.facts.add(Facts::CUT);

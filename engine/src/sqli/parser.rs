@@ -91,6 +91,18 @@ impl<'a> Parser<'a> {
         self.lexer.text(token)
     }
 
+    /// The token that was read last, as far as it is a name.
+    pub(super) fn last_name(&self) -> &'a [u8] {
+        let read = self.lexer.before(self.end);
+        let length = read
+            .iter()
+            .rev()
+            .take(32)
+            .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+            .count();
+        read.get(read.len() - length..).unwrap_or_default()
+    }
+
     pub(super) fn bump(&mut self) {
         if self.current.kind != Kind::End {
             self.end = self.current.end;

@@ -553,6 +553,8 @@ fn statement(e: &Evidence) -> Option<Confidence> {
         () if e.context != Context::Statement => None,
         // `select char(`, `declare @x`, `execute immediate '..`
         () if e.parameter && e.any(Facts::CUT.or(Facts::HOSTILE)) => Some(High),
+        // `select iif(1>1, ..)`: its result is known in advance.
+        () if e.parameter && e.any(Facts::STATEMENT) && e.any(Facts::CONSTANTS) && !e.broken() => Some(High),
         // `select 1,sin(2) from t where`: the statement around the value goes on.
         () if e.parameter && e.ending == Ending::Incomplete && e.hard > 2 => Some(High),
         () if !e.any(Facts::STATEMENT) => None,

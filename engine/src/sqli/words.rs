@@ -262,6 +262,31 @@ const fn letter(byte: u8) -> usize {
     (byte | 0x20).wrapping_sub(b'a') as usize
 }
 
+/// Names of functions that no language has a word for.
+pub(super) fn is_short_for(name: &[u8]) -> bool {
+    const NAMES: &[&str] = &[
+        "benchmark",
+        "char_length",
+        "compress",
+        "concat",
+        "concat_ws",
+        "cos",
+        "group_concat",
+        "hex",
+        "ifnull",
+        "iif",
+        "ltrim",
+        "nvl",
+        "rand",
+        "rtrim",
+        "sin",
+        "substr",
+        "uncompress",
+        "unhex",
+    ];
+    NAMES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+}
+
 /// Types that attackers cast to, so that what they read is told in an error.
 pub(super) fn is_type(name: &[u8]) -> bool {
     const TYPES: &[&str] = &[
