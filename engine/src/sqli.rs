@@ -75,10 +75,6 @@ fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Detected, Reason> {
     let (part, value, parameter) = (field.part, field.value, field.is_parameter());
     let mut readings = Readings { budget, best: None, too_deep: false, parameter, units: 0 };
     let seen = MARKS.all(value);
-    if parameter && let Some(form) = form::find(value) {
-        readings.best = Some(rules::of_form(form, value.len()));
-        return Ok(Detected { best: readings.best, too_deep: false });
-    }
     if seen & QUOTES != 0 {
         readings.out_of_quotes(value, seen)?;
     }
@@ -99,6 +95,12 @@ fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Detected, Reason> {
         if seen & COMMENTS != 0 && ends_in_comment(value) {
             readings.behind_word(value, b"or")?;
         }
+    }
+    if parameter
+        && readings.best.is_none_or(|(_, known, _)| known < Confidence::High)
+        && let Some(form) = form::find(value)
+    {
+        readings.best = Some(rules::of_form(form, value.len()));
     }
     Ok(Detected { best: readings.best, too_deep: readings.too_deep })
 }

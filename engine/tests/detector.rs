@@ -162,6 +162,9 @@ fn ids_of_rules_are_frozen() {
             "sqli-rest",
             "sqli-masked",
             "sqli-fragment",
+            "sqli-piece",
+            "sqli-names",
+            "sqli-json",
         ]
     );
 }
