@@ -35,6 +35,7 @@ pub mod relay;
 pub mod secure;
 pub mod stream;
 mod streams;
+mod turns;
 mod watched;
 pub mod wire;
 
@@ -147,7 +148,9 @@ pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
     }
     let first = Box::pin(first_bytes(&shared, &mut client, &target, declared)).await;
     match first {
-        First::Http { ahead, upstream } => http::serve(shared, client, target, ahead, upstream).await,
+        First::Http { ahead, upstream, in_vain } => {
+            http::serve(shared, client, target, ahead, (upstream, in_vain)).await;
+        }
         First::Http2 { ahead, upstream } => {
             Box::pin(http2::serve(shared, client, target, ahead, upstream)).await;
         }
@@ -223,8 +226,8 @@ async fn relay_all(shared: &Arc<Shared>, client: Client, port: u16, (upstream, a
 
 /// What the first bytes of a connection decide.
 enum First {
-    /// HTTP/1. A gateway may have no upstream yet.
-    Http { ahead: Bytes, upstream: Option<Stream> },
+    /// HTTP/1. A gateway may have no upstream yet, or the request has waited for one in vain.
+    Http { ahead: Bytes, upstream: Option<Stream>, in_vain: bool },
     /// HTTP/2. A gateway may have no upstream.
     Http2 { ahead: Bytes, upstream: Option<Stream> },
     /// Not inspected; no reason is needed where there is nothing to inspect.
@@ -303,11 +306,17 @@ async fn first_bytes(shared: &Shared, client: &mut Client, target: &Target, decl
     if let (Target::Tls(secured), Some(told)) = (target, told) {
         secured.speak(told);
     }
-    let upstream = match upstream {
-        Some(upstream) => Some(upstream),
-        None => dialling.await.ok().map(Upstream::Open),
+    let (upstream, in_vain) = if let Some(upstream) = upstream {
+        (Some(upstream), false)
+    } else {
+        let dialled = dialling.await.ok().map(Upstream::Open);
+        let in_vain = dialled.is_none();
+        (dialled, in_vain)
     };
-    decide(protocol::course(declared, told), upstream, target, ahead)
+    match decide(protocol::course(declared, told), upstream, target, ahead) {
+        First::Http { ahead, upstream, .. } => First::Http { ahead, upstream, in_vain },
+        first => first,
+    }
 }
 
 /// Reads some bytes. Nothing is reserved for a client that sends none.
@@ -328,10 +337,10 @@ fn decide(course: Course, upstream: Option<Upstream>, target: &Target, ahead: By
     match course {
         Course::Http1 => match (upstream, target) {
             (Some(Upstream::Open(stream)), _) => {
-                First::Http { ahead: ahead.freeze(), upstream: Some(stream) }
+                First::Http { ahead: ahead.freeze(), upstream: Some(stream), in_vain: false }
             }
             (_, Target::Gateway(..) | Target::Tls(_)) => {
-                First::Http { ahead: ahead.freeze(), upstream: None }
+                First::Http { ahead: ahead.freeze(), upstream: None, in_vain: false }
             }
             (_, Target::Pod(_)) => First::Reset,
         },

@@ -44,6 +44,7 @@ mod tunnel;
 mod upgrade;
 
 use body::{Broken, ResponseBody};
+use fields::Named;
 use late::Timer;
 use link::Link;
 use trace::Trace;
@@ -58,7 +59,8 @@ pub async fn serve(
     let mut in_flight = connection.shared.drain.begin();
     let policy = connection.shared.policy.load();
     let (mut parts, body) = request.into_parts();
-    let trace = Trace::of(&parts.headers);
+    let named = Named::of(&parts.headers);
+    let trace = Trace::of(&parts.headers, named);
     let facts = match connection.check(&policy, &mut parts, &body) {
         Ok(facts) => facts,
         Err(malformed) => {
@@ -66,7 +68,7 @@ pub async fn serve(
             return Ok(act::malformed(connection, &trace, malformed, in_flight));
         }
     };
-    let exchange = Arc::new(Exchange::new(connection, policy, trace, facts, &parts));
+    let exchange = Arc::new(Exchange::new(connection, policy, trace, facts, (named, &parts)));
     if facts.type_repeated && !exchange.is_off() {
         record::tolerated(&exchange, Malformed::ContentType);
     }
@@ -115,6 +117,8 @@ pub struct Connection {
     /// The application.
     pub target: Target,
     requests: Requests,
+    /// The peer in `X-Forwarded-For`.
+    written: HeaderValue,
     /// The application's side.
     pub(crate) link: Link,
     response_timer: Mutex<Timer>,
@@ -125,8 +129,17 @@ impl Connection {
     /// A connection with the application's side open, or not yet.
     pub fn new(shared: Arc<Shared>, peer: SocketAddr, target: Target, place: Place, link: Link) -> Self {
         let requests = shared.metrics.requests(target.port());
-        let response_timer = Mutex::default();
-        Self { shared, phase: Phase::new(), peer, target, requests, link, response_timer, _place: place }
+        Self {
+            shared,
+            phase: Phase::new(),
+            peer,
+            target,
+            requests,
+            written: fields::written(peer),
+            link,
+            response_timer: Mutex::default(),
+            _place: place,
+        }
     }
 
     /// The connection is over: what was on its way to its task goes nowhere.
@@ -191,6 +204,7 @@ pub struct Exchange {
     /// The client, as far as declared hops are believed; port 0 where only its address is known.
     client: SocketAddr,
     facts: Facts,
+    named: Named,
     method: Method,
     uri: Uri,
     content_type: Option<HeaderValue>,
@@ -205,8 +219,9 @@ impl Exchange {
         policy: Arc<InForce>,
         trace: Trace,
         facts: Facts,
-        parts: &Parts,
+        (named, parts): (Named, &Parts),
     ) -> Self {
+        let content = named.has(Named::CONTENT);
         let client = client::of(&parts.headers, connection.peer, &connection.shared.hops);
         Self {
             connection,
@@ -214,10 +229,11 @@ impl Exchange {
             trace,
             client,
             facts,
+            named,
             method: parts.method.clone(),
             uri: parts.uri.clone(),
-            content_type: content::media_type(&parts.headers),
-            content_encoding: content::encoding(&parts.headers),
+            content_type: if content { content::media_type(&parts.headers) } else { None },
+            content_encoding: if content { content::encoding(&parts.headers) } else { None },
             worked_nanos: AtomicU64::new(0),
             denied: OnceLock::new(),
         }
@@ -242,6 +258,7 @@ impl Exchange {
             trace: self.trace.clone(),
             client: self.client,
             facts: self.facts,
+            named: self.named,
             method: self.method.clone(),
             uri: self.uri.clone(),
             content_type: self.content_type.clone(),

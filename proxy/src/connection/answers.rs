@@ -7,8 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::relay::replay;
 use crate::guard::awaited::Awaited;
 use crate::guard::response::{Follower, Limits};
 use crate::metrics::Metrics;
@@ -21,6 +23,8 @@ pub struct Answers<S> {
     follower: Follower,
     awaited: Arc<Awaited>,
     metrics: Arc<Metrics>,
+    /// What hyper gets before anything is read.
+    ahead: Bytes,
     fault: Option<BadResponse>,
     finished: bool,
 }
@@ -28,7 +32,15 @@ pub struct Answers<S> {
 impl<S> Answers<S> {
     /// A connection to the application on which nothing was said yet.
     pub fn new(stream: S, awaited: Arc<Awaited>, metrics: Arc<Metrics>, limits: Limits) -> Self {
-        Self { stream, follower: Follower::new(limits), awaited, metrics, fault: None, finished: false }
+        Self {
+            stream,
+            follower: Follower::new(limits),
+            awaited,
+            metrics,
+            ahead: Bytes::new(),
+            fault: None,
+            finished: false,
+        }
     }
 
     /// The stream.
@@ -66,38 +78,49 @@ impl<S: AsyncRead + Unpin> AsyncRead for Answers<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(fault) = self.fault {
-            return Poll::Ready(Err(error(fault)));
-        }
-        let before = buffer.filled().len();
-        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
         let this = &mut *self;
-        let bytes = buffer.filled().get(before..).unwrap_or_default();
-        if (read.is_err() || bytes.is_empty()) && this.awaited.has_left() {
-            return Poll::Ready(read); // an application may break off the answer to a client that left
-        }
-        if read.is_err() || bytes.is_empty() {
-            return Poll::Ready(match (this.follower.end(read.is_err()), read) {
-                (Err(fault), _) => {
-                    this.refuse(fault);
-                    Err(error(fault))
-                }
-                (Ok(()), read) => read,
-            });
-        }
-        let passed = this.follower.follow(bytes, &this.awaited);
-        if this.awaited.has_hints() {
-            context.waker().wake_by_ref(); // the client's side is polled by the same task
-        }
-        if let Some(fault) = passed.fault {
-            this.refuse(fault);
-            buffer.set_filled(before + passed.bytes);
-            if passed.bytes == 0 {
+        loop {
+            if replay(&mut this.ahead, buffer) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(fault) = this.fault {
                 return Poll::Ready(Err(error(fault)));
             }
-            this.awaited.follow();
+            let before = buffer.filled().len();
+            let read = ready!(Pin::new(&mut this.stream).poll_read(context, buffer));
+            let bytes = buffer.filled().get(before..).unwrap_or_default();
+            if (read.is_err() || bytes.is_empty()) && this.awaited.has_left() {
+                return Poll::Ready(read); // an application may break off the answer to a client that left
+            }
+            if read.is_err() || bytes.is_empty() {
+                return Poll::Ready(match (this.follower.end(read.is_err()), read) {
+                    (Err(fault), _) => {
+                        this.refuse(fault);
+                        Err(error(fault))
+                    }
+                    (Ok(()), read) => read,
+                });
+            }
+            let passed = this.follower.follow(bytes, &this.awaited);
+            let other = this.follower.take_passing();
+            if let Some(fault) = passed.fault {
+                this.refuse(fault);
+                if passed.bytes > 0 {
+                    this.awaited.follow();
+                }
+            }
+            match other {
+                None => buffer.set_filled(before + passed.bytes),
+                Some(other) => {
+                    buffer.set_filled(before);
+                    this.ahead = other.into();
+                }
+            }
+            if buffer.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            // Nothing that would be the end for hyper: there is something ahead, or a fault, or more to read.
         }
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -23,6 +23,7 @@ use super::answers::Answers;
 use super::lent::{Home, Lent, lend};
 use super::pace::{Left, Paced};
 use super::stream::Stream;
+use super::turns::{Side, Turns};
 use super::{Client, Target};
 use crate::exchange::body::RequestBody;
 use crate::exchange::link::{Http1, Link};
@@ -52,11 +53,11 @@ pub(super) async fn serve(
     client: Client,
     target: Target,
     ahead: Bytes,
-    upstream: Option<Stream>,
+    (upstream, in_vain): (Option<Stream>, bool),
 ) {
     let awaited = Arc::new(Awaited::default());
     let Client { stream, peer, place } = client;
-    let link = Link::Http1(Http1::new(Arc::clone(&awaited)));
+    let link = Link::Http1(Http1::new(Arc::clone(&awaited), in_vain));
     let connection = Arc::new(Connection::new(Arc::clone(&shared), peer, target, place, link));
     let phase = Arc::clone(&connection.phase);
     let mut client =
@@ -122,61 +123,69 @@ async fn talk(
     };
     let mut application = pin!(self::application(upstream));
     let (mut kept, mut stays) = (true, true);
-    let served = loop {
-        tokio::select! {
-            biased;
-            served = server.as_mut() => break served,
-            () = application.as_mut(), if application_home.is_some() => {
-                application_home = None;
-                // Requests that came before a client closed its half are answered over another connection.
-                if stays && !connection.phase.is_switched() {
+    let turns = Turns::new();
+    let working = async {
+        loop {
+            tokio::select! {
+                biased;
+                served = turns.of(Side::Client, server.as_mut()) => {
+                    if let Err(error) = served {
+                        note(shared, &error);
+                    }
+                    break End::Over;
+                }
+                () = turns.of(Side::Application, application.as_mut()), if application_home.is_some() => {
+                    application_home = None;
+                    // Requests that came before a client closed its half are answered over another connection.
+                    if stays && !connection.phase.is_switched() {
+                        server.as_mut().graceful_shutdown();
+                    }
+                }
+                fresh = happens(|| link.fresh.take()) => {
+                    application.set(self::application(Some(fresh.hyper)));
+                    application_home = Some(fresh.home);
+                }
+                () = happens(|| connection.phase.is_over().then_some(())) => {
+                    // The application gets no more of a request that is answered, and hyper reads no more of it.
+                    application.set(self::application(None));
+                    application_home = None;
+                }
+                // The client's side writes interim responses, which hyper knows nothing of.
+                () = happens(|| link.awaited.has_news().then_some(())) => {}
+                left = happens(|| connection.phase.left()), if stays => match left {
+                    Left::Gone => break End::Over, // and the application's side closes
+                    Left::Half => {
+                        stays = false;
+                        link.awaited.leave();
+                    }
+                },
+                // What is idle ends at once, everything else with its response.
+                () = turns.of(Side::Process, given_up.as_mut()), if kept => {
+                    kept = false;
+                    shared.metrics.error(&Kind::Shed(Shed::KeepAlive));
                     server.as_mut().graceful_shutdown();
                 }
-            }
-            fresh = happens(|| link.fresh.take()) => {
-                application.set(self::application(Some(fresh.hyper)));
-                application_home = Some(fresh.home);
-            }
-            () = happens(|| connection.phase.is_over().then_some(())) => {
-                // The application gets no more of a request that is answered, and hyper reads no more of it.
-                application.set(self::application(None));
-                application_home = None;
-            }
-            left = happens(|| connection.phase.left()), if stays => match left {
-                Left::Gone => break Ok(()), // and the application's side closes
-                Left::Half => {
-                    stays = false;
-                    link.awaited.leave();
+                () = happens(|| (connection.phase.rests() && link.rests()).then_some(())),
+                    if kept && stays && application_home.is_some() =>
+                {
+                    let Some(application_home) = application_home.take() else { break End::Over };
+                    connection.phase.resume();
+                    link.close();
+                    client_home.call();
+                    application_home.call();
+                    break End::Rests(client_home, application_home);
                 }
-            },
-            // What is idle ends at once, everything else with its response.
-            () = given_up.as_mut(), if kept => {
-                kept = false;
-                shared.metrics.error(&Kind::Shed(Shed::KeepAlive));
-                server.as_mut().graceful_shutdown();
             }
-            () = happens(|| (connection.phase.rests() && link.rests()).then_some(())),
-                if kept && stays && application_home.is_some() =>
-            {
-                let Some(application_home) = application_home.take() else { break Ok(()) };
-                connection.phase.resume();
-                link.close();
-                client_home.call();
-                application_home.call();
-                return End::Rests(client_home, application_home);
-            }
+            turns.ring(); // whatever that was, both sides have to know
         }
     };
-    if let Err(error) = served {
-        note(shared, &error);
-    }
-    End::Over
+    turns.attend(working).await
 }
 
 /// Resolves when there is something. Only for what changes while hyper is polled, earlier in the same task:
 /// nobody is woken. That holds for all of it. A connection is dialled late by the service, which the server polls; a
-/// response is over, and a client has left, where the server reads a body and flushes; both sides rest where their
-/// timers and sockets are polled.
+/// response is over, and a client has left, where the server reads a body and flushes; interim responses come where the
+/// application's side reads; both sides rest where their timers and sockets are polled.
 async fn happens<T>(mut something: impl FnMut() -> Option<T>) -> T {
     poll_fn(|_| something().map_or(Poll::Pending, Poll::Ready)).await
 }
@@ -208,7 +217,6 @@ async fn handshake(
     let (sender, hyper) = client_side::Builder::new()
         .preserve_header_case(true)
         .max_buf_size(limits.head + ROOM)
-        .max_headers(limits.fields)
         .handshake(TokioIo::new(answers))
         .await?;
     Ok((sender, UpstreamConnection { hyper: Box::new(hyper), home }))

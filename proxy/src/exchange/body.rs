@@ -62,7 +62,7 @@ impl Broken {
 
 /// What became of a request body, for those who no longer hold it.
 #[derive(Clone, Debug, Default)]
-pub struct Fate(Arc<AtomicU8>);
+pub struct Fate(Option<Arc<AtomicU8>>); // none for a body that was there from the start
 
 const FINISHED: u8 = 1;
 const IDLE: u8 = 2;
@@ -74,8 +74,22 @@ const REFUSED: u8 = 6;
 const MALFORMED: u8 = 7;
 
 impl Fate {
+    fn open() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    fn set(&self, fate: u8) {
+        if let Some(shared) = &self.0 {
+            shared.store(fate, Ordering::Release);
+        }
+    }
+
+    fn get(&self) -> u8 {
+        self.0.as_ref().map_or(FINISHED, |shared| shared.load(Ordering::Acquire))
+    }
+
     fn finished(&self) {
-        self.0.store(FINISHED, Ordering::Release);
+        self.set(FINISHED);
     }
 
     fn broke(&self, broken: Broken) {
@@ -87,17 +101,17 @@ impl Fate {
             Broken::Client | Broken::Application | Broken::Reset(_) => BROKEN,
             Broken::Malformed(malformed) => MALFORMED + malformed as u8,
         };
-        self.0.store(fate, Ordering::Release);
+        self.set(fate);
     }
 
     /// Whether all of it was read.
     pub fn is_finished(&self) -> bool {
-        self.0.load(Ordering::Acquire) == FINISHED
+        self.get() == FINISHED
     }
 
     /// How it broke, if it did.
     pub fn broken(&self) -> Option<Broken> {
-        match self.0.load(Ordering::Acquire) {
+        match self.get() {
             IDLE => Some(Broken::TimedOut(Timeout::BodyIdle)),
             SLOW => Some(Broken::TimedOut(Timeout::BodyRate)),
             BROKEN => Some(Broken::Client),
@@ -202,8 +216,9 @@ fn refused(error: &hyper::Error) -> Option<RefusedBody> {
 #[derive(Debug, Default)]
 pub struct RequestBody {
     ahead: Bytes,
-    rest: Option<Timed>,
-    trailers: Option<HeaderMap>,
+    // What few requests have is in boxes: all of this is moved a dozen times on its way.
+    rest: Option<Box<Timed>>,
+    trailers: Option<Box<HeaderMap>>,
     tee: Option<Box<Tee>>,
     messages: Option<Box<Messages>>,
     fate: Fate,
@@ -225,22 +240,27 @@ impl std::fmt::Debug for Gate {
 impl RequestBody {
     /// A body that was read completely.
     pub fn held(ahead: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self { ahead, trailers, ..Self::default() }
+        Self { ahead, trailers: trailers.map(Box::new), ..Self::default() }
     }
 
     /// A body that is passed on as it comes, after what was already read of it.
     pub fn streamed(ahead: Bytes, rest: Timed) -> Self {
-        Self { ahead, rest: Some(rest), ..Self::default() }
+        Self { ahead, rest: Some(Box::new(rest)), fate: Fate::open(), ..Self::default() }
     }
 
     /// A body that is passed on as it comes, and copied.
     pub fn copied(rest: Timed, tee: Tee) -> Self {
-        Self { rest: Some(rest), tee: Some(Box::new(tee)), ..Self::default() }
+        Self { rest: Some(Box::new(rest)), tee: Some(Box::new(tee)), fate: Fate::open(), ..Self::default() }
     }
 
     /// The messages of a call, each passed on when it was judged.
     pub fn called(rest: Timed, messages: Messages) -> Self {
-        Self { rest: Some(rest), messages: Some(Box::new(messages)), ..Self::default() }
+        Self {
+            rest: Some(Box::new(rest)),
+            messages: Some(Box::new(messages)),
+            fate: Fate::open(),
+            ..Self::default()
+        }
     }
 
     /// Resolves when the body was sent or given up; `None` where there is nothing to wait for.
@@ -265,9 +285,6 @@ impl RequestBody {
 
     /// What becomes of it.
     pub fn fate(&self) -> Fate {
-        if self.rest.is_none() {
-            self.fate.finished();
-        }
         self.fate.clone()
     }
 }
@@ -290,7 +307,7 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.ahead)))));
         }
         let Some(rest) = &mut this.rest else {
-            return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+            return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))));
         };
         let polled = match &mut this.messages {
             Some(messages) => rest.poll_message(messages, context),

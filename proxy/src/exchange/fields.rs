@@ -1,8 +1,8 @@
 //! Fields that end at this hop (RFC 9110 section 7.6.1), and those an intermediary adds.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
@@ -15,6 +15,59 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Which of the fields that are asked for by name are in a message: its names are looked at once, where every question
+/// would hash one. What is not named here is not there; what is may have been removed since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Named(u16);
+
+impl Named {
+    /// `Connection`.
+    pub const CONNECTION: Self = Self(1);
+    /// Other fields that end at this hop.
+    pub const HOP: Self = Self(1 << 1);
+    /// `TE`.
+    pub const TE: Self = Self(1 << 2);
+    /// `Transfer-Encoding`.
+    pub const TRANSFER_ENCODING: Self = Self(1 << 3);
+    /// `Content-Length`.
+    pub const CONTENT_LENGTH: Self = Self(1 << 4);
+    /// `Content-Type` or `Content-Encoding`.
+    pub const CONTENT: Self = Self(1 << 5);
+    /// `Expect`.
+    pub const EXPECT: Self = Self(1 << 6);
+    /// `X-Request-Id` or `traceparent`.
+    pub const TRACE: Self = Self(1 << 7);
+    /// `X-Forwarded-For`.
+    pub const FORWARDED_FOR: Self = Self(1 << 8);
+
+    /// What is in a message.
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self(headers.keys().fold(0, |seen, name| seen | Self::one(name.as_str()).0))
+    }
+
+    fn one(name: &str) -> Self {
+        match (name.len(), name) {
+            (2, "te") => Self::TE,
+            (6, "expect") => Self::EXPECT,
+            (7, "upgrade") | (10, "keep-alive") | (14, "http2-settings") | (16, "proxy-connection") => {
+                Self::HOP
+            }
+            (10, "connection") => Self::CONNECTION,
+            (11, "traceparent") | (12, "x-request-id") => Self::TRACE,
+            (12, "content-type") | (16, "content-encoding") => Self::CONTENT,
+            (14, "content-length") => Self::CONTENT_LENGTH,
+            (15, "x-forwarded-for") => Self::FORWARDED_FOR,
+            (17, "transfer-encoding") => Self::TRANSFER_ENCODING,
+            _ => Self(0),
+        }
+    }
+
+    /// Whether such a field was there.
+    pub fn has(self, field: Self) -> bool {
+        self.0 & field.0 != 0
+    }
+}
 
 /// What the fields of this hop said before they were removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,12 +90,26 @@ pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<It
 }
 
 /// Removes the fields of this hop from a message and says what they meant.
-pub fn strip(headers: &mut HeaderMap, version: Version) -> Hop {
+pub fn strip(headers: &mut HeaderMap, version: Version, named: Named) -> Hop {
     let mut hop = Hop::default();
-    if headers.contains_key(CONNECTION) {
+    if named.has(Named::CONNECTION) {
         hop = strip_nominated(headers);
     }
     hop.close |= version == Version::HTTP_10 && !hop.keep_alive;
+    if named.has(Named::HOP) {
+        strip_of_hop(headers, &mut hop);
+    }
+    if named.has(Named::TE) {
+        let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+        headers.remove(TE);
+        if trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+    }
+    hop
+}
+
+fn strip_of_hop(headers: &mut HeaderMap, hop: &mut Hop) {
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
     if !hop.upgrade {
@@ -58,14 +125,6 @@ pub fn strip(headers: &mut HeaderMap, version: Version) -> Hop {
         };
     }
     headers.remove(HTTP2_SETTINGS);
-    if headers.contains_key(TE) {
-        let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
-        headers.remove(TE);
-        if trailers {
-            headers.insert(TE, HeaderValue::from_static("trailers"));
-        }
-    }
-    hop
 }
 
 /// Also the `h2` that some servers offer without TLS.
@@ -109,6 +168,21 @@ pub fn one_length(headers: &mut HeaderMap) {
     }
 }
 
+/// Adds fields that came around hyper, which the response guard has looked at.
+pub fn append(headers: &mut HeaderMap, lines: &[u8]) {
+    for line in lines.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let Some((name, value)) = line.iter().position(|byte| *byte == b':').map(|at| line.split_at(at))
+        else {
+            continue;
+        };
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+}
+
 /// 204 has no body, so a length that says it has one is a trap for whoever believes it (RFC 9110 section 8.6).
 pub fn no_length_of_nothing(headers: &mut HeaderMap, status: StatusCode) {
     let is_zero = |value: &HeaderValue| value.as_bytes().iter().all(|digit| *digit == b'0');
@@ -141,11 +215,11 @@ pub fn strip_internal(headers: &mut HeaderMap) {
 }
 
 /// Says to the next hop what holds for the connection to it.
-pub fn connect(headers: &mut HeaderMap, hop: Hop, version: Version) {
+pub fn connect(headers: &mut HeaderMap, hop: Hop, version: Version, named: Named) {
     if version == Version::HTTP_2 {
         return; // it has no such field (RFC 9113 section 8.2.2)
     }
-    let te = headers.contains_key(TE);
+    let te = named.has(Named::TE) && headers.contains_key(TE);
     let option = match (hop.upgrade, hop.close, te) {
         (true, ..) => "upgrade",
         (false, true, false) if version == Version::HTTP_11 => "close",
@@ -166,15 +240,25 @@ pub fn trim_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-/// Appends the peer to `X-Forwarded-For`.
-pub fn forwarded_for(headers: &mut HeaderMap, peer: SocketAddr) {
+/// How a peer is written in `X-Forwarded-For`.
+pub fn written(peer: SocketAddr) -> HeaderValue {
+    let address = peer.ip().to_canonical().to_string();
+    HeaderValue::from_maybe_shared(Bytes::from(address)).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// Appends the peer, as it is [`written`], to `X-Forwarded-For`.
+pub fn forwarded_for(headers: &mut HeaderMap, peer: &HeaderValue, named: Named) {
+    if !named.has(Named::FORWARDED_FOR) {
+        headers.insert(X_FORWARDED_FOR, peer.clone());
+        return;
+    }
     let mut list = Vec::with_capacity(64);
     for value in headers.get_all(&X_FORWARDED_FOR) {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
-    let _ = write!(list, "{}", peer.ip().to_canonical());
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
+    list.extend_from_slice(peer.as_bytes());
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(list)) {
         headers.insert(X_FORWARDED_FOR, value);
     }
 }

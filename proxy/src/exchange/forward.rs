@@ -10,7 +10,7 @@ use hyper::upgrade::OnUpgrade;
 use rasp_engine::Pass;
 
 use super::body::{Broken, RequestBody, ResponseBody};
-use super::fields;
+use super::fields::{self, Named};
 use super::link::{self, Failure};
 use super::trace::REQUEST_ID;
 use super::upgrade::{self, Asked};
@@ -84,16 +84,17 @@ fn outbound(exchange: &Exchange, request: &mut Request<RequestBody>) -> Asked {
     {
         *request.uri_mut() = uri;
     }
-    let mut hop = fields::strip(request.headers_mut(), version);
+    let named = exchange.named;
+    let mut hop = fields::strip(request.headers_mut(), version, named);
     let asked = upgrade::asked(exchange, request, &mut hop);
     let headers = request.headers_mut();
-    fields::connect(headers, hop, version);
+    fields::connect(headers, hop, version, named);
     if exchange.facts.internal {
         fields::strip_internal(headers);
     }
     if !exchange.is_off() {
         exchange.trace.add_to(headers);
-        fields::forwarded_for(headers, exchange.connection.peer);
+        fields::forwarded_for(headers, &exchange.connection.written, named);
         if exchange.connection.shared.tls.is_hidden(exchange.connection.target.port()) {
             fields::forwarded_proto(headers);
         }
@@ -110,11 +111,14 @@ fn inbound(
 ) -> Response<ResponseBody> {
     let connection = &exchange.connection;
     let (mut parts, body) = response.into_parts();
-    let hop = fields::strip(&mut parts.headers, parts.version);
-    if parts.headers.remove(TRANSFER_ENCODING).is_some() {
+    let named = Named::of(&parts.headers);
+    let hop = fields::strip(&mut parts.headers, parts.version, named);
+    if named.has(Named::TRANSFER_ENCODING) && parts.headers.remove(TRANSFER_ENCODING).is_some() {
         parts.headers.remove(CONTENT_LENGTH);
     }
-    fields::one_length(&mut parts.headers);
+    if named.has(Named::CONTENT_LENGTH) {
+        fields::one_length(&mut parts.headers);
+    }
     fields::no_length_of_nothing(&mut parts.headers, parts.status);
     let last = early || hop.close || parts.version == Version::HTTP_10 || connection.shared.closes();
     if last && !connection.is_multiplexed() {
@@ -125,7 +129,8 @@ fn inbound(
     if parts.version == Version::HTTP_10 {
         parts.version = Version::HTTP_11; // the version is that of the hop (RFC 9110 section 6.2)
     }
-    if !exchange.is_off() && !parts.headers.contains_key(REQUEST_ID) {
+    let said = named.has(Named::TRACE) && parts.headers.contains_key(REQUEST_ID);
+    if !exchange.is_off() && !said {
         parts.headers.insert(REQUEST_ID, exchange.trace.request_id.clone());
     }
     let bodiless = exchange.method == Method::HEAD

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use rasp_engine::Verdict;
 
+use super::fields::Named;
 use super::trace::Trace;
 use super::{Connection, Exchange, masked};
 use crate::event::{Action, Endpoint, Event, FindingInfo, HttpRequest, Severity, Unmapped, Url};
@@ -86,7 +87,7 @@ fn tell(shared: &Shared, kind: &Kind, whose: &Whose<'_>) {
     let trace = if let Some(exchange) = whose.exchange {
         &exchange.trace
     } else {
-        made = Trace::of(&HeaderMap::new());
+        made = Trace::of(&HeaderMap::new(), Named::default());
         &made
     };
     let request = HttpRequest {

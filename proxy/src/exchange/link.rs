@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::body::RequestBody;
+use super::fields::{self, Named};
 use super::late::{Timer, poll_until};
 use super::{Connection, Exchange};
 use crate::connection::{Fresh, fault, redial};
@@ -41,12 +42,25 @@ pub struct Http1 {
     pub awaited: Arc<Awaited>,
     /// A connection that was dialled late.
     pub(crate) fresh: Fresh,
+    /// When the first request had waited for a connection in vain.
+    in_vain: Mutex<Option<Instant>>,
 }
 
+/// A request that had waited for the dial of its connection is not made to wait for another one. Whoever comes later
+/// finds out anew.
+const IN_VAIN: Duration = Duration::from_secs(1);
+
 impl Http1 {
-    /// No connection to the application yet.
-    pub fn new(awaited: Arc<Awaited>) -> Self {
-        Self { kept: Mutex::default(), awaited, fresh: Fresh::default() }
+    /// No connection to the application yet. `in_vain`: the first request has waited until there could be none.
+    pub fn new(awaited: Arc<Awaited>, in_vain: bool) -> Self {
+        let in_vain = Mutex::new(in_vain.then(Instant::now));
+        Self { kept: Mutex::default(), awaited, fresh: Fresh::default(), in_vain }
+    }
+
+    /// Whether this request has waited for a connection already. Said once.
+    fn waited_in_vain(&self) -> bool {
+        let waited = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner).take();
+        waited.is_some_and(|since| since.elapsed() < IN_VAIN)
     }
 
     /// The next request goes here.
@@ -130,14 +144,19 @@ pub async fn send(
                 hints,
                 sent,
             });
-            if request.headers().contains_key(EXPECT) {
+            if exchange.named.has(Named::EXPECT) && request.headers().contains_key(EXPECT) {
                 // Nobody asks the client for a body that the application declines.
                 let awaited = Arc::clone(&link.awaited);
                 request.body_mut().wait(async move {
                     let _ = timeout(PROCEED, awaited.proceeded()).await;
                 });
             }
-            let response = send_http1(connection, link, request).await;
+            let mut response = send_http1(connection, link, request).await;
+            if let Some(lines) = link.awaited.take_surplus()
+                && let Ok(response) = &mut response
+            {
+                fields::append(response.headers_mut(), &lines);
+            }
             link.awaited.hints_sent().await;
             response
         }
@@ -163,6 +182,7 @@ async fn send_http1(
         let fresh = kept.is_none();
         let mut sender = match kept.take() {
             Some(sender) => sender,
+            None if link.waited_in_vain() => return Err(Failure::Connect),
             None => {
                 redial(&connection.target, &connection.shared, link).await.map_err(|_| Failure::Connect)?
             }

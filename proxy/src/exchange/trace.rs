@@ -3,8 +3,12 @@
 //! Kept where the client sent them, made where not. An id that we did not make goes into events and responses only
 //! when it is made of characters that cannot forge a log line or a URN.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::fields::Named;
 
 /// `x-request-id`.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,7 +29,11 @@ pub struct Trace {
 
 impl Trace {
     /// Takes the ids from a head, or makes them.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn of(headers: &HeaderMap, named: Named) -> Self {
+        if !named.has(Named::TRACE) {
+            let (request_id, traceparent) = made();
+            return Self { request_id, traceparent, made_request_id: true, made_traceparent: true };
+        }
         let sent = headers.get(&REQUEST_ID);
         let kept = sent.filter(|value| is_plain(value.as_bytes())).cloned();
         let parent = headers.get(&TRACEPARENT);
@@ -70,29 +78,41 @@ fn is_plain(id: &[u8]) -> bool {
 /// A new id and a new trace, in one piece of memory. Sampled, so that an application that decides by its parent behaves
 /// as it did without one.
 fn made() -> (HeaderValue, HeaderValue) {
-    let mut text = Vec::with_capacity(ID + PARENT);
-    hex(&mut text, &fastrand::u128(..).to_be_bytes());
-    text.extend_from_slice(b"00-");
-    hex(&mut text, &fastrand::u128(1..).to_be_bytes());
-    text.push(b'-');
-    hex(&mut text, &fastrand::u64(1..).to_be_bytes());
-    text.extend_from_slice(b"-01");
-    let mut id = Bytes::from(text);
+    let mut text = *PATTERN;
+    let numbers = [fastrand::u128(..), fastrand::u128(1..), u128::from(fastrand::u64(1..))];
+    for (place, number) in PLACES.into_iter().zip(numbers) {
+        hex(text.get_mut(place).unwrap_or_default(), number);
+    }
+    let mut id = Bytes::copy_from_slice(&text);
     let parent = id.split_off(ID);
     (value(id), value(parent))
 }
 
-/// Bytes of an id, and of a `traceparent`.
+/// Bytes of an id, which a `traceparent` follows.
 const ID: usize = 32;
-const PARENT: usize = 55;
+const PATTERN: &[u8; 87] =
+    b"................................00-................................-................-01";
+/// Where numbers are in the pattern.
+const PLACES: [Range<usize>; 3] = [0..ID, 35..67, 68..84];
 
-/// In lower case: nothing of the standard library writes a number without a formatter.
-fn hex(text: &mut Vec<u8>, bytes: &[u8]) {
-    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
-    for byte in bytes {
-        text.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+/// As many digits as there is room for, in lower case.
+fn hex(room: &mut [u8], number: u128) {
+    let bytes = number.to_be_bytes();
+    let unused = bytes.len().saturating_sub(room.len() / 2);
+    for (place, byte) in room.chunks_exact_mut(2).zip(bytes.iter().skip(unused)) {
+        place.copy_from_slice(&DIGITS[usize::from(*byte)]);
     }
 }
+
+/// The two digits of every byte: nothing of the standard library writes a number without a formatter.
+const DIGITS: [[u8; 2]; 256] = {
+    let (digits, mut table, mut byte) = (b"0123456789abcdef", [[0; 2]; 256], 0);
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+};
 
 /// `version "-" trace-id "-" parent-id "-" flags`, lower case hex, ids not all zero.
 fn trace_id(value: &[u8]) -> Option<&str> {
@@ -122,6 +142,7 @@ fn value(text: Bytes) -> HeaderValue {
 mod tests {
     use http::header::{HeaderMap, HeaderValue};
 
+    use super::super::fields::Named;
     use super::{REQUEST_ID, TRACEPARENT, Trace};
 
     fn headers(id: &'static str, parent: &'static str) -> HeaderMap {
@@ -131,31 +152,36 @@ mod tests {
         headers
     }
 
+    fn trace(headers: &HeaderMap) -> Trace {
+        Trace::of(headers, Named::of(headers))
+    }
+
     #[test]
     fn keeps_the_ids_of_the_client_and_makes_missing_ones() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let mut sent = headers("abc-1", parent);
-        let kept = Trace::of(&sent);
+        let kept = trace(&sent);
         kept.add_to(&mut sent);
         assert_eq!(sent, headers("abc-1", parent));
         assert_eq!(kept.request_id(), "abc-1");
         assert_eq!(kept.trace_id(), Some("0af7651916cd43dd8448eb211c80319c"));
 
         let mut empty = HeaderMap::new();
-        let made = Trace::of(&empty);
+        let made = trace(&empty);
         made.add_to(&mut empty);
         assert_eq!(empty[REQUEST_ID], made.request_id());
         assert_eq!(made.request_id().len(), 32);
         let traceparent = empty[TRACEPARENT].to_str().unwrap();
         assert_eq!(traceparent.len(), 55);
         assert_eq!(made.trace_id(), Some(&traceparent[3..35]));
-        assert_ne!(Trace::of(&HeaderMap::new()).request_id(), made.request_id());
+        assert!(traceparent.starts_with("00-") && traceparent.ends_with("-01"), "{traceparent}");
+        assert_ne!(trace(&HeaderMap::new()).request_id(), made.request_id());
     }
 
     #[test]
     fn an_id_that_could_forge_a_log_line_stays_out_of_ours_but_is_not_changed() {
         let mut sent = headers("a\"b {}", "00-zero");
-        let trace = Trace::of(&sent);
+        let trace = trace(&sent);
         trace.add_to(&mut sent);
         assert_eq!(sent, headers("a\"b {}", "00-zero"));
         assert_eq!(trace.request_id().len(), 32);

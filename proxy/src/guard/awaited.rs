@@ -34,7 +34,10 @@ pub struct Awaited {
     left: AtomicBool,
     hints: Mutex<Vec<u8>>,
     hinted: AtomicBool,
+    news: AtomicBool,
     written: Notify,
+    surplus: Mutex<Vec<u8>>,
+    exceeds: AtomicBool,
 }
 
 /// Something that happens once, and that somebody may wait for.
@@ -130,6 +133,24 @@ impl Awaited {
     pub fn hint(&self, bytes: &[u8]) {
         self.hints.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         self.hinted.store(true, Ordering::Release);
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Lines of the final head that hyper gets none of.
+    pub fn exceed(&self, lines: Vec<u8>) {
+        *self.surplus.lock().unwrap_or_else(PoisonError::into_inner) = lines;
+        self.exceeds.store(true, Ordering::Release);
+    }
+
+    /// Those lines, for whoever has the head from hyper; `None` where there are none, as nearly always.
+    pub fn take_surplus(&self) -> Option<Vec<u8>> {
+        (self.exceeds.load(Ordering::Acquire) && self.exceeds.swap(false, Ordering::AcqRel))
+            .then(|| std::mem::take(&mut *self.surplus.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Whether there is an interim response that the client's side has not been told of. Said once.
+    pub fn has_news(&self) -> bool {
+        self.news.load(Ordering::Acquire) && self.news.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the client is owed interim responses.

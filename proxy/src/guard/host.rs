@@ -30,8 +30,24 @@ fn are_escapes_whole(name: &[u8]) -> bool {
 }
 
 fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte)
+    NAME[usize::from(byte)]
 }
+
+/// Letters, digits and what else may be in a name.
+const NAME: [bool; 256] = {
+    let (others, mut table) = (b"-._~%!$&'()*+;=", [false; 256]);
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut other = 0;
+    while other < others.len() {
+        table[others[other] as usize] = true;
+        other += 1;
+    }
+    table
+};
 
 /// Nothing, or `:` and a number of 16 bits, which may be left out (RFC 3986 section 3.2.3).
 fn is_port(port: &[u8]) -> bool {

@@ -16,9 +16,8 @@ use crate::reason::BadResponse;
 pub struct Limits {
     /// Of a head.
     pub head: usize,
-    /// Fields of a head or a trailer section. hyper's own limit of 100 refuses what applications send, and it prepares room
-    /// for all of them with every head: 256 cost 4,000 instructions more than 100, 1000 would cost 19,000
-    /// (tests/proxy/cost.rs).
+    /// Of a head; of a trailer section never more than 100. Applications send more than the 100 that hyper has room for
+    /// unless it is to allocate and fill 16 KiB with every head, so what is beyond 90 goes around it.
     pub fields: usize,
     /// Of a status line.
     pub status_line: usize,
@@ -34,6 +33,11 @@ impl Default for Limits {
     }
 }
 
+/// Fields of a head that hyper gets. The others go around it, but for those by which it finds the end of a response,
+/// which the rest of its 100 are for.
+const HYPERS: usize = 90;
+/// Fields of a trailer section that hyper takes.
+const MAX_TRAILERS: usize = 100;
 /// Bytes of a chunk's extension.
 const MAX_EXTENSION: usize = 256;
 /// Digits of a chunk's size: 64 bits.
@@ -91,6 +95,10 @@ pub struct Follower {
     interim: usize,
     /// The head of an interim response for the client.
     hint: Vec<u8>,
+    /// What of this read goes on to hyper, where that is not what came.
+    passing: Option<Vec<u8>>,
+    /// Lines of this head that go around it.
+    surplus: Vec<u8>,
 }
 
 impl Default for Follower {
@@ -103,7 +111,14 @@ impl Follower {
     /// Nothing was said yet.
     pub fn new(limits: Limits) -> Self {
         let (place, head) = (Place::Between, Head::default());
-        Self { limits, place, head, cut: Vec::new(), interim: 0, hint: Vec::new() }
+        let (cut, hint, surplus) = (Vec::new(), Vec::new(), Vec::new());
+        Self { limits, place, head, cut, interim: 0, hint, passing: None, surplus }
+    }
+
+    /// What goes on of the bytes that were followed last, where that is not what came: lines are left out, or were
+    /// kept back until they were whole.
+    pub fn take_passing(&mut self) -> Option<Vec<u8>> {
+        self.passing.take()
     }
 
     /// Follows the bytes of one read. Where a fault is found nothing of this read passes, but for the end of a response
@@ -111,11 +126,21 @@ impl Follower {
     pub fn follow(&mut self, bytes: &[u8], awaited: &Awaited) -> Passed {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let sorts = self.sorts();
+            if sorts && self.passing.is_none() {
+                self.passing = Some(bytes.get(..at).unwrap_or_default().to_vec());
+            }
             match self.step(rest, awaited) {
-                Ok(taken) => at += taken,
+                Ok(taken) => {
+                    if !sorts && let Some(passing) = &mut self.passing {
+                        passing.extend_from_slice(rest.get(..taken).unwrap_or_default());
+                    }
+                    at += taken;
+                }
                 Err(fault) => {
                     self.place = Place::Broken(fault);
                     let bytes = if fault == BadResponse::Unasked { at } else { 0 };
+                    self.passing = self.passing.take().filter(|_| bytes > 0);
                     return Passed { bytes, fault: Some(fault) };
                 }
             }
@@ -176,6 +201,19 @@ impl Follower {
     fn begin(&mut self) {
         self.place = Place::Status;
         self.head = Head::default();
+        self.surplus = Vec::new();
+    }
+
+    /// Whether hyper has enough fields: each that follows is sorted when it is whole.
+    fn sorts(&self) -> bool {
+        self.place == Place::Field && self.head.fields >= HYPERS
+    }
+
+    /// A whole line goes on to hyper, or around it.
+    fn sort(&mut self, line: &[u8], to_hyper: bool) {
+        let way = if to_hyper { self.passing.get_or_insert_default() } else { &mut self.surplus };
+        way.extend_from_slice(line);
+        way.extend_from_slice(b"\r\n");
     }
 
     fn done(&mut self, awaited: &Awaited) {
@@ -238,13 +276,25 @@ impl Follower {
                     self.hint(line);
                 }
             }
-            Place::Field if line.is_empty() => return self.head_is_whole(awaited),
+            Place::Field if line.is_empty() => {
+                if self.sorts() {
+                    self.sort(line, true);
+                    if !matches!(self.head.status, 100 | 102..=199) {
+                        awaited.exceed(std::mem::take(&mut self.surplus));
+                    }
+                }
+                return self.head_is_whole(awaited);
+            }
             Place::Field => {
-                self.counted()?;
+                let sorts = self.sorts();
+                self.counted(self.limits.fields)?;
                 let (name, value) = split(line).ok_or(BadResponse::Field)?;
                 self.head.note(name, value)?;
                 if !self.hint.is_empty() && !is_of_hop(name) {
                     self.hint(line);
+                }
+                if sorts {
+                    self.sort(line, concerns_hyper(name));
                 }
             }
             Place::ChunkSize => {
@@ -260,7 +310,7 @@ impl Follower {
             Place::ChunkEnd => return Err(BadResponse::Chunk),
             Place::Trailer if line.is_empty() => self.done(awaited),
             _ => {
-                self.counted()?;
+                self.counted(self.limits.fields.min(MAX_TRAILERS))?;
                 split(line).ok_or(BadResponse::Field)?;
             }
         }
@@ -272,9 +322,9 @@ impl Follower {
         self.hint.extend_from_slice(b"\r\n");
     }
 
-    fn counted(&mut self) -> Result<(), BadResponse> {
+    fn counted(&mut self, most: usize) -> Result<(), BadResponse> {
         self.head.fields += 1;
-        if self.head.fields > self.limits.fields { Err(BadResponse::TooLarge) } else { Ok(()) }
+        if self.head.fields > most { Err(BadResponse::TooLarge) } else { Ok(()) }
     }
 
     /// What follows a head (RFC 9112 section 6.3).
@@ -388,6 +438,12 @@ fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Fields that end at this hop (RFC 9110 section 7.6.1).
 fn is_of_hop(name: &[u8]) -> bool {
     const NAMES: [&str; 5] = ["connection", "keep-alive", "proxy-connection", "upgrade", "content-length"];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Fields by which hyper finds the end of a response, and of the connection.
+fn concerns_hyper(name: &[u8]) -> bool {
+    const NAMES: [&str; 4] = ["connection", "content-length", "transfer-encoding", "upgrade"];
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 

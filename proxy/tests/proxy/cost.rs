@@ -16,7 +16,7 @@ const ROOM: f64 = 1.25;
 
 /// Instructions of one `GET /` over a connection that is kept alive, with the built-in policy in Block, as tests are
 /// compiled.
-const GET: f64 = 78_000.0;
+const GET: f64 = 62_500.0;
 
 #[test]
 fn a_request_costs_no_more_instructions_than_it_did() {

@@ -116,3 +116,13 @@ fn an_application_that_takes_no_connections_is_not_dialled_for_everybody_and_use
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_request_that_has_waited_for_the_application_is_not_made_to_wait_for_it_again() {
+    let (listener, _queued) = full();
+    let timers = Timers { connect: Duration::from_secs(1), ..ALL_LONG };
+    let inside = gateway(listener.local_addr().unwrap(), timers);
+    assert_eq!(ask(inside.address, get("/")).status(), 502);
+    let metrics = String::from_utf8(inside.metrics.render()).unwrap();
+    assert!(metrics.contains("rasp_errors_total{kind=\"connect_timeout\"} 1\n"), "{metrics}");
+}

@@ -50,7 +50,7 @@ pub const ALL_LONG: Timers = Timers {
 pub struct Inside {
     pub address: SocketAddr,
     pub policy: Arc<Handle>,
-    metrics: Arc<Metrics>,
+    pub metrics: Arc<Metrics>,
     events: Events,
 }
 

@@ -1,7 +1,7 @@
 use http::Version;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Hop, connect, forwarded_for, strip};
+use super::{Hop, Named, connect, forwarded_for, strip, written};
 
 type Lines<'a> = &'a [(&'a str, &'a str)];
 
@@ -45,7 +45,8 @@ fn says_what_the_removed_fields_meant() {
     ];
     for (lines, version, expected, left) in table {
         let mut headers = headers(lines);
-        assert_eq!(strip(&mut headers, version), expected, "{lines:?}");
+        let named = Named::of(&headers);
+        assert_eq!(strip(&mut headers, version, named), expected, "{lines:?}");
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), left, "{lines:?}");
     }
 }
@@ -54,7 +55,8 @@ fn says_what_the_removed_fields_meant() {
 fn a_nominated_length_stays() {
     let mut headers =
         headers(&[("connection", "content-length, te"), ("content-length", "3"), ("te", "trailers")]);
-    strip(&mut headers, Version::HTTP_11);
+    let named = Named::of(&headers);
+    strip(&mut headers, Version::HTTP_11, named);
     assert_eq!(
         (headers["content-length"].as_bytes(), headers["te"].as_bytes()),
         (&b"3"[..], &b"trailers"[..])
@@ -72,8 +74,9 @@ fn tells_the_next_hop_what_holds_for_it() {
     ];
     for (lines, version, expected) in table {
         let mut headers = headers(lines);
-        let hop = strip(&mut headers, version);
-        connect(&mut headers, hop, version);
+        let named = Named::of(&headers);
+        let hop = strip(&mut headers, version, named);
+        connect(&mut headers, hop, version, named);
         assert_eq!(
             headers.get("connection").map(HeaderValue::as_bytes),
             expected.map(str::as_bytes),
@@ -85,9 +88,43 @@ fn tells_the_next_hop_what_holds_for_it() {
 #[test]
 fn appends_the_peer_to_the_addresses_before_it() {
     let mut none = HeaderMap::new();
-    forwarded_for(&mut none, "[::ffff:10.0.0.9]:80".parse().unwrap());
+    forwarded_for(&mut none, &written("[::ffff:10.0.0.9]:80".parse().unwrap()), Named::default());
     assert_eq!(none["x-forwarded-for"], "10.0.0.9");
     let mut some = headers(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2")]);
-    forwarded_for(&mut some, "[fd00::9]:80".parse().unwrap());
+    let named = Named::of(&some);
+    forwarded_for(&mut some, &written("[fd00::9]:80".parse().unwrap()), named);
     assert_eq!(some.get_all("x-forwarded-for").iter().collect::<Vec<_>>(), ["1.1.1.1, 2.2.2.2, fd00::9"]);
+}
+
+#[test]
+fn lines_that_came_around_hyper_are_added_as_it_would_have_read_them() {
+    let mut headers = headers(&[("a", "1")]);
+    super::append(&mut headers, b"A: 2\r\nSet-Cookie:\tb=c:d \r\nEmpty:\r\nLatin: \xe9\r\n");
+    let lines: Vec<(&str, &[u8])> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let expected: [(&str, &[u8]); 5] =
+        [("a", b"1"), ("a", b"2"), ("set-cookie", b"b=c:d"), ("empty", b""), ("latin", b"\xe9")];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn every_field_that_is_asked_for_by_name_is_seen_in_any_case() {
+    let table: [(&[&str], Named); 9] = [
+        (&["Connection"], Named::CONNECTION),
+        (&["Keep-Alive", "Proxy-Connection", "Upgrade", "HTTP2-Settings"], Named::HOP),
+        (&["TE"], Named::TE),
+        (&["Transfer-Encoding"], Named::TRANSFER_ENCODING),
+        (&["Content-Length"], Named::CONTENT_LENGTH),
+        (&["Content-Type", "Content-Encoding"], Named::CONTENT),
+        (&["Expect"], Named::EXPECT),
+        (&["X-Request-Id", "traceparent"], Named::TRACE),
+        (&["X-Forwarded-For"], Named::FORWARDED_FOR),
+    ];
+    for (names, field) in table {
+        for name in names {
+            let named = Named::of(&headers(&[("host", "a"), (name, "1"), ("accept", "*/*")]));
+            assert_eq!(named, field, "{name}");
+        }
+    }
+    assert_eq!(Named::of(&headers(&[("x-te", "a"), ("expectations", "b")])), Named::default());
 }

@@ -264,6 +264,43 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
+/// What hyper gets of bytes that come in pieces of such a length, and what goes around it.
+fn sorted(bytes: &[u8], piece: usize) -> (Vec<u8>, Vec<u8>) {
+    let (mut follower, due, mut got) = (Follower::default(), awaited(Asked::Get), Vec::new());
+    for piece in bytes.chunks(piece) {
+        assert_eq!(follower.follow(piece, &due), Passed { bytes: piece.len(), fault: None });
+        got.extend(follower.take_passing().unwrap_or_else(|| piece.to_vec()));
+    }
+    (got, due.take_surplus().unwrap_or_default())
+}
+
+#[test]
+fn fields_that_hyper_has_no_room_for_go_around_it_however_the_head_is_cut() {
+    let (first, rest) = ("X-Y: z\r\n".repeat(super::HYPERS), "B: 1\r\nSet-Cookie: c\r\n".repeat(70));
+    let head = |rest: &str, after: &str| {
+        format!("HTTP/1.1 200 OK\r\n{first}{rest}Content-Length: 3\r\n{after}connection: close\r\n\r\n")
+    };
+    let came = head(&rest, "D: 2\r\n") + "abc";
+    let (to_hyper, around) = (head("", "") + "abc", format!("{rest}D: 2\r\n"));
+    for piece in [came.len(), 4096, 1000, 7, 1] {
+        let (got, surplus) = sorted(came.as_bytes(), piece);
+        assert_eq!(String::from_utf8(got).unwrap(), to_hyper, "in pieces of {piece}");
+        assert_eq!(String::from_utf8(surplus).unwrap(), around, "in pieces of {piece}");
+        assert!(
+            httparse::Response::new(&mut [httparse::EMPTY_HEADER; 100]).parse(to_hyper.as_bytes()).is_ok()
+        );
+    }
+    let few = format!("HTTP/1.1 200 OK\r\n{first}\r\n");
+    assert_eq!(sorted(few.as_bytes(), 1000), (few.clone().into_bytes(), Vec::new()));
+}
+
+#[test]
+fn what_goes_around_of_an_interim_response_goes_nowhere() {
+    let hint = format!("HTTP/1.1 103 Early Hints\r\n{}\r\n", "Link: a\r\n".repeat(120));
+    let (got, surplus) = sorted(format!("{hint}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").as_bytes(), 50);
+    assert!(surplus.is_empty() && got.ends_with(b"Content-Length: 0\r\n\r\n"));
+}
+
 proptest! {
     #[test]
     fn where_a_read_ends_changes_nothing(bytes in pieces(), cut in 0..64_usize) {
