@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence;
+use crate::lookup::Lookup;
 use crate::mask;
 use crate::reason::Reason;
 use crate::surroundings::Before;
@@ -69,6 +70,9 @@ fn detect(value: &[u8], parameter: bool, budget: &mut Budget) -> Result<Option<F
         let place = Place { before: before.upto(call.start), lines: count(), parameter };
         see(rules::judge_call(&call, &place));
     }
+    if !OF_MARKS.any(value) {
+        return Ok(best);
+    }
     let mut before = Before::new(value);
     budget.work(value.len())?;
     for (index, mark) in marks::find(value).enumerate() {
@@ -77,6 +81,9 @@ fn detect(value: &[u8], parameter: bool, budget: &mut Budget) -> Result<Option<F
     }
     Ok(best)
 }
+
+/// A mark has one of them.
+static OF_MARKS: Lookup<bool> = Lookup::of(b".<$_[{%:BELDjF");
 
 /// A rule that fits, how sure it is, and where.
 #[derive(Clone, Copy, Debug)]

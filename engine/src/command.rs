@@ -25,6 +25,7 @@ mod lexer;
 mod path;
 mod reading;
 mod rules;
+mod sentence;
 mod windows;
 mod words;
 
@@ -85,16 +86,26 @@ fn is_known(word: &[u8]) -> bool {
     words::find(&word.to_ascii_lowercase()).is_some()
 }
 
-/// An opener, or what groups and wildcards are made of.
-static ACTIVE: Lookup<bool> = Lookup::of(b";|&\n\r\x1A`$<>{[?(%~");
+/// An opener, or what wildcards and groups are made of, but for parentheses.
+static ACTIVE: Lookup<bool> = Lookup::of(b";|&\n\r\x1A`$<>{[?%~");
 
-/// Sentences have blanks and no opener, and begin with a word that is no command.
-fn may_match(value: &[u8]) -> bool {
-    ACTIVE.any(value) || starts_like_command(value)
+/// Sentences have blanks and no opener, and begin with a word that is no command. Parentheses in them open nothing.
+pub(crate) fn may_match(value: &[u8]) -> bool {
+    if ACTIVE.any(value) {
+        return true;
+    }
+    if memchr::memchr(b'(', value).is_some() {
+        // `for` and `if` of Windows.
+        return !sentence::begins(value) || matches!(value, [b'f' | b'F' | b'i' | b'I', ..]);
+    }
+    starts_like_command(value)
 }
 
 /// Whether the first word is a command, or written in a way that has to be undone to tell.
-fn starts_like_command(value: &[u8]) -> bool {
+pub(crate) fn starts_like_command(value: &[u8]) -> bool {
+    if sentence::begins(value) {
+        return false;
+    }
     let at = arguments::blanks(value, 0);
     if reading::is_plain_word(value, at) {
         return false;

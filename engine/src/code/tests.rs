@@ -27,6 +27,7 @@ fn the_prefilter_knows_every_mark() {
     for mark in marks::words() {
         assert!(marks::NEEDLES.contains(&mark.to_lowercase().as_str()), "{mark}");
         assert!(mark.bytes().any(needs), "{mark}");
+        assert!(OF_MARKS.any(mark.as_bytes()), "{mark}");
     }
 }
 

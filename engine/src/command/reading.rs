@@ -189,7 +189,7 @@ fn skip(value: &[u8], at: usize, opener: Opener) -> usize {
 }
 
 /// Words that run what follows them.
-fn is_prefix(word: &[u8]) -> bool {
+pub(super) fn is_prefix(word: &[u8]) -> bool {
     matches!(
         word,
         b"sudo"

@@ -31,7 +31,7 @@ pub(super) fn find(name: &[u8]) -> Option<Use> {
 }
 
 /// Whether a name begins with the same three bytes, or is as short and the same: few words of a text do.
-fn may_begin(name: &[u8]) -> bool {
+pub(super) fn may_begin(name: &[u8]) -> bool {
     let begin = beginning(match name {
         [] => return false,
         [one] => [*one, 0, 0],

@@ -47,19 +47,66 @@ struct Whole<'a> {
 /// Names that come more than once. They nearly never do, and then this is all there is to it.
 fn repeated(bytes: &[u8]) -> Vec<Whole<'_>> {
     let mut repeated: Vec<Whole<'_>> = Vec::new();
-    let mut names: [&[u8]; NAMES] = [b""; NAMES];
-    let mut count = 0;
-    for name in bytes.split(|byte| *byte == b'&').map(name).filter(|name| !name.is_empty()) {
-        if !names.get(..count).unwrap_or_default().contains(&name) {
-            if let Some(slot) = names.get_mut(count) {
-                *slot = name;
-                count += 1;
-            }
-        } else if !repeated.iter().any(|whole| whole.name == name) {
+    let mut names = Names { list: [b""; NAMES], count: 0, places: [NOBODY; PLACES] };
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let end = memchr::memchr2(b'&', b'=', rest).unwrap_or(rest.len());
+        let name = rest.get(..end).unwrap_or_default();
+        let rest = rest.get(end..).unwrap_or_default();
+        at += end + 1;
+        if rest.first() == Some(&b'=') {
+            at += memchr::memchr(b'&', rest).unwrap_or(rest.len());
+        }
+        if !name.is_empty() && names.has(name) && !repeated.iter().any(|whole| whole.name == name) {
             repeated.push(Whole { name, value: Vec::new(), pieces: 0 });
         }
     }
     repeated
+}
+
+/// The names that were seen, and by their hash where each is.
+struct Names<'a> {
+    list: [&'a [u8]; NAMES],
+    count: usize,
+    places: [u8; PLACES],
+}
+
+const PLACES: usize = 4 * NAMES;
+const NOBODY: u8 = u8::MAX;
+
+impl<'a> Names<'a> {
+    /// Whether the name was seen before. It is remembered, if there is room.
+    fn has(&mut self, name: &'a [u8]) -> bool {
+        let mut place = hash(name) % PLACES;
+        // A quarter of the places is taken at most.
+        while let Some(index) = self.places.get(place).filter(|index| **index != NOBODY) {
+            if self.list.get(usize::from(*index)).is_some_and(|known| *known == name) {
+                return true;
+            }
+            place = (place + 1) % PLACES;
+        }
+        if let (Some(slot), Ok(index)) = (self.list.get_mut(self.count), u8::try_from(self.count)) {
+            *slot = name;
+            self.count += 1;
+            if let Some(place) = self.places.get_mut(place) {
+                *place = index;
+            }
+        }
+        false
+    }
+}
+
+/// Of the length and the last eight bytes: names of one form differ at their ends. Collisions cost a comparison, and no
+/// more than [`NAMES`] of them.
+fn hash(name: &[u8]) -> usize {
+    let end = name.last_chunk::<8>().copied().unwrap_or_else(|| {
+        let mut end = [0; 8];
+        end.iter_mut().zip(name).for_each(|(place, byte)| *place = *byte);
+        end
+    });
+    let mixed = (u64::from_le_bytes(end) ^ name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    usize::from((mixed >> 48) as u16)
 }
 
 fn name(pair: &[u8]) -> &[u8] {
