@@ -47,6 +47,31 @@ impl Default for Bounds {
     }
 }
 
+/// Values that nothing looks at, which are not drawn on a budget yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Passed {
+    parts: usize,
+    decoded: usize,
+    work: usize,
+}
+
+impl Passed {
+    /// A name, which came as it is.
+    #[inline]
+    pub(crate) fn name(&mut self, name: &[u8]) {
+        self.parts += 1;
+        self.work += name.len();
+    }
+
+    /// A value that was decoded.
+    #[inline]
+    pub(crate) fn value(&mut self, value: &[u8]) {
+        self.parts += 1;
+        self.decoded += value.len();
+        self.work += value.len();
+    }
+}
+
 /// What is left of the [`Limits`] of one message.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
@@ -109,6 +134,16 @@ impl Budget {
 
     pub(crate) fn allows_depth(&self, depth: usize) -> Result<(), Reason> {
         if depth > self.limits.depth { Err(Reason::TooDeep) } else { Ok(()) }
+    }
+
+    /// Draws for values that nothing looks at, all at once.
+    pub(crate) fn passed(&mut self, passed: Passed) -> Result<(), Reason> {
+        self.spent.parts = self.spent.parts.saturating_add(passed.parts);
+        if self.spent.parts > self.limits.parts {
+            return Err(Reason::TooManyParts);
+        }
+        self.decoded(passed.decoded)?;
+        self.work(passed.work)
     }
 
     /// Enters a document. Each one inside of a string of another takes stack of its own.

@@ -59,42 +59,21 @@ pub(crate) const FORM_DATA: &[u8] = b"form-data";
 /// Longer texts of XML documents are what people wrote.
 const LONGEST_XML: usize = 256;
 
-/// Names of members that hold text, code or statements.
+/// Names of members that hold text, code or statements. By their length first: most names are told by that.
 fn names_text(name: &[u8]) -> bool {
-    const NAMES: &[&str] = &[
-        "body",
-        "cell",
-        "code",
-        "command",
-        "comment",
-        "content",
-        "contents",
-        "description",
-        "expr",
-        "expression",
-        "formula",
-        "html",
-        "input",
-        "markdown",
-        "message",
-        "note",
-        "notes",
-        "output",
-        "prompt",
-        "query",
-        "raw",
-        "script",
-        "snippet",
-        "source",
-        "sql",
-        "statement",
-        "template",
-        "text",
-        "title",
-        "value",
-        "summary",
-    ];
-    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    let is = |known: &[&str]| known.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+    match name.len() {
+        3 => is(&["raw", "sql"]),
+        4 => is(&["body", "cell", "code", "expr", "html", "note", "text"]),
+        5 => is(&["input", "notes", "query", "title", "value"]),
+        6 => is(&["output", "prompt", "script", "source"]),
+        7 => is(&["command", "comment", "content", "formula", "message", "snippet", "summary"]),
+        8 => is(&["contents", "markdown", "template"]),
+        9 => is(&["statement"]),
+        10 => is(&["expression"]),
+        11 => is(&["description"]),
+        _ => false,
+    }
 }
 
 /// Receives every field, and carries the budget that decoding draws on.
@@ -105,6 +84,16 @@ pub(crate) trait Visit {
     fn field(&mut self, field: &Field<'_>) -> Result<(), Reason>;
     fn note(&mut self, reason: Reason);
     fn budget(&mut self) -> &mut Budget;
+
+    /// Whether values may be left out, and drawn on the budget alone, that the sieve says nothing looks at.
+    fn may_pass(&self) -> bool {
+        false
+    }
+
+    /// Whether something looks at values of this name, whatever they are.
+    fn looks_at(&self, _name: &[u8]) -> bool {
+        true
+    }
 }
 
 /// How a body is read.
@@ -305,8 +294,8 @@ fn form(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reas
     if !json::looks_like(bytes) {
         return all_pairs(bytes, pairs::FORM, visit);
     }
-    json::decode(bytes, truncated, visit)?;
-    let first = if json::is_valid(bytes) { memchr::memchr2(b'&', b';', bytes) } else { Some(0) };
+    let is_valid = json::read(bytes, truncated, visit)? || json::is_valid(bytes);
+    let first = if is_valid { memchr::memchr2(b'&', b';', bytes) } else { Some(0) };
     match first.and_then(|start| bytes.get(start..)) {
         Some(rest) => pairs::decode(rest, pairs::FORM, visit),
         None => Ok(()),

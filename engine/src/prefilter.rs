@@ -8,8 +8,10 @@ use crate::detector::{DETECTORS, Needs};
 use crate::lookup::Lookup;
 
 mod needles;
+mod sieve;
 
 use needles::Needles;
+pub(crate) use sieve::{Cursor, Ends, Glance};
 
 /// A set of detectors: bit n is that of number n of the table. The bit after them is that of values with escapes.
 pub(crate) type Set = u32;

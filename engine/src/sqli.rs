@@ -21,8 +21,8 @@ use crate::reason::Reason;
 
 mod evidence;
 mod expression;
-mod fragment;
 mod form;
+mod fragment;
 mod functions;
 mod lexer;
 mod needs;

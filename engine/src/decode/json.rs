@@ -23,6 +23,11 @@ pub(super) fn is_valid(bytes: &[u8]) -> bool {
 /// Yields keys and strings. Of a document that breaks off or is malformed, everything that looks like a string is
 /// inspected, and the raw text, because the application may read it more leniently than we do.
 pub(super) fn decode(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<(), Reason> {
+    read(bytes, truncated, visit).map(drop)
+}
+
+/// The same; tells whether it is a document that we read to its end.
+pub(super) fn read(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Result<bool, Reason> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let read = match visit.budget().enter_document() {
         Ok(()) => {
@@ -37,10 +42,11 @@ pub(super) fn decode(bytes: &[u8], truncated: bool, visit: &mut dyn Visit) -> Re
         }
         Err(reason) => Some(reason),
     };
-    let Some(reason) = read else { return Ok(()) };
+    let Some(reason) = read else { return Ok(true) };
     if !truncated {
         visit.note(reason);
     }
     lenient::decode(bytes, visit)?;
-    visit.field(&Field { part: Part::Text, name: b"", value: bytes })
+    visit.field(&Field { part: Part::Text, name: b"", value: bytes })?;
+    Ok(false)
 }

@@ -19,9 +19,13 @@ mod whole;
 
 pub(crate) use layers::Layers;
 use layers::Step;
+pub(crate) use whole::is_likely as is_likely_whole;
 
 /// Bytes that a value must have to hold an escape. Values that are encoded as a whole are told by their first bytes.
 pub(crate) const NEEDS: Needs = Needs { alone: escapes::MARKS, bytes: b"", needles: &[] };
+
+/// Shorter values are never encoded as a whole.
+pub(crate) const SHORTEST_WHOLE: usize = 8;
 
 /// Readings of readings. Attackers encode twice to pass a filter in front of an application that decodes again.
 const LAYERS: usize = 3;

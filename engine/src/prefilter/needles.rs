@@ -17,9 +17,14 @@ const OTHER: u8 = 63;
 
 static CODE_OF: Lookup<u8> = Lookup(codes());
 
+/// The first detector, that for SQL, whose words texts have as well.
+const ORDINARY: Set = 1;
+
 pub(super) struct Needles {
     /// For each two codes a bit for each third one: whether a word is told by the three.
     third: Box<[u64; PAIRS]>,
+    /// The same of those words that others than [`ORDINARY`] want.
+    odd: Box<[u64; PAIRS]>,
     /// For each two codes where those of `words` begin that are told by them.
     starts: Vec<usize>,
     words: Vec<Word>,
@@ -36,80 +41,59 @@ struct Word {
 impl Needles {
     #[expect(clippy::large_stack_arrays, reason = "once in the life of a process")]
     pub(super) fn new(list: &[(&'static str, Set)]) -> Self {
-        let mut third = Box::new([0; PAIRS]);
+        let (mut third, mut odd) = (Box::new([0; PAIRS]), Box::new([0; PAIRS]));
         let mut told: Vec<(usize, Word)> = Vec::new();
         for (text, wanted_by) in list {
             let codes: Vec<u8> = text.bytes().map(|byte| CODE_OF.one(byte)).collect();
-            let at = rarest(&codes);
+            let at = rarest(text.as_bytes());
             let word = Word { text, at, wanted_by: *wanted_by };
             let (first, second, last) = (codes.get(at), codes.get(at + 1), codes.get(at + 2));
             for code in any_or(second) {
                 let pair = pair(first.copied().unwrap_or(EDGE), code);
                 told.push((pair, word));
                 for code in any_or(last) {
-                    if let Some(bits) = third.get_mut(pair) {
-                        *bits |= 1 << code;
+                    let is_odd = wanted_by & !ORDINARY != 0;
+                    for table in [Some(&mut third), Some(&mut odd).filter(|_| is_odd)].into_iter().flatten() {
+                        if let Some(bits) = table.get_mut(pair) {
+                            *bits |= 1 << code;
+                        }
                     }
                 }
             }
         }
         told.sort_by_key(|(pair, _)| *pair);
         let starts = (0..=PAIRS).map(|pair| told.partition_point(|(known, _)| *known < pair)).collect();
-        Self { third, starts, words: told.into_iter().map(|(_, word)| word).collect() }
+        Self { third, odd, starts, words: told.into_iter().map(|(_, word)| word).collect() }
     }
 
     /// Those of `open` of which a word is in the value.
     pub(super) fn find(&self, value: &[u8], open: Set) -> Set {
-        let (mut first, mut second, mut found) = (EDGE, EDGE, 0);
-        let mut at = 0;
-        let (chunks, rest) = value.as_chunks::<4>();
-        for chunk in chunks {
-            // Four at once: few of them tell anything.
-            let [a, b, c, d] = chunk.map(|byte| CODE_OF.one(byte));
-            let told = self.third(first, second) >> (a & 63)
-                | self.third(second, a) >> (b & 63)
-                | self.third(a, b) >> (c & 63)
-                | self.third(b, c) >> (d & 63);
-            if told & 1 != 0 {
-                found |= self.look(value, at, [first, second, a, b, c, d], open & !found);
+        let table = if open & ORDINARY == 0 { &self.odd } else { &self.third };
+        let (mut last, mut found) = (pair(EDGE, EDGE), 0);
+        for (at, byte) in value.iter().enumerate() {
+            let code = CODE_OF.one(*byte);
+            if table.get(last).copied().unwrap_or(0) >> (code & 63) & 1 != 0 {
+                found |= self.compare(last, value, at.wrapping_sub(2), open & !found);
                 if found == open {
                     return found;
                 }
             }
-            (first, second) = (c, d);
-            at += 4;
+            last = next(last, code);
         }
-        let mut tail = [EDGE; 5];
-        tail.iter_mut().zip(rest).for_each(|(code, byte)| *code = CODE_OF.one(*byte));
-        let [one, two, three, four, five] = tail;
-        let told = self.third(first, second) >> (one & 63)
-            | self.third(second, one) >> (two & 63)
-            | self.third(one, two) >> (three & 63)
-            | self.third(two, three) >> (four & 63)
-            | self.third(three, four) >> (five & 63);
-        if told & 1 != 0 {
-            found |= self.look(value, at, [first, second, one, two, three, four, five], open & !found);
-        }
-        found
-    }
-
-    /// Those of `open` of which a word is told by three of these codes in a row, the third of which is at `at`.
-    #[cold]
-    fn look<const CODES: usize>(&self, value: &[u8], at: usize, codes: [u8; CODES], open: Set) -> Set {
-        let mut found = 0;
-        for (index, three) in codes.windows(3).enumerate() {
-            let [first, second, third] = *three else { break };
-            if self.third(first, second) >> (third & 63) & 1 != 0 {
-                found |=
-                    self.compare(pair(first, second), value, (at + index).wrapping_sub(2), open & !found);
+        for at in value.len()..value.len() + 2 {
+            if table.get(last).copied().unwrap_or(0) >> EDGE & 1 != 0 {
+                found |= self.compare(last, value, at.wrapping_sub(2), open & !found);
             }
+            last = next(last, EDGE);
         }
         found
     }
 
+    /// Whether a word is told by these three bytes in a row.
     #[inline]
-    fn third(&self, first: u8, second: u8) -> u64 {
-        self.third.get(pair(first, second)).copied().unwrap_or(0)
+    pub(super) fn is_told(&self, bytes: [u8; 3]) -> bool {
+        let [first, second, last] = bytes.map(|byte| CODE_OF.one(byte));
+        third(&self.third, first, second) >> (last & 63) & 1 != 0
     }
 
     /// Those of `open` of which a word is where the pair stands.
@@ -131,6 +115,11 @@ impl Needles {
     }
 }
 
+#[inline]
+fn third(table: &[u64; PAIRS], first: u8, second: u8) -> u64 {
+    table.get(pair(first, second)).copied().unwrap_or(0)
+}
+
 /// The code, or every one where the word has ended.
 fn any_or(code: Option<&u8>) -> std::ops::RangeInclusive<u8> {
     code.map_or(0..=OTHER, |code| *code..=*code)
@@ -141,12 +130,28 @@ fn pair(first: u8, second: u8) -> usize {
     (usize::from(first) << 6 | usize::from(second)) & (PAIRS - 1)
 }
 
-/// Where the three codes in a row begin that texts have least often.
-fn rarest(codes: &[u8]) -> usize {
-    let often = |three: &[u8]| three.iter().map(|code| u64::from(frequency(*code))).product::<u64>();
-    let (at, _) = codes.windows(3).enumerate().min_by_key(|(_, three)| often(three)).unwrap_or((0, &[]));
+/// The pair of the second of two codes and the one behind them.
+#[inline]
+fn next(last: usize, code: u8) -> usize {
+    (last << 6 | usize::from(code)) & (PAIRS - 1)
+}
+
+/// Where the three bytes in a row begin that texts have least often.
+pub(super) fn rarest(word: &[u8]) -> usize {
+    let often = |three: &[u8]| {
+        let letters = three.iter().map(|byte| u64::from(frequency(CODE_OF.one(*byte)))).product::<u64>();
+        if COMMON.iter().any(|common| three.eq_ignore_ascii_case(common.as_bytes())) {
+            8 * letters
+        } else {
+            letters
+        }
+    };
+    let (at, _) = word.windows(3).enumerate().min_by_key(|(_, three)| often(three)).unwrap_or((0, &[]));
     at
 }
+
+/// What texts have far more often than its letters would say: `for`, `name`, `place`, `kitchen`.
+const COMMON: &[&str] = &["for", "nam", "ame", "pla", "tch"];
 
 /// How often texts and addresses have a code, in about a thousand.
 fn frequency(code: u8) -> u16 {
@@ -158,6 +163,17 @@ fn frequency(code: u8) -> u16 {
         DIGIT => 60,
         OTHER => 40,
         _ => 15,
+    }
+}
+
+/// How often texts have a byte, in about ten thousand.
+pub(super) fn weight(byte: u8) -> u64 {
+    let often = u64::from(frequency(CODE_OF.one(byte)));
+    match byte {
+        b'A'..=b'Z' | b'0'..=b'9' => often,
+        0x80..=0xFF => 1,
+        0..=0x1F | 0x7F => 0,
+        _ => often * 10,
     }
 }
 

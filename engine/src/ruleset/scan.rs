@@ -166,6 +166,14 @@ impl Visit for Scan<'_> {
     fn budget(&mut self) -> &mut Budget {
         &mut self.inspection.budget
     }
+
+    fn may_pass(&self) -> bool {
+        self.inspection.watch.is_empty() && std::ptr::eq(self.detection.prefilter, prefilter::shared())
+    }
+
+    fn looks_at(&self, name: &[u8]) -> bool {
+        self.detection.exploits.as_ref().is_some_and(|set| exploit::looks_at_name(set, name))
+    }
 }
 
 /// Of a set of detectors: the bit of [`nested::NEEDS`].

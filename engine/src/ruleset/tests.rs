@@ -5,6 +5,8 @@ use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::{Confidence, RuleId};
 use crate::prefilter::Prefilter;
 
+mod passed;
+
 fn mk_head<'a>(target: &'a str, content_type: Option<&'a str>) -> Head<'a> {
     Head {
         method: "POST",

@@ -1,10 +1,13 @@
 //! One pass over a JSON document: as strict as serde_json, with which a test compares it, at a fraction of the cost,
-//! since nothing is made of numbers and names. Allocates for strings with escapes only. Called by [`super::decode`].
+//! since nothing is made of numbers and names, and strings are read a block at a time (`prefilter::Cursor`). Those that
+//! nothing looks at are not even yielded. Allocates for strings with escapes only. Called by [`super::decode`].
 
 use std::borrow::Cow;
 
 use super::super::{Field, Visit, pairs};
+use crate::budget::Passed;
 use crate::finding::Part;
+use crate::prefilter::{Cursor, Ends, Glance};
 use crate::reason::Reason;
 
 /// Why a document was not read to its end.
@@ -24,20 +27,46 @@ impl From<Reason> for Stop {
 
 /// Yields keys and strings, in their order, of members that come twice as well.
 pub(super) fn walk(bytes: &[u8], visit: &mut dyn Visit) -> Result<(), Stop> {
-    let mut walk = Walk { bytes, at: 0, visit };
-    walk.skip_blank();
-    walk.value(b"", 0)?;
-    walk.skip_blank();
-    if walk.at == bytes.len() { Ok(()) } else { Err(Stop::Malformed) }
+    let (cursor, may_pass) = (Cursor::new(bytes, Ends::Json), visit.may_pass());
+    let mut walk = Walk { bytes, at: 0, cursor, may_pass, passed: Passed::default(), visit };
+    let read = walk.document();
+    walk.draw()?;
+    read
 }
 
 struct Walk<'a, 'v> {
     bytes: &'a [u8],
     at: usize,
+    cursor: Cursor<'a>,
+    may_pass: bool,
+    /// Not drawn on the budget yet.
+    passed: Passed,
     visit: &'v mut dyn Visit,
 }
 
+/// The key of a member.
+#[derive(Clone, Copy)]
+struct Key<'k> {
+    name: &'k [u8],
+    /// Values of this name may be passed.
+    may_pass: bool,
+}
+
 impl<'a> Walk<'a, '_> {
+    fn document(&mut self) -> Result<(), Stop> {
+        let may_pass = self.may_pass && !self.visit.looks_at(b"");
+        let first = self.next();
+        self.value(first, Key { name: b"", may_pass }, 0)?;
+        self.skip_blank();
+        if self.at == self.bytes.len() { Ok(()) } else { Err(Stop::Malformed) }
+    }
+
+    /// What was passed until now.
+    fn draw(&mut self) -> Result<(), Reason> {
+        self.visit.budget().passed(std::mem::take(&mut self.passed))
+    }
+
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -46,26 +75,31 @@ impl<'a> Walk<'a, '_> {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
+    #[inline]
     fn skip_blank(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
     }
 
-    fn eat(&mut self, byte: u8) -> bool {
-        let eaten = self.peek() == Some(byte);
-        self.at += usize::from(eaten);
-        eaten
+    /// The next byte that is no blank.
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        match self.peek() {
+            Some(byte) if byte > b' ' => Some(byte),
+            _ => {
+                self.skip_blank();
+                self.peek()
+            }
+        }
     }
 
-    /// `key` is that of the member that it is, or is in.
-    fn value(&mut self, key: &[u8], depth: usize) -> Result<(), Stop> {
-        match self.peek() {
-            Some(b'"') => {
-                let value = self.string()?;
-                let field = Field { part: Part::Json, name: key, value: &value };
-                Ok(pairs::text(&field, self.visit)?)
-            }
+    /// `first` is where the cursor is, `key` that of the member that it is, or is in.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "once for each value of a document")]
+    fn value(&mut self, first: Option<u8>, key: Key<'_>, depth: usize) -> Result<(), Stop> {
+        match first {
+            Some(b'"') => self.text(key),
             Some(b'{') => self.object(key, depth + 1),
             Some(b'[') => self.array(key, depth + 1),
             Some(b't') => self.literal(b"true"),
@@ -75,54 +109,93 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
+    fn text(&mut self, key: Key<'_>) -> Result<(), Stop> {
+        let string = self.string()?;
+        let value = self.raw(&string);
+        if key.may_pass && self.cursor.passes(value, string.glance) {
+            // An empty one is no part.
+            if !value.is_empty() {
+                self.passed.value(value);
+            }
+            return Ok(());
+        }
+        self.yield_text(key.name, &string)
+    }
+
+    #[inline(never)]
+    fn yield_text(&mut self, name: &[u8], string: &Quoted) -> Result<(), Stop> {
+        self.draw()?;
+        let value = self.meant(string)?;
+        Ok(pairs::text(&Field { part: Part::Json, name, value: &value }, self.visit)?)
+    }
+
     /// `parent` is the key of the member that it is, or is in.
-    fn object(&mut self, parent: &[u8], depth: usize) -> Result<(), Stop> {
+    #[inline(never)]
+    fn object(&mut self, parent: Key<'_>, depth: usize) -> Result<(), Stop> {
         self.visit.budget().allows_depth(depth)?;
         self.at += 1;
-        self.skip_blank();
-        if self.eat(b'}') {
+        if self.next() == Some(b'}') {
+            self.at += 1;
             return Ok(());
         }
         loop {
             if self.peek() != Some(b'"') {
                 return Err(Stop::Malformed);
             }
-            let key = self.string()?;
-            self.visit.field(&Field { part: Part::JsonKey, name: parent, value: &key })?;
-            self.skip_blank();
-            if !self.eat(b':') {
+            let string = self.string()?;
+            let escaped;
+            let mut name = self.raw(&string);
+            let may_pass = self.may_pass && self.cursor.passes(name, string.glance);
+            if !may_pass {
+                escaped = self.meant(&string)?;
+                name = &escaped;
+            }
+            let is_named = name == b"query" || self.visit.looks_at(name);
+            if may_pass && !is_named {
+                self.passed.name(name);
+            } else {
+                self.draw()?;
+                self.visit.field(&Field { part: Part::JsonKey, name: parent.name, value: name })?;
+            }
+            let may_pass = self.may_pass && !is_named;
+            if self.next() != Some(b':') {
                 return Err(Stop::Malformed);
             }
-            self.skip_blank();
-            self.value(&key, depth)?;
-            self.skip_blank();
-            if self.eat(b'}') {
-                return Ok(());
+            self.at += 1;
+            let first = self.next();
+            self.value(first, Key { name, may_pass }, depth)?;
+            match self.next() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(Stop::Malformed),
             }
-            if !self.eat(b',') {
-                return Err(Stop::Malformed);
-            }
-            self.skip_blank();
+            self.next();
         }
     }
 
-    fn array(&mut self, key: &[u8], depth: usize) -> Result<(), Stop> {
+    #[inline(never)]
+    fn array(&mut self, key: Key<'_>, depth: usize) -> Result<(), Stop> {
         self.visit.budget().allows_depth(depth)?;
         self.at += 1;
-        self.skip_blank();
-        if self.eat(b']') {
+        let mut first = self.next();
+        if first == Some(b']') {
+            self.at += 1;
             return Ok(());
         }
         loop {
-            self.value(key, depth)?;
-            self.skip_blank();
-            if self.eat(b']') {
-                return Ok(());
+            self.value(first, key, depth)?;
+            match self.next() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(Stop::Malformed),
             }
-            if !self.eat(b',') {
-                return Err(Stop::Malformed);
-            }
-            self.skip_blank();
+            first = self.next();
         }
     }
 
@@ -136,96 +209,92 @@ impl<'a> Walk<'a, '_> {
 
     /// A number that JSON allows and a double holds.
     fn number(&mut self) -> Result<(), Stop> {
-        let start = self.at;
-        self.eat(b'-');
-        if !self.eat(b'0') {
-            self.digits()?;
+        let rest = self.rest();
+        let is = |at: usize, byte: u8| rest.get(at) == Some(&byte);
+        let mut at = usize::from(is(0, b'-'));
+        at = if is(at, b'0') { at + 1 } else { digits(rest, at)? };
+        if is(at, b'.') {
+            at = digits(rest, at + 1)?;
         }
-        if self.eat(b'.') {
-            self.digits()?;
-        }
-        let exponent = matches!(self.peek(), Some(b'e' | b'E'));
+        let exponent = is(at, b'e') || is(at, b'E');
         if exponent {
-            self.at += 1;
-            if !self.eat(b'+') {
-                self.eat(b'-');
-            }
-            self.digits()?;
+            at += 1;
+            at = digits(rest, at + usize::from(is(at, b'+') || is(at, b'-')))?;
         }
-        let number = self.bytes.get(start..self.at).unwrap_or_default();
-        if exponent || number.len() > f64::MAX_10_EXP.unsigned_abs() as usize {
-            let number = std::str::from_utf8(number).ok().and_then(|number| number.parse::<f64>().ok());
-            if !number.is_some_and(f64::is_finite) {
+        if exponent || at > f64::MAX_10_EXP.unsigned_abs() as usize {
+            let number = std::str::from_utf8(rest.get(..at).unwrap_or_default()).ok();
+            if !number.and_then(|number| number.parse::<f64>().ok()).is_some_and(f64::is_finite) {
                 return Err(Stop::Malformed);
             }
         }
+        self.at += at;
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<(), Stop> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
+    /// The string at the cursor, which is at its first quote, and what is in it.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "once for each string of a document")]
+    fn string(&mut self) -> Result<Quoted, Stop> {
+        let start = self.at + 1;
+        let (end, glance) = self.cursor.piece(start);
+        let mut string = Quoted { start, end, glance };
+        if glance.has(Glance::HIGH) || self.bytes.get(end) != Some(&b'"') {
+            self.odd(&mut string)?;
         }
-        if self.at > start { Ok(()) } else { Err(Stop::Malformed) }
+        self.at = string.end + 1;
+        Ok(string)
     }
 
-    /// The string at the cursor, which is at its first quote.
-    fn string(&mut self) -> Result<Cow<'a, [u8]>, Stop> {
-        let start = self.at + 1;
-        let mut end = start;
-        let (mut escapes, mut ascii) = (false, true);
+    /// The same where it is not ASCII, or has an escape.
+    #[cold]
+    fn odd(&mut self, string: &mut Quoted) -> Result<(), Stop> {
         loop {
-            let (length, is_ascii) = plain(self.bytes.get(end..).unwrap_or_default());
-            end += length;
-            ascii &= is_ascii;
-            match self.bytes.get(end) {
+            match self.bytes.get(string.end) {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    escapes = true;
-                    end += 2;
+                    (string.end, _) = self.cursor.piece(string.end + 2);
+                    string.glance = Glance::DIRTY | Glance::ESCAPED;
                 }
                 _ => return Err(Stop::Malformed),
             }
         }
-        let quoted = self.bytes.get(self.at..=end).unwrap_or_default();
-        self.at = end + 1;
-        if escapes {
-            let decoded: String = serde_json::from_slice(quoted).map_err(|_| Stop::Malformed)?;
-            return Ok(Cow::Owned(decoded.into_bytes()));
+        let is_raw = !string.glance.has(Glance::ESCAPED);
+        if is_raw && std::str::from_utf8(self.raw(string)).is_err() {
+            return Err(Stop::Malformed);
         }
-        let value = self.bytes.get(start..end).unwrap_or_default();
-        if ascii || std::str::from_utf8(value).is_ok() {
-            Ok(Cow::Borrowed(value))
-        } else {
-            Err(Stop::Malformed)
+        Ok(())
+    }
+
+    /// A string as it came.
+    #[inline]
+    fn raw(&self, string: &Quoted) -> &'a [u8] {
+        self.bytes.get(string.start..string.end).unwrap_or_default()
+    }
+
+    /// A string without its escapes.
+    fn meant(&self, string: &Quoted) -> Result<Cow<'a, [u8]>, Stop> {
+        if !string.glance.has(Glance::ESCAPED) {
+            return Ok(Cow::Borrowed(self.raw(string)));
         }
+        let quoted = self.bytes.get(string.start - 1..=string.end).unwrap_or_default();
+        let decoded: String = serde_json::from_slice(quoted).map_err(|_| Stop::Malformed)?;
+        Ok(Cow::Owned(decoded.into_bytes()))
     }
 }
 
-/// Number of bytes before a quote, a backslash or a control character, and whether all of them are ASCII. Eight at once:
-/// subtracting sets the top bit of a byte that is too small. A borrow may set it in bytes after that, never before.
+/// Where the digits end that stand here, of which there is one at least.
 #[inline]
-fn plain(bytes: &[u8]) -> (usize, bool) {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let (mut rest, mut tops) = (bytes, 0);
-    while let Some((chunk, after)) = rest.split_first_chunk() {
-        let word = u64::from_le_bytes(*chunk);
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = TOPS & (control | zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5C)));
-        if found != 0 {
-            let first = found & found.wrapping_neg();
-            tops |= word & (first - 1);
-            return (bytes.len() - rest.len() + found.trailing_zeros() as usize / 8, tops & TOPS == 0);
-        }
-        tops |= word;
-        rest = after;
-    }
-    let tail = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(rest.len());
-    let is_ascii = tops & TOPS == 0 && rest.get(..tail).is_some_and(<[u8]>::is_ascii);
-    (bytes.len() - rest.len() + tail, is_ascii)
+fn digits(text: &[u8], at: usize) -> Result<usize, Stop> {
+    let digits = text.get(at..).unwrap_or_default();
+    let length = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    if length > 0 { Ok(at + length) } else { Err(Stop::Malformed) }
+}
+
+/// Where a string is, without its quotes.
+struct Quoted {
+    start: usize,
+    end: usize,
+    glance: Glance,
 }
 
 #[cfg(test)]

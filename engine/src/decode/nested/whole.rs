@@ -11,7 +11,7 @@ use crate::reason::Reason;
 use crate::value::{self, Kind};
 
 /// Whether it is worth more than a look at its first bytes.
-pub(super) fn is_likely(value: &[u8]) -> bool {
+pub(crate) fn is_likely(value: &[u8]) -> bool {
     value::may_be_encoded(value)
         && matches!(value::kind(value), Kind::Base64 | Kind::Hex | Kind::Data | Kind::Token)
 }
