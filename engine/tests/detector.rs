@@ -161,10 +161,10 @@ fn ids_of_rules_are_frozen() {
             "sqli-statement",
             "sqli-rest",
             "sqli-masked",
-            "sqli-fragment",
             "sqli-piece",
             "sqli-names",
             "sqli-json",
+            "sqli-fragment",
         ]
     );
 }

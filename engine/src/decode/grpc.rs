@@ -66,7 +66,8 @@ fn compressed(framing: Framing, (bytes, is_cut): (&[u8], bool), visit: &mut dyn 
         }
         Undone::Not => {
             visit.note(Reason::EncodedBody);
-            Ok(())
+            // The flag may lie: a lenient server takes the message as it is.
+            if protobuf::is_message(bytes, is_cut) { protobuf::message(bytes, is_cut, visit) } else { Ok(()) }
         }
     }
 }

@@ -241,7 +241,7 @@ fn field<'a>(line: &'a [u8], head: &mut Head<'a>, visit: &mut dyn Visit) -> Resu
         head.content_type = value;
         // A part has hardly ever a charset of its own.
         let charset = super::charset(value);
-        if !charset.is_empty() && !super::has_ascii(charset) {
+        if !charset.is_empty() && (unicode::knows(charset) || !super::has_ascii(charset)) {
             return visit.field(&Field { part: Part::Header, name, value });
         }
     } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") {

@@ -42,6 +42,11 @@ const CHARSETS: &[(&[u8], Encoding)] = &[
     (b"x-unicode-2-0-utf-7", UTF_7),
 ];
 
+/// Whether a charset is one that is read here, in which letters need not look like ASCII.
+pub(super) fn knows(charset: &[u8]) -> bool {
+    CHARSETS.iter().any(|(name, _)| name.eq_ignore_ascii_case(charset))
+}
+
 /// The encoding of a body that starts with a mark, or with one ASCII character and the zero bytes around it. The order
 /// of the tests is that of the parsers: the mark of UTF-32 starts like that of UTF-16.
 pub(super) fn detect(bytes: &[u8]) -> Option<Encoding> {

@@ -350,7 +350,7 @@ const VECTORS: &[Vector] = &[
             )
         }),
         403,
-        200,
+        403, // no client that means no harm declares it for a part
     ),
     Vector(
         "BD-26 _charset_",

@@ -170,3 +170,31 @@ async fn a_message_that_does_not_become_whole_does_not_wait_for_ever() {
     assert_eq!(response.headers()["grpc-status"], "2");
     gateway.counted("held_body_timeout");
 }
+
+#[tokio::test]
+async fn a_frame_that_lies_about_its_length_or_its_coding_hides_nothing() {
+    let application = Application::start();
+    let lying = |text: &str| -> [(&str, Bytes); 5] {
+        let (whole, message) = (plain(text), message(text));
+        let with_length = |length: u32| [&[0], &length.to_be_bytes()[..], &message].concat().into();
+        let length = u32::try_from(message.len()).unwrap();
+        [
+            ("longer", with_length(length + 10)),
+            ("as long as it can be", with_length(u32::MAX)),
+            ("shorter", with_length(4)),
+            ("a flag that means nothing", [&[2], &whole[1..]].concat().into()),
+            ("said to be compressed", [&[1], &whole[1..]].concat().into()),
+        ]
+    };
+    for failure_mode in ["Open", "Closed"] {
+        let gateway =
+            Gateway::with(application.address, &format!("{{mode: Block, failureMode: {failure_mode}}}"));
+        for (name, body) in lying(ATTACK) {
+            assert!(status(&gateway, body).await.is_some(), "{name}, {failure_mode}");
+        }
+        for (name, body) in lying("hello") {
+            let passes = status(&gateway, body).await.is_none();
+            assert_eq!(passes, failure_mode == "Open", "{name}, {failure_mode}");
+        }
+    }
+}
