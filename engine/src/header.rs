@@ -131,7 +131,9 @@ fn judge_name(field: &Field<'_>) -> Option<(Rule, Confidence)> {
         return Some((NAME, High));
     }
     let nuls = memchr::memchr_iter(0, value).take(3).count();
-    let is_text = || value.iter().all(|byte| *byte == 0 || *byte >= b' ');
+    // A NUL alone ends nothing.
+    let is_text =
+        || value.iter().all(|byte| *byte == 0 || *byte >= b' ') && value.iter().any(|byte| *byte != 0);
     match field.part {
         Query | QueryName | FormName | Cookie | Header if (1..3).contains(&nuls) && is_text() => {
             Some((NUL, High))
@@ -448,6 +450,8 @@ mod tests {
             (Part::QueryName, b"", b"a list of words\nin two lines"),
             (Part::Query, b"a", b"two\nlines"),
             (Part::Query, b"a", b"\0\0\0\0"),
+            (Part::Query, b"a", b"\0"),
+            (Part::QueryName, b"", b"\0"),
             (Part::Query, b"a", b"\x01\x02\0"),
             (Part::Header, b"Content-Type", b"text/plain; charset=utf-8"),
             (Part::Header, b"Content-Type", b"text/plain; charset=x-none"),

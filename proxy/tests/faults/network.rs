@@ -71,8 +71,9 @@ fn an_application_behind_a_black_hole_is_answered_for_within_the_connect_budget(
         }
         slowest
     });
-    assert!(slowest < Duration::from_secs(12), "{slowest:?}");
-    row.judged(slowest < Duration::from_secs(2), &format!("slowest answer {slowest:.1?}"), None);
+    // A gateway gives a dial 5 s, and a request waits for one.
+    assert!(slowest < Duration::from_secs(9), "{slowest:?}");
+    row.judged(slowest < Duration::from_secs(6), &format!("slowest answer {slowest:.1?}"), None);
 }
 
 /// What a client in the namespace gets for a fine request and for an attack.

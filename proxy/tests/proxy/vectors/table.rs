@@ -252,7 +252,7 @@ const LINES: [Vector; 53] = [
     yes("lin-14", "GET /caf«c3a9»«ff» HTTP/1.1¶Host: app¶¶", &["GET /caf%C3%A9%FF HTTP/1.1\r\n"]),
     yes("lin-15", "GET /a%zz%1?%u0041 HTTP/1.1¶Host: app¶¶", &["GET /a%zz%1?%u0041 HTTP/1.1\r\n"]),
     yes("lin-16", "GET /a\\b\\c HTTP/1.1¶Host: app¶¶", &["GET /a\\b\\c HTTP/1.1\r\n"]),
-    yes("lin-17", "GET /%00?%01 HTTP/1.1¶Host: app¶¶", &["GET /%00?%01 HTTP/1.1\r\n"]),
+    yes("lin-17", "GET /%00?%00 HTTP/1.1¶Host: app¶¶", &["GET /%00?%00 HTTP/1.1\r\n"]),
     yes("lin-18", "GET /a{b}|c^`d HTTP/1.1¶Host: app¶¶", &["GET /a{b}|c^%60d HTTP/1.1\r\n"]),
     yes("lin-19", "GET /«a*8000» HTTP/1.1¶Host: app¶¶", &["aaaa HTTP/1.1\r\n"]),
     no("lin-20", 400, "GET /r HTTP/1.1«0a»Host: app«0a0a»"),
