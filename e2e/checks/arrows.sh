@@ -36,7 +36,7 @@ ALLOWED = {  # dependencies for tests count too: what a test may see, its crate 
     "rasp-behavior": {"rasp-policy", "rasp-engine"},
     "rasp-proxy": {"rasp-policy", "rasp-engine", "rasp-behavior"},
     "rasp-operator": {"rasp-policy", "rasp-engine"},
-    "raspctl": {"rasp-policy", "rasp-engine", "rasp-behavior"},
+    "raspctl": {"rasp-policy", "rasp-engine", "rasp-behavior", "rasp-operator"},
     "rasp-e2e": {"rasp-policy"},
     "rasp-bench": set(),  # it sees processes and sockets
     "rasp-score": {"rasp-policy", "rasp-engine"},

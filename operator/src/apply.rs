@@ -13,8 +13,10 @@ use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY};
 use serde_json::json;
 
 use crate::api_error;
+use crate::inject::Settings;
 use crate::leader::Leadership;
 use crate::observe::{MANAGED_BY, MANAGED_BY_LABEL, Policy, Stored};
+use crate::publish::{SETTINGS_CONFIG_MAP, SETTINGS_KEY};
 use crate::signing::Key;
 
 /// Field manager of everything the operator writes.
@@ -91,6 +93,26 @@ impl Writer {
         let patch = Patch::Apply(&object);
         let written = self.bounded(api.patch(BUNDLE_CONFIG_MAP, &params, &patch)).await?;
         Ok(Stored::read(written, key))
+    }
+
+    /// Writes what pods are injected with, for those who do it without the webhook.
+    pub async fn settings(&self, namespace: &str, settings: &Settings) -> Result<(), Error> {
+        let text = serde_yaml::to_string(settings).unwrap_or_default(); // plain structs always serialise
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": SETTINGS_CONFIG_MAP,
+                "namespace": namespace,
+                "labels": { MANAGED_BY_LABEL: MANAGED_BY, "app.kubernetes.io/part-of": MANAGED_BY },
+            },
+            "data": { SETTINGS_KEY: text },
+        });
+        let kind = ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(&object);
+        self.bounded(api.patch(SETTINGS_CONFIG_MAP, &params, &patch)).await.map(drop)
     }
 
     /// Writes the status of a policy; returns the policy as it then stands.

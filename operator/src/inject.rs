@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rasp_policy::api::FailureMode;
 use rasp_policy::bundle::Bundle;
 use rasp_policy::precedence;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod annotation;
@@ -30,8 +31,10 @@ pub use pod::Pod;
 pub use reason::{Mesh, Reason};
 pub use workload::Owner;
 
-/// What injection needs to know beyond the pod and its namespace; the same for every pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What injection needs to know beyond the pod and its namespace; the same for every pod. Written to a ConfigMap for those
+/// who inject without the webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
     /// Image of both containers.
     pub proxy_image: String,
@@ -49,7 +52,8 @@ pub struct Settings {
 
 /// Kubernetes quantities. All four are always written: a LimitRange has run before webhooks, and a pod without them
 /// would not start in a namespace with a quota.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Resources {
     /// `requests.cpu`
     pub cpu_request: String,

@@ -3,7 +3,7 @@
 //! In reading order: [`args`], [`run`] (wiring), [`inject`] (pure decisions and patches), [`webhook`] (AdmissionReview
 //! in and out) with [`facts`], [`certificate`], [`observe`] (caches), [`plan`] and [`status`] (pure decisions),
 //! [`controller`] (the leader's loop), [`apply`] (writes), [`leader`], [`secrets`] with [`signing`] and
-//! [`serving`], [`ca_bundle`],
+//! [`serving`], [`ca_bundle`], [`publish`],
 //! [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and [`admin`].
 //!
 //! # Rights
@@ -11,7 +11,8 @@
 //! The chart's `rbac.yaml` grants exactly what is used here. Cluster-wide: list and watch Namespaces, Pods and
 //! RaspPolicies; list, watch, create and patch the ConfigMap of the fixed name; patch `rasppolicies/status`; create
 //! TokenReviews; create and patch Events; list, watch and patch the one MutatingWebhookConfiguration. In the own
-//! namespace: create Secrets, get, list, watch and update the two by name; create Leases, get and update the one.
+//! namespace: create Secrets, get, list, watch and update the two by name; create Leases, get and update the one; create
+//! and patch the ConfigMap of settings.
 
 pub mod admin;
 mod api_error;
@@ -27,6 +28,7 @@ pub mod leader;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
+pub mod publish;
 pub mod report;
 pub mod routes;
 pub mod run;

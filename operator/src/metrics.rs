@@ -35,6 +35,8 @@ pub enum ErrorKind {
     Secret,
     /// The webhook configuration could not be patched.
     CaBundle,
+    /// The ConfigMap with the settings of injection could not be written.
+    SettingsWrite,
     /// A TokenReview could not be made.
     TokenReview,
     /// A RaspPolicy cannot be read or compiled.
@@ -43,7 +45,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Watch,
         Self::BundleWrite,
         Self::StatusWrite,
@@ -51,6 +53,7 @@ impl ErrorKind {
         Self::Lease,
         Self::Secret,
         Self::CaBundle,
+        Self::SettingsWrite,
         Self::TokenReview,
         Self::InvalidPolicy,
     ];
@@ -65,6 +68,7 @@ impl ErrorKind {
             Self::Lease => "lease",
             Self::Secret => "secret",
             Self::CaBundle => "ca_bundle",
+            Self::SettingsWrite => "settings_write",
             Self::TokenReview => "token_review",
             Self::InvalidPolicy => "invalid_policy",
         }

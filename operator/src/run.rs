@@ -28,6 +28,7 @@ use crate::facts::{self, Facts};
 use crate::leader::{Election, Leadership};
 use crate::metrics::{ErrorKind, Metrics};
 use crate::observe::{self, Cache};
+use crate::publish::Publisher;
 use crate::report::{Receiver, Reports, Tokens};
 use crate::routes::Routes;
 use crate::secrets::{Held, Material};
@@ -150,6 +151,17 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
     parts.spawn(async move {
         serving.await;
         "serving"
+    });
+
+    let publisher = Publisher {
+        facts: Arc::clone(&facts),
+        writer: Writer::new(shared.client.clone(), shared.leadership.clone()),
+        namespace: args.namespace.clone(),
+        metrics: Arc::clone(metrics),
+    };
+    parts.spawn(async move {
+        publisher.run().await;
+        "publisher"
     });
 
     let reports = Arc::new(Reports::default());

@@ -5,6 +5,7 @@ use rasp_policy::report::EffectiveMode;
 use serde_json::json;
 
 use super::{Error, Writer};
+use crate::inject::{Resources, Settings};
 use crate::leader::Leadership;
 use crate::signing::Key;
 use crate::testing::{api, mk_policy, refusal};
@@ -93,4 +94,32 @@ async fn an_object_that_is_gone_is_told_from_other_failures() {
         let error = writer.status(&mk_policy("p", 1, json!({})), &status).await.unwrap_err();
         assert_eq!(error.is_gone(), gone, "{code}");
     }
+}
+
+#[tokio::test]
+async fn the_settings_of_injection_are_applied_beside_the_operator_and_read_back_the_same() {
+    let (client, calls) = api(|call| (200, call.body.clone()));
+    let settings = Settings {
+        proxy_image: "rasp/proxy:1".into(),
+        pull_policy: "IfNotPresent".into(),
+        operator_url: "https://operator.rasp.svc:443".into(),
+        operator_ca_pem: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into(),
+        public_keys: vec!["a2V5".into()],
+        resources: Resources {
+            cpu_request: "20m".into(),
+            cpu_limit: "1".into(),
+            memory_request: "32Mi".into(),
+            memory_limit: "128Mi".into(),
+        },
+    };
+    let writer = Writer::new(client, Leadership::for_test(true));
+    writer.settings("rasp", &settings).await.unwrap();
+    let calls = calls.lock().unwrap();
+    let [call] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!(
+        call.uri,
+        "/api/v1/namespaces/rasp/configmaps/kube-rasp-injection?&force=true&fieldManager=kube-rasp-operator"
+    );
+    let text = call.body["data"]["settings.yaml"].as_str().unwrap();
+    assert_eq!(serde_yaml::from_str::<Settings>(text).unwrap(), settings);
 }
