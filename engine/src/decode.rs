@@ -43,7 +43,7 @@ impl Field<'_> {
     /// markup in a document hold what would be an attack in a parameter.
     pub(crate) fn is_parameter(&self) -> bool {
         match self.part {
-            Part::Json => !self.value.contains(&b'\n') && !names_text(self.name),
+            Part::Json => !names_text(self.name) && memchr::memchr(b'\n', self.value).is_none(),
             // An attribute, or the text of an element that holds one value.
             Part::Xml => {
                 self.value.len() <= LONGEST_XML && !self.value.contains(&b'\n') && !names_text(self.name)
@@ -61,7 +61,11 @@ const LONGEST_XML: usize = 256;
 
 /// Names of members that hold text, code or statements. By their length first: most names are told by that.
 fn names_text(name: &[u8]) -> bool {
-    let is = |known: &[&str]| known.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+    let first = name.first().map(u8::to_ascii_lowercase);
+    let is = |known: &[&str]| {
+        let mut known = known.iter().map(|known| known.as_bytes());
+        known.any(|known| known.first().copied() == first && name.eq_ignore_ascii_case(known))
+    };
     match name.len() {
         3 => is(&["raw", "sql"]),
         4 => is(&["body", "cell", "code", "expr", "html", "note", "text"]),

@@ -13,6 +13,7 @@ use crate::decode::{FORM_DATA, Field};
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, Certain, High, Low, Medium};
 use crate::finding::{Part, RuleId};
+use crate::lookup::Lookup;
 use crate::mask;
 use crate::message::Head;
 use crate::reason::Reason;
@@ -102,6 +103,9 @@ const SHOWN: usize = 64;
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     report.budget().work(field.value.len())?;
+    if !matches!(field.part, Part::FormName | Part::Header) && !BREAKS.any(field.value) {
+        return Ok(());
+    }
     let found = judge(field.value, field.part);
     let found = found.or_else(|| {
         judge_name(field).or_else(|| part_type(field)).map(|(rule, sure)| (rule, sure, 0, field.value.len()))
@@ -111,6 +115,9 @@ fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     report.find(field, Evidence { rule, confidence, at: start..end, sample });
     Ok(())
 }
+
+/// Whatever is found in a value, but in names of parts and in types, has one of them: what a line break begins with, or a NUL.
+static BREAKS: Lookup<bool> = Lookup::of(b"\r\n\xE5\\\0");
 
 /// Names that parsers read differently, and values that C ends early.
 fn judge_name(field: &Field<'_>) -> Option<(Rule, Confidence)> {

@@ -50,9 +50,10 @@ fn rules() -> Vec<detector::Rule> {
 
 /// Reports the surest finding in a value.
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
-    let detected = detect(field, report.budget())?;
+    let parameter = field.is_parameter();
+    let detected = detect(field, parameter, report.budget())?;
     let is_sure = detected.best.is_some_and(|(_, known, _)| known >= Confidence::High);
-    let is_value = field.is_parameter() && !matches!(field.part, Part::QueryName | Part::FormName);
+    let is_value = parameter && !matches!(field.part, Part::QueryName | Part::FormName);
     if !is_sure && is_value && fragment::is_one(field.name, field.value) {
         let (rule, at) = (fragment::RULE, 0..field.value.len());
         let sample = mask::sample(field.value, is_known);
@@ -71,8 +72,8 @@ fn is_known(word: &[u8]) -> bool {
     WORDS.find(word).is_some() || FUNCTIONS.find(word).is_some()
 }
 
-fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Detected, Reason> {
-    let (part, value, parameter) = (field.part, field.value, field.is_parameter());
+fn detect(field: &Field<'_>, parameter: bool, budget: &mut Budget) -> Result<Detected, Reason> {
+    let (part, value) = (field.part, field.value);
     let mut readings = Readings { budget, best: None, too_deep: false, parameter, units: 0 };
     let seen = MARKS.all(value);
     if seen & QUOTES != 0 {
@@ -81,7 +82,7 @@ fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Detected, Reason> {
     if seen & CLOSERS != 0 {
         readings.out_of_marks(value)?;
     }
-    if !begins_with_names(value, 2) {
+    if !begins_as_sentence(value) {
         readings.unquoted(value, 0)?;
     }
     if part == Part::Path && value.starts_with(b"/") {
@@ -89,11 +90,11 @@ fn detect(field: &Field<'_>, budget: &mut Budget) -> Result<Detected, Reason> {
     }
     if value.len() >= SHORTEST_TEXT && readings.best.is_none_or(|(_, known, _)| known < Confidence::High) {
         if seen & QUOTES != 0 {
-            readings.behind_quotes(value)?;
+            readings.behind_quotes(value, seen)?;
         }
-        readings.behind_word(value, b"union")?;
+        readings.behind_word(value, b"union", unions(value))?;
         if seen & COMMENTS != 0 && ends_in_comment(value) {
-            readings.behind_word(value, b"or")?;
+            readings.behind_word(value, b"or", memchr::memchr2_iter(b'o', b'O', value))?;
         }
     }
     if parameter
@@ -129,6 +130,41 @@ fn begins_with_names(value: &[u8], count: usize) -> bool {
     }
     true
 }
+
+/// Whether two such words stand here, or one with an apostrophe, as in `it's`: to SQL that is a name and a text behind it,
+/// where every reading stops, and no rule is about that.
+fn begins_as_sentence(value: &[u8]) -> bool {
+    let length = value.iter().take_while(|byte| lexer::is_in_name(**byte)).count();
+    let (name, after) = value.split_at_checked(length).unwrap_or((value, &[]));
+    if !name.first().is_some_and(u8::is_ascii_alphabetic) {
+        return false;
+    }
+    match after {
+        [b' ', after @ ..] => WORDS.find(name).is_none() && begins_with_names(after, 1),
+        [b'\'', ..] => !lexer::is_text_prefix(name) && WORDS.find(name).is_none(),
+        _ => false,
+    }
+}
+
+/// Where the word `union` stands: from end to end of where it could, since few bytes are one of its letters.
+fn unions(value: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let mut last = UNION.len() - 1;
+    std::iter::from_fn(move || {
+        loop {
+            let byte = *value.get(last)?;
+            let at = last + 1 - UNION.len();
+            last += usize::from(STEPS.one(byte));
+            if byte | 0x20 == b'n' && ascii::starts(value.get(at..)?, UNION) {
+                return Some(at);
+            }
+        }
+    })
+}
+
+const UNION: &[u8] = b"union";
+
+/// How far the end of the word is at least from its next letter that is this byte.
+static STEPS: Lookup<u8> = Lookup::sorted(5, &[(b"uU", 4), (b"nN", 3), (b"iI", 2), (b"oO", 1)]);
 
 /// What came of one value: the surest evidence, and whether it is nested deeper than is read.
 struct Detected {
@@ -171,8 +207,8 @@ impl Readings<'_> {
     }
 
     /// Text that has quotes of its own may stand before the one that closes: `it's nice' or 1=1--`.
-    fn behind_quotes(&mut self, value: &[u8]) -> Result<(), Reason> {
-        for quote in *b"'\"" {
+    fn behind_quotes(&mut self, value: &[u8], seen: u8) -> Result<(), Reason> {
+        for quote in b"'\"".iter().copied().filter(|quote| MARKS.one(*quote) & seen != 0) {
             let mut tries = 0;
             for at in memchr::memchr_iter(quote, value).skip(1) {
                 if !goes_on(value.get(at + 1..).unwrap_or_default()) {
@@ -189,12 +225,17 @@ impl Readings<'_> {
     }
 
     /// The same where no quote has to be closed: `nice 1 union select 1,2,3`, `nice 1 or 1=1 --`.
-    fn behind_word(&mut self, value: &[u8], word: &[u8]) -> Result<(), Reason> {
-        let [first, second, ..] = *word else { return Ok(()) };
+    fn behind_word(
+        &mut self,
+        value: &[u8],
+        word: &[u8],
+        places: impl Iterator<Item = usize>,
+    ) -> Result<(), Reason> {
+        let second = word.get(1).copied();
         let mut tries = 0;
-        for at in memchr::memchr2_iter(first, first.to_ascii_uppercase(), value).filter(|at| *at > 0) {
+        for at in places.filter(|at| *at > 0) {
             let rest = value.get(at..).unwrap_or_default();
-            if rest.get(1).is_none_or(|byte| byte.to_ascii_lowercase() != second)
+            if rest.get(1).map(u8::to_ascii_lowercase) != second
                 || !ascii::starts(rest, word)
                 || rest.get(word.len()).is_some_and(|byte| lexer::name_byte(*byte))
                 || value.get(at - 1).is_some_and(|byte| lexer::name_byte(*byte) && !byte.is_ascii_digit())

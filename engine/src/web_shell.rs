@@ -133,6 +133,10 @@ fn names_file(name: &[u8]) -> bool {
     if !(5..20).contains(&name.len()) || !matches!(name.first(), Some(b'x' | b'X' | b'f' | b'F')) {
         return false;
     }
+    // Each of them ends in an `e`.
+    if name.last().is_some_and(|last| last.is_ascii_alphabetic() && last | 0x20 != b'e') {
+        return false;
+    }
     let letters = || name.iter().filter(|byte| byte.is_ascii_alphabetic()).map(u8::to_ascii_lowercase);
     NAMES.iter().any(|known| letters().eq(known.bytes()))
 }

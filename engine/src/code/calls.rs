@@ -162,6 +162,11 @@ fn callee(left: &[u8]) -> Option<(Callee, usize)> {
         last if is_name(*last) => {
             let name_length = bare.iter().rev().take_while(|byte| is_name(**byte)).count();
             let (rest, name) = bare.split_at_checked(bare.len() - name_length)?;
+            // A name by itself: neither a variable nor called through an object.
+            if !matches!(rest.last(), Some(b'$' | b'.' | b'>' | b':')) {
+                let meaning = words::find(lower(name).get(..name.len())?)?;
+                return Some((Callee::Function(meaning), length(rest)));
+            }
             if let Some(start) = variable(bare) {
                 return Some((Callee::Variable, left.len() - start));
             }

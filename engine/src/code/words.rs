@@ -19,9 +19,31 @@ pub(super) enum Use {
 
 /// What is known of a name in lower case.
 pub(super) fn find(name: &[u8]) -> Option<Use> {
-    let found = FUNCTIONS.binary_search_by(|(known, _)| known.as_bytes().cmp(name)).ok()?;
-    FUNCTIONS.get(found).map(|(_, meaning)| *meaning)
+    let first = usize::from(*name.first()?);
+    let entries = FUNCTIONS.get(*STARTS.get(first)?..*STARTS.get(first + 1)?)?;
+    let found = entries.binary_search_by(|(known, _)| known.as_bytes().cmp(name)).ok()?;
+    entries.get(found).map(|(_, meaning)| *meaning)
 }
+
+/// Where the names with each first byte begin.
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+static STARTS: [usize; 257] = {
+    let mut starts = [FUNCTIONS.len(); 257];
+    let mut index = FUNCTIONS.len();
+    while index > 0 {
+        index -= 1;
+        starts[FUNCTIONS[index].0.as_bytes()[0] as usize] = index;
+    }
+    // Bytes without a name begin where the next one does.
+    let mut byte = 256;
+    while byte > 0 {
+        byte -= 1;
+        if starts[byte] > starts[byte + 1] {
+            starts[byte] = starts[byte + 1];
+        }
+    }
+    starts
+};
 
 /// PHP most of all, where every function is a name that can be called; some of Python, Node and .NET.
 pub(super) static FUNCTIONS: &[(&str, Use)] = &[

@@ -6,7 +6,7 @@
 const LONGEST_NAME: usize = 48;
 
 /// Bytes that are read of one word.
-const LONGEST_WORD: usize = 96;
+pub(super) const LONGEST_WORD: usize = 96;
 
 /// A word after its evasions are undone.
 #[derive(Clone, Copy, Debug)]

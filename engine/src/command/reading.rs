@@ -167,8 +167,17 @@ pub(super) fn is_plain_word(value: &[u8], at: usize) -> bool {
         }
         length += 1;
     }
-    let ends = rest.get(length).is_none_or(|byte| matches!(byte, b' ' | b',' | b':' | b'\n' | b';' | b'|'));
     let name = name.get(..length).unwrap_or_default();
+    let ends = match rest.get(length..).unwrap_or_default() {
+        [] | [b' ' | b',' | b':' | b'\n' | b';' | b'|', ..] => true,
+        // `it's`: the quote is not closed before the next blank, so that the word ends before it.
+        [quote @ (b'\'' | b'"'), inside @ ..] => {
+            let mut inside = inside.iter().take(lexer::LONGEST_WORD);
+            name.iter().all(u8::is_ascii_lowercase)
+                && inside.find(|byte| *byte == quote || lexer::is_end(**byte)) != Some(quote)
+        }
+        _ => false,
+    };
     ends && length > 0 && !is_prefix(name) && words::find(name).is_none()
 }
 

@@ -193,7 +193,9 @@ fn is_known(charset: &[u8]) -> bool {
 /// `text/html;charset=CP1026` in `Accept`.
 fn asks_hidden(value: &[u8]) -> bool {
     let mut parameters = value.split(|byte| matches!(byte, b';' | b','));
-    memchr::memchr(b';', value).is_some()
+    let ends_name = |at: usize| at > 0 && matches!(value.get(at - 1), Some(b't' | b'T'));
+    memchr::memchr_iter(b'=', value).any(ends_name)
+        && memchr::memchr(b';', value).is_some()
         && parameters.any(|parameter| {
             let quotes = |byte: &u8| matches!(byte, b'"' | b' ');
             let charset = ascii::strip(parameter.trim_ascii(), b"charset=").unwrap_or_default();

@@ -290,7 +290,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-fn is_text_prefix(name: &[u8]) -> bool {
+pub(super) fn is_text_prefix(name: &[u8]) -> bool {
     matches!(name, [b'n' | b'N' | b'x' | b'X' | b'b' | b'B' | b'e' | b'E' | b'q' | b'Q'])
         || name.first() == Some(&b'_')
 }

@@ -26,7 +26,7 @@ fn detect(value: &[u8]) -> Seen {
 
 fn work(value: &[u8]) -> usize {
     let mut budget = Budget::new(Limits { parts: 1, depth: 1, decoded_bytes: 0, work: usize::MAX });
-    let _ = super::detect(&Field { part: Part::Query, name: b"q", value }, &mut budget);
+    let _ = super::detect(&Field { part: Part::Query, name: b"q", value }, true, &mut budget);
     budget.spent_work()
 }
 
@@ -335,5 +335,37 @@ fn a_value_that_begins_with_names_is_no_evidence_however_it_goes_on() {
                 assert!(readings.best.is_none(), "{value}");
             }
         }
+    }
+}
+
+/// Words of statements and of texts, and what stands between them.
+const WORDS_OF_ALL: &str = "(it|don|I|we|Tom|blue|if|or|and|union|select|all|from|where|sleep|exec|drop|table|by|not|like|is|in|null\
+    |n|x|user|insert|values|waitfor|version|1|7|@a|s|t|re|shop|as|order|having|into|case|when|end|[a-z]{1,4})";
+const BETWEEN: &str = "( |  |'|'s |'t |\"|\\(|\\) |; |, |=| = |\\.|--|#|/\\*|\\*/|\\|\\||&&|`|\\$|\\\\|\n|%|<|\\[|\\]|!|\\?|:|::)";
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 4_000, ..Default::default() })]
+
+    #[test]
+    fn what_begins_as_a_sentence_is_nothing_when_it_is_read(
+        value in proptest::string::string_regex(&format!("({WORDS_OF_ALL}{BETWEEN}){{1,9}}")).unwrap(),
+    ) {
+        let value = value.as_bytes();
+        if begins_as_sentence(value) {
+            let mut budget = Budget::new(Limits::for_body(0));
+            for parameter in [false, true] {
+                let mut readings = Readings { budget: &mut budget, best: None, too_deep: false, parameter, units: 0 };
+                readings.unquoted(value, 0).unwrap();
+                proptest::prop_assert!(readings.best.is_none() && !readings.too_deep, "{}", value.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn each_union_is_found(value in "((un|ni|io|on|u|n|UN|Ion|union|UNION|uni|onu)[a-z ]?){0,9}") {
+        let value = value.as_bytes();
+        let naive: Vec<usize> =
+            (0..value.len()).filter(|at| ascii::starts(&value[*at..], b"union")).collect();
+        proptest::prop_assert_eq!(unions(value).collect::<Vec<_>>(), naive);
     }
 }
