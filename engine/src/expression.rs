@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 use rasp_policy::class::Class;
 
+use crate::ascii;
 use crate::budget::Budget;
 use crate::decode::Field;
 use crate::detector::{Detector, Needs, Report, Rule};
@@ -52,6 +53,9 @@ const NEEDS: Needs = Needs {
         ".forname(",
         "allowstaticmethodaccess",
         "jmx:rmi:///jndi",
+        "{jndi:",
+        "lbracejndi:",
+        "lbrace;jndi:",
         "\\u0023_",
     ],
 };
@@ -68,6 +72,9 @@ static RULES: [&Rule; 5] = [&LOOKUP, &HIDDEN, &OGNL, &CLASS, &LOADER];
 
 static MARKS: &[Mark] = &[
     Mark { word: "jmx:rmi:///jndi", rule: &LOOKUP, judge: line },
+    Mark { word: "{jndi:", rule: &LOOKUP, judge: scheme },
+    Mark { word: "lbracejndi:", rule: &LOOKUP, judge: scheme },
+    Mark { word: "lbrace;jndi:", rule: &LOOKUP, judge: scheme },
     Mark { word: "#_memberaccess", rule: &OGNL, judge: line },
     Mark { word: "\\u0023_memberaccess", rule: &OGNL, judge: line },
     Mark {
@@ -130,6 +137,12 @@ fn rules() -> Vec<Rule> {
 #[expect(clippy::unnecessary_wraps, reason = "of the type of the table")]
 fn line(at: &At<'_>) -> Option<Confidence> {
     Some(at.place.lower(High))
+}
+
+/// `$}{jndi:ldap://`, `$&lbracejndi:rmi:`: lookups that are put together by what reads the value before Log4j does.
+fn scheme(at: &At<'_>) -> Option<Confidence> {
+    const SCHEMES: &[&[u8]] = &[b"ldap", b"rmi:", b"dns:", b"iiop", b"corba", b"nis:", b"nds:", b"http"];
+    SCHEMES.iter().any(|known| ascii::starts(at.behind, known)).then(|| at.place.lower_unless_word(High))
 }
 
 /// `@java.lang.Runtime@getRuntime()`: annotations and addresses have one `@`.

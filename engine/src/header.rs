@@ -20,7 +20,7 @@ use crate::reason::Reason;
 use crate::ruleset::Inspection;
 use crate::xss::is_shown;
 
-mod request;
+pub(crate) mod request;
 
 pub(crate) static DETECTOR: Detector =
     Detector { class: Class::HeaderInjection, needs: NEEDS, inspect, rules };

@@ -105,7 +105,8 @@ fn is_one(text: &[u8]) -> bool {
 fn wrapper(text: &[u8]) -> Option<(Rule, Confidence)> {
     let found = |confidence| Some((WRAPPER, confidence));
     if let Some(rest) = after_start(text, b"php://") {
-        let known: &[&[u8]] = &[b"filter", b"input", b"stdin", b"fd", b"memory", b"temp", b"output"];
+        let known: &[&[u8]] =
+            &[b"filter", b"input", b"stdin", b"fd", b"memory", b"temp", b"output", b"stdout", b"stderr"];
         let is_known = known.iter().any(|known| after_start(rest, known).is_some());
         return match is_known {
             true if is_one(text) => found(Certain),
@@ -224,6 +225,15 @@ const NAMES: &[&str] = &[
     "action",
 ];
 
+/// Names of variables that PHP once took from a request, and that programs built the path of what they load of:
+/// `mosConfig_absolute_path`, `_CONF[path]`, `GLOBALS[root]`.
+fn is_global(name: &[u8]) -> bool {
+    const STARTS: &[&[u8]] =
+        &[b"_conf[", b"_config[", b"_path[", b"_server[", b"_env[", b"_session[", b"globals[", b"mosconfig_"];
+    const ENDS: &[&[u8]] = &[b"_absolute_path", b"_root_path", b"_include_path", b"document_root"];
+    STARTS.iter().any(|start| ascii::starts(name, start)) || ENDS.iter().any(|end| ascii::ends(name, end))
+}
+
 fn remote(name: &[u8], text: &[u8]) -> Option<(Rule, Confidence)> {
     if !is_one(text) || text.len() > 2048 {
         return None;
@@ -245,9 +255,11 @@ fn remote(name: &[u8], text: &[u8]) -> Option<(Rule, Confidence)> {
         .any(|word| NAMES.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())));
     let is_number =
         address.host.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') && !address.host.is_empty();
+    let is_of_number = |byte: &u8| byte.is_ascii_hexdigit() || b":[].".contains(byte);
+    let is_number = is_number || address.host.contains(&b':') && address.host.iter().all(is_of_number);
     let is_ftp = start.first() == Some(&b'f') || start.first() == Some(&b's');
     let confidence = match () {
-        () if is_loaded && (is_script || is_open) => High,
+        () if is_loaded && (is_script || is_open) || is_global(name) => High,
         () if is_open && is_script => High,
         () if is_number && is_script && path.split(|byte| *byte == b'/').count() < 4 => High,
         () if is_open && is_number || is_ftp && is_loaded => Medium,
@@ -286,6 +298,11 @@ mod tests {
             (Part::Query, "_CONF[path]", b"http://evil.example/a.php"),
             (Part::Query, "DOCUMENT_ROOT", b"https://evil.example/?"),
             (Part::Query, "src", b"http://192.0.2.7/crash.php"),
+            (Part::Query, "src", b"https://[2001:db8::7]/crash.php"),
+            (Part::Query, "GLOBALS[root]", b"http://evil.example/"),
+            (Part::Query, "mosConfig_live_site", b"ftp://evil.example"),
+            (Part::Form, "phpbb_root_path", b"https://evil.example/a"),
+            (Part::Query, "q", b"php://stderr"),
         ];
         for (part, name, value) in rows {
             assert!(sure(*part, name, value) >= High, "{name}={}", String::from_utf8_lossy(value));
@@ -308,6 +325,11 @@ mod tests {
             (Part::Query, "url", b"https://example.org/search?q=a"),
             (Part::Query, "q", b"what is http://example.org/a.php?"),
             (Part::Query, "q", b"convert.pdf"),
+            (Part::Query, "image", b"https://[2001:db8::7]/a/b.png"),
+            (Part::Query, "config", b"https://example.org/a/"),
+            (Part::Query, "GLOBALS[root]", b"/srv/app"),
+            (Part::Form, "site_root", b"https://example.org/"),
+            (Part::Form, "q", b"php://example"),
             (Part::Query, "q", b"zip: 12345"),
             (Part::Query, "q", b"// a comment"),
         ];

@@ -291,6 +291,8 @@ fn judge(part: Part, value: &[u8], climb: &Climb, is_alone: bool) -> Option<(Rul
     let confidence = match (climb.count, part) {
         (6.., _) => Certain,
         (5, _) => High,
+        // No program that uploads a file names it so.
+        (_, Part::FileName) if starts && !name.bytes().is_empty() => High,
         (3.., part) if !part.is_parameter_or_file() && (is_asset || !starts) => Medium,
         (3.., Part::Path) if climb.count <= depth && !climb.is_odd => Medium,
         (3.., _) => High,

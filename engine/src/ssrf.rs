@@ -74,8 +74,13 @@ const INTERNAL: Rule = Rule {
     reason: "the value is an address of this host or of a network inside",
 };
 
+const REQUEST: Rule = Rule {
+    id: RuleId("ssrf-request"),
+    reason: "the value is the first line of a request for another host, as a proxy reads it",
+};
+
 fn rules() -> Vec<Rule> {
-    vec![METADATA, SCHEME, DISGUISED, REBINDING, CALLBACK, INTERNAL]
+    vec![METADATA, SCHEME, DISGUISED, REBINDING, CALLBACK, INTERNAL, REQUEST]
 }
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
@@ -102,6 +107,12 @@ fn detect(part: Part, value: &[u8]) -> Option<(Rule, Confidence, usize, usize)> 
     let blanks = value.iter().take_while(|byte| **byte <= b' ').count();
     let text = value.get(blanks..)?.trim_ascii_end();
     let is_one = text.len() <= LONGEST && !text.iter().any(|byte| matches!(byte, b' ' | b'\n' | b'\t'));
+    if is_socket(text) {
+        return Some((SCHEME, High, blanks, blanks + text.len().min(64)));
+    }
+    if !is_one && part.is_parameter() && is_request_line(text) {
+        return Some((REQUEST, High, blanks, blanks + text.len().min(64)));
+    }
     if !is_one || part == Part::Text {
         // A payload of a protocol may hold blanks of its own.
         let (rule, confidence) = protocol(text).filter(|(_, confidence)| *confidence == Certain)?;
@@ -258,6 +269,34 @@ fn protocol(text: &[u8]) -> Option<(Rule, Confidence)> {
         () => return None,
     };
     Some((SCHEME, confidence))
+}
+
+/// `unix:a|http://b`: what Apache's `mod_proxy` takes for a socket of this host and for an address (CVE-2021-40438).
+fn is_socket(text: &[u8]) -> bool {
+    ascii::strip(text, b"unix:").is_some_and(|rest| {
+        memchr::memchr(b'|', rest).is_some_and(|at| {
+            let behind = rest.get(at + 1..).unwrap_or_default();
+            [&b"http://"[..], b"https://", b"ajp://", b"fcgi://"]
+                .iter()
+                .any(|start| ascii::starts(behind, start))
+        })
+    })
+}
+
+/// `GET http://a.example HTTP/1.1`, and nothing else (RFC 9112 section 3.2.2): it is for a proxy, and where it reaches one
+/// behind a line break it is a request of its own.
+fn is_request_line(text: &[u8]) -> bool {
+    let mut words = text.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return false;
+    };
+    let digits = ascii::strip(version, b"http/").unwrap_or_default();
+    (3..=8).contains(&method.len())
+        && method.iter().all(u8::is_ascii_alphabetic)
+        && memchr::memmem::find(target, b"://").is_some_and(|at| (3..8).contains(&at))
+        && matches!(digits, [b'0'..=b'9'] | [b'0'..=b'9', b'.', b'0'..=b'9'])
 }
 
 /// A URL, or the host and path of one.

@@ -11,7 +11,7 @@ use crate::ascii;
 use crate::decode::Field;
 use crate::detector::{Detector, Evidence, Needs, Report, Rule};
 use crate::finding::Confidence::{self, Certain, High, Medium};
-use crate::finding::RuleId;
+use crate::finding::{Part, RuleId};
 use crate::mask;
 use crate::reason::Reason;
 
@@ -30,6 +30,7 @@ const NEEDS: Needs = Needs {
         "xsl:",
         ":script",
         "xml-stylesheet",
+        "schemalocation",
     ],
 };
 
@@ -48,13 +49,22 @@ const INCLUDE: Rule =
 const STYLE: Rule =
     Rule { id: RuleId("xxe-stylesheet"), reason: "the style sheet reads a file or an address, or runs code" };
 
+const SCHEMA: Rule = Rule {
+    id: RuleId("xxe-schema"),
+    reason: "the document has its parser fetch a schema from a host that has nothing to do with its names",
+};
+
 fn rules() -> Vec<Rule> {
-    vec![EXTERNAL, TYPE, BOMB, INCLUDE, STYLE]
+    vec![EXTERNAL, TYPE, BOMB, INCLUDE, STYLE, SCHEMA]
 }
 
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     report.budget().work(4 * field.value.len())?;
-    let Some(Found { rule, confidence, start, end }) = detect(field.value) else { return Ok(()) };
+    let is_asked = matches!(field.part, Part::Query | Part::Form);
+    let found = detect(field.value).filter(|found| found.confidence >= High || !is_asked);
+    let found = found.or_else(|| if is_asked { schema(field.value) } else { None });
+    let found = found.or_else(|| detect(field.value));
+    let Some(Found { rule, confidence, start, end }) = found else { return Ok(()) };
     let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), is_word);
     report.find(field, Evidence { rule, confidence, at: start..end, sample });
     Ok(())
@@ -355,6 +365,36 @@ fn attribute<'a>(tag: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     })
 }
 
+/// `xsi:schemaLocation="http://a.example/ http://b.example/a.xsd"` (XML Schema 2.6.3; CAPEC-146): pairs of a namespace and
+/// where its schema is. Publishers keep both on hosts of their own. A parameter that is a document, and nothing else.
+fn schema(value: &[u8]) -> Option<Found> {
+    const MARK: &[u8] = b"schemalocation";
+    if value.len() > LONGEST / 2 || value.trim_ascii_start().first() != Some(&b'<') {
+        return None;
+    }
+    let at = memchr::memchr2_iter(b's', b'S', value)
+        .find(|at| value.get(*at..).is_some_and(|rest| ascii::starts(rest, MARK)))?;
+    let rest = value.get(at + MARK.len()..)?.trim_ascii_start().strip_prefix(b"=")?;
+    let (list, _) = quoted(rest.trim_ascii_start())?;
+    let mut words = list.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    while let (Some(namespace), Some(place)) = (words.next(), words.next()) {
+        let (own, other) = (site(namespace), site(place));
+        if !own.is_empty() && !other.is_empty() && !own.eq_ignore_ascii_case(other) && !is_known(place) {
+            return Some(Found { rule: SCHEMA, confidence: High, start: at, end: at + MARK.len() });
+        }
+    }
+    None
+}
+
+/// The last two labels of the host of an address.
+fn site(address: &[u8]) -> &[u8] {
+    let rest = after(address, b"http://").or_else(|| after(address, b"https://")).unwrap_or_default();
+    let host = rest.split(|byte| matches!(byte, b'/' | b':' | b'?' | b'#')).next().unwrap_or_default();
+    let mut dots = memchr::memrchr_iter(b'.', host);
+    let _top = dots.next();
+    dots.next().and_then(|at| host.get(at + 1..)).unwrap_or(host)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -384,6 +424,33 @@ mod tests {
             let found = detect(row.as_bytes());
             assert!(found.is_some_and(|found| found.confidence >= High), "{row}: {found:?}");
         }
+    }
+
+    #[test]
+    fn schemas_of_other_hosts_are_fetched_for_an_attacker() {
+        let document = |list: &str| format!("<a xmlns=\"urn:a\" xsi:schemaLocation=\"{list}\">b</a>");
+        let attacks = [
+            "http://a.example/ http://evil.test/a.xsd",
+            "http://a.example/ http://a.example/a.xsd http://b.example/ https://x.evil.test:8080/b",
+            "https://www.w3.org/2001/a http://203.0.113.7/a.xsd",
+        ];
+        for list in attacks {
+            assert!(schema(document(list).as_bytes()).is_some(), "{list}");
+        }
+        let ordinary = [
+            "http://a.example/ns a.xsd",
+            "urn:a:b http://b.example/b.xsd",
+            "http://a.example/ns http://www.a.example/schema/a.xsd",
+            "http://a.example/ns http://schemas.a.example/a.xsd",
+            "http://a.example/ns https://www.w3.org/2001/xml.xsd",
+            "http://a.example/",
+            "",
+        ];
+        for list in ordinary {
+            assert!(schema(document(list).as_bytes()).is_none(), "{list}");
+        }
+        let text = "it says xsi:schemaLocation=\"http://a.example/ http://evil.test/a.xsd\"";
+        assert!(schema(text.as_bytes()).is_none());
     }
 
     #[test]

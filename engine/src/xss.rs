@@ -87,7 +87,12 @@ fn detect(value: &[u8], part: Part, budget: &mut Budget) -> Result<Option<Eviden
         budget.decoded(text.len())?;
         // Styles of SVG are text with references.
         let foreign = memchr::memmem::find(&text, b"<svg><style>").is_some();
-        let limit = if undone.hidden || foreign { Confidence::High } else { Confidence::Medium };
+        // Nothing that escapes markup writes fields of a head.
+        let limit = if undone.hidden || foreign || part == Part::Header {
+            Confidence::High
+        } else {
+            Confidence::Medium
+        };
         // Nobody writes `java&Tab;script:` who does not hide it.
         let is_script = |text: &[u8]| matches!(url::scheme(text), url::Scheme::Script(_));
         if is_script(&text) && !is_script(value) {

@@ -144,20 +144,32 @@ fn callee(left: &[u8]) -> Option<(Callee, usize)> {
             let (rest, groups) = before_groups(bare)?;
             if rest.ends_with(b")") {
                 let inside = group(rest)?;
-                text(inside)?;
-                return Some((Callee::Text, inside.len() + left.len() - rest.len()));
+                // `(string) {[system][0]}` is turned into a text first.
+                if text(inside).is_some() {
+                    return Some((Callee::Text, inside.len() + left.len() - rest.len()));
+                }
             }
             text(groups).map(|()| (Callee::Text, groups.len() + left.len() - bare.len()))
         }
         b')' => {
             let group = group(bare)?;
+            // `($f)('x')`
+            if let Some(name) = group.strip_prefix(b"($").and_then(|rest| rest.strip_suffix(b")")) {
+                let is_variable = name.first().is_some_and(|byte| is_name(*byte) && !byte.is_ascii_digit())
+                    && name.iter().all(|byte| is_name(*byte));
+                return is_variable.then_some((Callee::Variable, group.len() + left.len() - bare.len()));
+            }
             text(group)?;
             Some((Callee::Text, group.len() + left.len() - bare.len()))
         }
-        b'\'' | b'"' if !apart => {
+        b'\'' | b'"' => {
             let name = literals(bare)?;
+            // `"system" (a)` may be a sentence, `"sys"."tem" (a)` is none.
+            if apart && name.iter().filter(|byte| matches!(byte, b'\'' | b'"')).count() < 4 {
+                return None;
+            }
             text(name)?;
-            Some((Callee::Literal, name.len()))
+            Some((Callee::Literal, name.len() + left.len() - bare.len()))
         }
         last if is_name(*last) => {
             let name_length = bare.iter().rev().take_while(|byte| is_name(**byte)).count();

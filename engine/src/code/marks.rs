@@ -29,6 +29,8 @@ pub(super) enum Kind {
     JavaClass,
     /// The beginning of the name of a class of Java.
     JavaName,
+    /// Digits of the number that old parsers of Java and PHP never finish to read.
+    Number,
 }
 
 use Kind as K;
@@ -127,10 +129,12 @@ static MARKS: &[(&str, Kind)] = &[
     ("org.omg.", K::JavaName),
     ("javassist", K::JavaName),
     ("sun.reflect", K::JavaName),
+    (".22507385850720", K::Number),
 ];
 
 /// The marks in lower case, without those that are in others, for the prefilter.
 pub(super) const NEEDLES: &[&str] = &[
+    ".22507385850720",
     "<?",
     "[php]",
     "[/php]",

@@ -27,9 +27,12 @@ static PYTHON: Rule = rule("code-python", "the value reaches for the inside of P
 static RUBY: Rule = rule("code-ruby", "the value makes Ruby run a program");
 static JAVA: Rule = rule("code-java", "the value names a class of Java that runs, reads or loads something");
 
+static NUMBER: Rule =
+    rule("code-number", "the value is a number that old parsers of Java and PHP never finish to read");
+
 /// Every rule.
-pub(super) static RULES: [&Rule; 11] =
-    [&CALL, &VARIABLE, &OBJECT, &PHP, &PAGE, &GLOBAL, &SETTING, &NODE, &PYTHON, &RUBY, &JAVA];
+pub(super) static RULES: [&Rule; 12] =
+    [&CALL, &VARIABLE, &OBJECT, &PHP, &PAGE, &GLOBAL, &SETTING, &NODE, &PYTHON, &RUBY, &JAVA, &NUMBER];
 
 /// What stands around.
 #[derive(Clone, Copy, Debug)]
@@ -256,6 +259,7 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
             return None;
         }
         Kind::JavaName => (&JAVA, java(text, whole)?),
+        Kind::Number => (&NUMBER, number(value, behind)?),
     };
     Some(Found { rule, confidence, start: mark.start, end: mark.end })
 }
@@ -333,6 +337,15 @@ fn php(text: &[u8], behind: &[u8], place: &Place, first: bool) -> Option<Confide
         Around::Words if is_armed && place.lines < 4 => Confidence::High,
         _ => Confidence::Medium,
     })
+}
+
+/// 2.2250738585072011e-308 and its other spellings (CVE-2010-4476, CVE-2010-4645), and nothing else.
+fn number(value: &[u8], behind: &[u8]) -> Option<Confidence> {
+    let is_part = |byte: &u8| byte.is_ascii_digit() || b".eE+-".contains(byte);
+    let is_number = value.trim_ascii().iter().all(is_part);
+    let is_it = behind.starts_with(b"11") || behind.starts_with(b"12");
+    let exponent = memchr::memchr2(b'e', b'E', behind).and_then(|at| behind.get(at + 1..))?;
+    (is_number && is_it && exponent.starts_with(b"-3")).then_some(Confidence::High)
 }
 
 /// The name of a class by itself. Stack traces and imports have many, and sentences.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::{FORM_DATA, Field, Kind, Visit, header, json, media, pairs, parameters, transfer, unicode, xml};
 use crate::finding::Part;
+use crate::header::request;
 use crate::reason::Reason;
 
 /// Fields and bytes of the head of a part.
@@ -194,6 +195,12 @@ fn part((bytes, truncated): (&[u8], bool), depth: usize, visit: &mut dyn Visit) 
         pairs::text(&Field { part: Part::FileName, name: &name, value: file }, visit)?;
     }
     let decoded = transfer::undo(head.transfer, rest, visit.budget())?;
+    // RFC 7578 section 4.6: the charset of all parts that name none.
+    let charset = rest.trim_ascii();
+    if name.eq_ignore_ascii_case(b"_charset_") && request::hides(charset) {
+        let value = [b"text/plain; charset=", charset].concat();
+        visit.field(&Field { part: Part::Header, name: b"content-type", value: &value })?;
+    }
     if let Some(decoded) = &decoded {
         content(&head, &name, (decoded, truncated), depth, visit)?;
     }

@@ -49,6 +49,7 @@ fn is_walk(path: &[u8]) -> bool {
             DIRECTORIES.iter().any(|known| begins(rest, known)) || is_hidden(rest)
         })
         || is_left_over(path)
+        || memchr::memmem::find(path, b"~/").is_some()
 }
 
 /// A segment that begins with a dot, but for the one that is there to be asked for (RFC 8615).
@@ -61,7 +62,7 @@ fn is_hidden(rest: &[u8]) -> bool {
 fn is_left_over(path: &[u8]) -> bool {
     const ENDS: &[&[u8]] = &[
         b"~", b".bak", b".old", b".save", b".swp", b".swo", b".orig", b".copy", b".backup", b".bkp", b".tmp",
-        b".1", b".sql", b".mdb", b".sqlite",
+        b".1", b".sql", b".mdb", b".sqlite", b".rdb", b".log", b".pem",
     ];
     let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     ENDS.iter().any(|end| ascii::ends(path, end)) || ascii::contains(last, b".sql.")

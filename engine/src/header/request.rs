@@ -122,7 +122,7 @@ fn names_charset(value: &[u8]) -> bool {
 
 /// Charsets in which the bytes of an attack are not those of ASCII, so that whoever does not decode them sees nothing:
 /// UTF-7, and EBCDIC by its code pages (Java and .NET know them). UTF-16 is decoded, and honest clients send it.
-pub(super) fn hides(charset: &[u8]) -> bool {
+pub(crate) fn hides(charset: &[u8]) -> bool {
     let is = |known: &[u8]| charset.eq_ignore_ascii_case(known);
     if is(b"utf-7") || is(b"utf7") || is(b"unicode-1-1-utf-7") || is(b"x-utf-7") || is(b"utf-7-imap") {
         return true;

@@ -42,6 +42,9 @@ pub(super) fn absolute(part: Part, value: &[u8], blanks: usize) -> Option<Found>
     let is_name = matches!(part, Part::JsonKey | Part::FormName | Part::QueryName);
     // Applications that manage machines name directories of theirs.
     let is_managed = !part.is_parameter_or_file() || is_name;
+    if is_rooted && !is_managed && targets::is_in_home(name.bytes()) {
+        return found(ABSOLUTE, High);
+    }
     let confidence = match targets::find(name.bytes())? {
         Target::Secret if !is_name && matches!(name.bytes(), b"etc/passwd" | b"etc/shadow") => High,
         Target::Secret if is_rooted || targets::is_hidden(name.bytes()) => High,

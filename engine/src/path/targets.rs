@@ -238,6 +238,16 @@ pub(crate) fn ends_in_secret(name: &[u8]) -> bool {
     }) || name.windows(8).any(|part| part == b"web-inf/")
 }
 
+/// A secret in a directory of somebody's own, wherever that is: `home/a/.docker/secrets`.
+pub(crate) fn is_in_home(name: &[u8]) -> bool {
+    SECRETS.iter().any(|known| {
+        known.starts_with('.')
+            && known.contains('/')
+            && !known.starts_with(".git/")
+            && name.strip_suffix(known.as_bytes()).is_some_and(|before| before.ends_with(b"/"))
+    })
+}
+
 /// It begins with a dot, or is kept from visitors by the server.
 pub(crate) fn is_hidden(name: &[u8]) -> bool {
     name.starts_with(b".ht")

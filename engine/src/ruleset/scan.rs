@@ -33,6 +33,8 @@ pub(super) struct Detection {
     /// Whether heads are judged as a whole, too.
     pub heads: bool,
     pub uploads: bool,
+    /// Those that look at every name of an uploaded file, whatever bytes it has.
+    pub names: prefilter::Set,
 }
 
 impl Detection {
@@ -50,6 +52,8 @@ impl Detection {
             let on = DETECTORS.iter().enumerate().filter(|(_, detector)| is_on(detector));
             on.fold(0, |set, (number, _)| set | 1 << number)
         };
+        let uploads = DETECTORS.iter().position(|detector| detector.class == Class::WebShell);
+        let names = uploads.map_or(0, |number| 1 << number);
         let (enabled, files, documents) = (those(Part::Text), those(Part::File), those(Part::Document));
         Ok((enabled != 0).then_some(Self {
             detectors: DETECTORS,
@@ -60,6 +64,7 @@ impl Detection {
             exploits,
             heads: is_on(Class::HeaderInjection),
             uploads: is_on(Class::WebShell),
+            names: enabled & names,
         }))
     }
 
@@ -142,6 +147,9 @@ impl Visit for Scan<'_> {
         self.inspection.budget.part()?;
         self.inspection.budget.work(field.value.len())?;
         let mut candidates = prefilter.candidates(field.value, self.detection.enabled(field.part));
+        if field.part == Part::FileName {
+            candidates |= self.detection.names;
+        }
         let has_escapes = candidates & ESCAPES != 0;
         candidates &= !ESCAPES;
         while candidates != 0 {

@@ -318,6 +318,7 @@ fn with_a_broken_detector(mode_of_the_broken: Mode) -> Ruleset {
     ruleset.detection = Some(Detection {
         heads: false,
         uploads: false,
+        names: 0,
         detectors: Box::leak(Box::new(detectors)),
         prefilter: Box::leak(Box::new(prefilter)),
         enabled: 0b111,

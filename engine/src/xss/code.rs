@@ -83,6 +83,7 @@ fn bare(value: &[u8], part: Part, best: &mut Best) -> usize {
                 High
             }
             Ending::Complete if parameter && is_page_secret(value) => High,
+            Ending::Complete | Ending::OpenText if parameter && calls_by_template(value) => High,
             _ if reading.runs() => Medium,
             _ => Low,
         };
@@ -136,12 +137,38 @@ fn is_page_secret(value: &[u8]) -> bool {
         && (!value.trim_ascii().contains(&b' ') || has(b"*/"))
 }
 
+/// `[].map.call`${eval}b``: a function that is called without a parenthesis. Markdown closes its code with such a mark.
+fn calls_by_template(value: &[u8]) -> bool {
+    let is_called = |at: usize| {
+        let before = value.get(..at).unwrap_or_default().trim_ascii_end();
+        let before = match before.strip_suffix(b"*/").and_then(|inside| memchr::memmem::rfind(inside, b"/*"))
+        {
+            Some(start) => before.get(..start).unwrap_or_default().trim_ascii_end(),
+            None => before,
+        };
+        ascii::ends(before, b"call") || ascii::ends(before, b"apply")
+    };
+    let first = memchr::memchr(b'`', value);
+    let marks = memchr::memchr_iter(b'`', value).take(4).count();
+    marks == 2 && first.is_some_and(|at| at > 8 && is_called(at))
+}
+
 fn ends_tag(value: &[u8], at: usize) -> bool {
     matches!(value.get(at), Some(b'<' | b'>' | b'/'))
 }
 
 fn ends_script(value: &[u8], at: usize) -> bool {
     value.get(at..).unwrap_or_default().trim_ascii_start().starts_with(b"</")
+}
+
+/// `\t`, `\u0020`, and nothing else: what a filter does with a blank behind the scheme is tried.
+fn is_escaped_blank(rest: &[u8]) -> bool {
+    let rest = rest.trim_ascii();
+    let rest = rest.get(rest.iter().take_while(|byte| **byte == b'\\').count()..).unwrap_or_default();
+    let is_one = matches!(rest, [b't' | b'n' | b'r']);
+    let is_code =
+        ascii::starts(rest, b"u00") && rest.len() == 5 && rest.iter().all(u8::is_ascii_alphanumeric);
+    is_one || is_code
 }
 
 /// `javascript:` at the beginning, or where an address begins inside of the value.
@@ -153,6 +180,7 @@ fn addresses(value: &[u8], best: &mut Best) -> usize {
             work += reading.end - start;
             let confidence = match reading.ending {
                 _ if reading.attacks() => Certain,
+                _ if is_escaped_blank(value.get(start..).unwrap_or_default()) => High,
                 Ending::Broken => Low,
                 _ if reading.runs() => High,
                 Ending::Comment => Medium,
@@ -203,6 +231,18 @@ fn templates(value: &[u8], best: &mut Best) -> usize {
 
 /// Code of brackets and signs alone: every letter is taken out of the names of values (`(![]+[])[+[]]` is `f`).
 fn disguised(value: &[u8], best: &mut Best) {
+    let text = value.trim_ascii();
+    let is_truth = |byte: &u8| b"[]()! ".contains(byte);
+    // `!![]`: `true`, and nothing else. `![](a)` is a picture without a text.
+    if text.len() > 3
+        && text.iter().all(is_truth)
+        && memchr::memmem::find(text, b"![]").is_some()
+        && memchr::memmem::find(text, b"](").is_none()
+    {
+        let end = value.len();
+        best.see(Evidence { rule: Rule::Disguised, confidence: High, start: 0, end, hostile: true });
+        return;
+    }
     let is_sign = |byte: &u8| matches!(byte, b'[' | b']' | b'(' | b')' | b'!' | b'+');
     let Some(start) = value.iter().position(is_sign) else { return };
     let run = |rest: &[u8]| rest.iter().take_while(|byte| is_sign(byte) || **byte == b' ').count();

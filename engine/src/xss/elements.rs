@@ -82,6 +82,9 @@ pub(super) fn judge(value: &[u8], part: Part) -> Option<Evidence> {
     if is_value && (is_probe(text) || closes_all(text)) {
         return found(Rule::Probe, 0, value.len());
     }
+    if let Some((rule, start)) = broken(value).filter(|_| part.is_parameter() || part == Part::Xml) {
+        return found(rule, start, value.len());
+    }
     let is_read = matches!(part, Part::Query | Part::QueryName | Part::Cookie | Part::Path);
     let first = memchr::memchr(b'<', value)?;
     let before = value.get(..first)?.split(|byte| *byte <= b' ').filter(|word| !word.is_empty());
@@ -93,6 +96,91 @@ pub(super) fn judge(value: &[u8], part: Part) -> Option<Evidence> {
     html::read(value, 0, Place::Text, &mut elements);
     let (start, end) = elements.found.or(elements.foreign)?;
     found(Rule::Markup, start, end.min(value.len()))
+}
+
+/// Tags that whoever takes out blanks, or goes on behind them, makes whole: `<f o r m`, `< x: script`, `<base a href =`,
+/// ` onload=`.
+fn broken(value: &[u8]) -> Option<(Rule, usize)> {
+    if let Some(at) = memchr::memchr_iter(b'<', value).find(|at| {
+        let rest = value.get(at + 1..).unwrap_or_default();
+        is_set_apart(rest) || is_prefixed(rest)
+    }) {
+        return Some((Rule::HiddenTag, at));
+    }
+    if let Some(at) =
+        memchr::memrchr(b'<', value).filter(|at| is_cut(value.get(at + 1..).unwrap_or_default()))
+    {
+        return Some((Rule::Markup, at));
+    }
+    is_bare_event(value).then_some((Rule::Attribute, 0))
+}
+
+/// Letters one by one, with blanks between them, that are the name of an element.
+fn is_set_apart(rest: &[u8]) -> bool {
+    const NAMES: &[&str] = &[
+        "script", "iframe", "object", "embed", "applet", "form", "dialog", "style", "body", "meta", "link",
+        "base", "input", "frame", "audio", "video", "math", "marquee", "details", "isindex",
+    ];
+    let (mut name, mut length, mut at) = ([0_u8; 8], 0, 0);
+    while let (Some(letter), Some(slot)) =
+        (rest.get(at).filter(|byte| byte.is_ascii_alphabetic()), name.get_mut(length))
+    {
+        *slot = letter.to_ascii_lowercase();
+        length += 1;
+        let blanks = rest.get(at + 1..).unwrap_or_default().iter().take_while(|byte| **byte <= b' ').count();
+        if blanks == 0 {
+            break;
+        }
+        at += 1 + blanks;
+    }
+    let name = name.get(..length).unwrap_or_default();
+    length > 3 && NAMES.iter().any(|known| name.starts_with(known.as_bytes()))
+}
+
+/// `< x: script`: a namespace, and blanks where no tag has them.
+fn is_prefixed(rest: &[u8]) -> bool {
+    let name = rest.trim_ascii_start();
+    let length = name.iter().take(16).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let Some(local) = name.get(length..).and_then(|rest| rest.strip_prefix(b":")) else { return false };
+    let is_odd = name.len() < rest.len() || local.first().is_some_and(u8::is_ascii_whitespace);
+    length > 0 && is_odd && ascii::starts(local.trim_ascii_start(), b"script")
+}
+
+/// A tag that the value leaves open behind the attribute that makes it load something.
+fn is_cut(rest: &[u8]) -> bool {
+    const PAIRS: &[(&[u8], &[u8])] =
+        &[(b"base", b"href"), (b"link", b"href"), (b"import", b"implementation"), (b"vmlframe", b"src")];
+    let rest = rest.strip_prefix(b"?").or_else(|| rest.strip_prefix(b":")).unwrap_or(rest);
+    let Some((element, wanted)) = PAIRS.iter().find(|(element, _)| ascii::starts(rest, element)) else {
+        return false;
+    };
+    let behind = rest.get(element.len()..).unwrap_or_default();
+    let is_element = behind.first().is_some_and(|byte| !byte.is_ascii_alphanumeric() && *byte != b'>');
+    let is_open = memchr::memchr(b'>', behind).is_none();
+    let sets = |at: usize| {
+        let rest = behind.get(at + wanted.len()..).unwrap_or_default();
+        let blanks = rest.iter().take_while(|byte| **byte <= b' ' || matches!(byte, b'/' | b'+')).count();
+        rest.get(blanks) == Some(&b'=')
+    };
+    let first = wanted.first().copied().unwrap_or_default();
+    let mut places = memchr::memchr2_iter(first, first.to_ascii_uppercase(), behind)
+        .filter(|at| behind.get(*at..).is_some_and(|rest| ascii::starts(rest, wanted)));
+    (is_element || *element == b"import") && is_open && places.any(sets)
+}
+
+/// ` onload=`, `'formaction=`, and nothing else: an attribute for the tag of the page, which goes on with the code.
+fn is_bare_event(value: &[u8]) -> bool {
+    const WORDS: &[&[u8]] = &[
+        b"once", b"only", b"one", b"online", b"onto", b"ongoing", b"onboard", b"onset", b"onsite", b"onward",
+        b"onshore", b"onion", b"onus",
+    ];
+    let is_mark = |byte: &u8| *byte <= b' ' || matches!(byte, b'"' | b'\'' | b'/' | b'`');
+    let marks = value.iter().take_while(|byte| is_mark(byte)).count();
+    let rest = value.get(marks..).unwrap_or_default().trim_ascii_end();
+    let Some(name) = rest.strip_suffix(b"=").map(<[u8]>::trim_ascii_end) else { return false };
+    let is_name = (5..=48).contains(&name.len()) && name.iter().all(u8::is_ascii_alphabetic);
+    let is_event = ascii::starts(name, b"on") && !WORDS.iter().any(|word| ascii::starts(name, word));
+    marks > 0 && is_name && (is_event || name.eq_ignore_ascii_case(b"formaction"))
 }
 
 const LONGEST: usize = 512;
@@ -277,6 +365,52 @@ mod tests {
         ];
         for (part, value) in rows {
             assert!(judge(value.as_bytes(), *part).is_some(), "{part:?} {value}");
+        }
+    }
+
+    #[test]
+    fn tags_that_become_whole_are_attacks_and_pieces_of_text_are_not() {
+        let attacks: &[(Part, &str)] = &[
+            (Part::Query, "a<f o r m"),
+            (Part::Cookie, "1234<s c r i p t>"),
+            (Part::Header, "Agent/1.0 <i\tf\tr\ta\tm\te src=x"),
+            (Part::QueryName, "b<d i a l o g"),
+            (Part::Form, "< x: script"),
+            (Part::Form, "<svg:\tscript"),
+            (Part::Query, "<base target=a HREF / = "),
+            (Part::Xml, "<link / b href ="),
+            (Part::Query, "<?import c implementation="),
+            (Part::Query, "<:vmlframe src="),
+            (Part::QueryName, "  onload= "),
+            (Part::Query, "\" onpointerrawupdate ="),
+            (Part::Xml, "' onfocus="),
+            (Part::Query, "'formaction= "),
+        ];
+        for (part, value) in attacks {
+            assert!(judge(value.as_bytes(), *part).is_some(), "{part:?} {value}");
+        }
+        let ordinary: &[(Part, &str)] = &[
+            (Part::Query, "a < b or c < d"),
+            (Part::Query, "<f o o"),
+            (Part::Form, "if (a <b c d e)"),
+            (Part::Form, "<form"),
+            (Part::Query, "x <s i n e"),
+            (Part::Form, "a: script"),
+            (Part::Form, "<time>: script"),
+            (Part::Form, "<link rel=\"icon\" href=\"/a.ico\">"),
+            (Part::Query, "<link> href ="),
+            (Part::Form, "<linked list> href="),
+            (Part::Query, "<baseline href="),
+            (Part::Query, "base href ="),
+            (Part::Query, "onload="),
+            (Part::Query, " online="),
+            (Part::QueryName, " once ="),
+            (Part::Query, "\"on="),
+            (Part::Form, " on sale = 5"),
+            (Part::Json, "  onload= "),
+        ];
+        for (part, value) in ordinary {
+            assert!(judge(value.as_bytes(), *part).is_none(), "{part:?} {value}");
         }
     }
 

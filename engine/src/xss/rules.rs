@@ -77,7 +77,7 @@ impl Rule {
             Self::Text => "the value ends a text of a script and goes on with code",
             Self::Code => "the value is script code that takes over the page",
             Self::Disguised => "the value is script code written without letters",
-            Self::HiddenTag => "the value is a tag whose letters are encoded to pass a filter",
+            Self::HiddenTag => "the value is a tag whose letters are encoded or set apart to pass a filter",
             Self::Clobber => "the value opens an element whose name hides a property of the page",
             Self::Markup => "the value leaves an element of the page, or opens one that takes the page over",
             Self::Probe => "the value tries how marks of HTML are treated, and is nothing else",
