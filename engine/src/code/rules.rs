@@ -254,7 +254,12 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
             (&RUBY, Confidence::High)
         }
         Kind::Ruby => (&RUBY, Confidence::Low),
-        Kind::JavaClass => (&JAVA, if place.is_line() { Confidence::High } else { Confidence::Medium }),
+        // Named in a sentence it is talked about.
+        Kind::JavaClass => {
+            let is_used =
+                whole || matches!(behind.trim_ascii_start(), [b'(' | b'.' | b'"' | b'\'' | b')', ..]);
+            (&JAVA, if is_used && place.is_line() { Confidence::High } else { Confidence::Medium })
+        }
         Kind::JavaName if last.is_some_and(|last| is_name(last) || last == b'.' || last == b'/') => {
             return None;
         }

@@ -67,9 +67,7 @@ pub(super) fn decode(value: &[u8], buffer: &mut Vec<u8>) -> Option<Step> {
     buffer.extend_from_slice(value.get(copied..).unwrap_or_default());
     // Editors write `&lt;` for what is text, and a page shows it as text.
     let is_doubtful = seen.encodings == Encodings::HTML && !seen.hidden_references;
-    // No program sends UTF-7 that did not say so.
-    let is_utf7 = seen.encodings == Encodings::UTF7;
-    let is_disguised = is_utf7 || seen.needless >= 2 && seen.needless * 16 >= value.len();
+    let is_disguised = seen.needless >= 2 && seen.needless * 16 >= value.len();
     Some(Step { is_doubtful, is_disguised, ..Step::of(seen.encodings) })
 }
 
