@@ -27,6 +27,26 @@ pub(crate) fn strip<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
     if starts(text, start) { text.get(start.len()..) } else { None }
 }
 
+/// Where the names with each first byte begin in a table that is sorted by name; one that no name begins with is where
+/// the next one is.
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+pub(crate) const fn starts_of<T>(table: &[(&str, T)]) -> [usize; 257] {
+    let mut starts = [table.len(); 257];
+    let mut index = table.len();
+    while index > 0 {
+        index -= 1;
+        starts[table[index].0.as_bytes()[0] as usize] = index;
+    }
+    let mut byte = 256;
+    while byte > 0 {
+        byte -= 1;
+        if starts[byte] > starts[byte + 1] {
+            starts[byte] = starts[byte + 1];
+        }
+    }
+    starts
+}
+
 #[cfg(test)]
 mod tests {
     use super::{contains, ends, starts, strip};

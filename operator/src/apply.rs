@@ -10,7 +10,7 @@ use rasp_policy::api::{API_VERSION, KIND, RaspPolicyStatus};
 use rasp_policy::bundle::Bundle;
 use rasp_policy::crd::RaspPolicy;
 use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api_error;
 use crate::inject::Settings;
@@ -76,43 +76,33 @@ impl Writer {
         if text.len() > MAX_TEXT_BYTES {
             return Err(Error::TooLarge { bytes: text.len() });
         }
-        let namespace = &bundle.namespace.name;
-        let object = json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": BUNDLE_CONFIG_MAP,
-                "namespace": namespace,
-                "labels": { MANAGED_BY_LABEL: MANAGED_BY, "app.kubernetes.io/part-of": MANAGED_BY },
-            },
-            "data": { BUNDLE_KEY: text },
-        });
-        let kind = ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&());
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patch = Patch::Apply(&object);
-        let written = self.bounded(api.patch(BUNDLE_CONFIG_MAP, &params, &patch)).await?;
+        let written =
+            self.config_map(&bundle.namespace.name, BUNDLE_CONFIG_MAP, &json!({ BUNDLE_KEY: text })).await?;
         Ok(Stored::read(written, key))
     }
 
     /// Writes what pods are injected with, for those who do it without the webhook.
     pub async fn settings(&self, namespace: &str, settings: &Settings) -> Result<(), Error> {
         let text = serde_yaml::to_string(settings).unwrap_or_default(); // plain structs always serialise
+        self.config_map(namespace, SETTINGS_CONFIG_MAP, &json!({ SETTINGS_KEY: text })).await.map(drop)
+    }
+
+    async fn config_map(&self, namespace: &str, name: &str, data: &Value) -> Result<DynamicObject, Error> {
         let object = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {
-                "name": SETTINGS_CONFIG_MAP,
+                "name": name,
                 "namespace": namespace,
                 "labels": { MANAGED_BY_LABEL: MANAGED_BY, "app.kubernetes.io/part-of": MANAGED_BY },
             },
-            "data": { SETTINGS_KEY: text },
+            "data": data,
         });
         let kind = ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(&object);
-        self.bounded(api.patch(SETTINGS_CONFIG_MAP, &params, &patch)).await.map(drop)
+        self.bounded(api.patch(name, &params, &patch)).await
     }
 
     /// Writes the status of a policy; returns the policy as it then stands.

@@ -2,6 +2,8 @@
 
 use Use as U;
 
+use crate::ascii;
+
 /// What a name means before a parenthesis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
@@ -26,24 +28,7 @@ pub(super) fn find(name: &[u8]) -> Option<Use> {
 }
 
 /// Where the names with each first byte begin.
-#[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
-static STARTS: [usize; 257] = {
-    let mut starts = [FUNCTIONS.len(); 257];
-    let mut index = FUNCTIONS.len();
-    while index > 0 {
-        index -= 1;
-        starts[FUNCTIONS[index].0.as_bytes()[0] as usize] = index;
-    }
-    // Bytes without a name begin where the next one does.
-    let mut byte = 256;
-    while byte > 0 {
-        byte -= 1;
-        if starts[byte] > starts[byte + 1] {
-            starts[byte] = starts[byte + 1];
-        }
-    }
-    starts
-};
+static STARTS: [usize; 257] = ascii::starts_of(FUNCTIONS);
 
 /// PHP most of all, where every function is a name that can be called; some of Python, Node and .NET.
 pub(super) static FUNCTIONS: &[(&str, Use)] = &[

@@ -2,6 +2,8 @@
 
 use Use as U;
 
+use crate::ascii;
+
 /// What a name means where a command stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
@@ -62,24 +64,7 @@ static BEGINNINGS: [u64; 512] = {
 };
 
 /// Where the names with each first byte begin.
-#[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
-static STARTS: [usize; 257] = {
-    let mut starts = [COMMANDS.len(); 257];
-    let mut index = COMMANDS.len();
-    while index > 0 {
-        index -= 1;
-        starts[COMMANDS[index].0.as_bytes()[0] as usize] = index;
-    }
-    // Bytes without a name begin where the next one does.
-    let mut byte = 256;
-    while byte > 0 {
-        byte -= 1;
-        if starts[byte] > starts[byte + 1] {
-            starts[byte] = starts[byte + 1];
-        }
-    }
-    starts
-};
+static STARTS: [usize; 257] = ascii::starts_of(COMMANDS);
 
 /// Coreutils and their like, shells, interpreters, the network, administration, and Windows.
 pub(super) const COMMANDS: &[(&str, Use)] = &[
