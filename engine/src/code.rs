@@ -39,6 +39,8 @@ fn rules() -> Vec<Rule> {
 pub(crate) fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     let found = detect(field.value, field.is_parameter(), report.budget())?;
     if let Some(Found { rule, confidence, start, end }) = found {
+        let is_said = confidence == Confidence::High && rules::is_said(field, rule);
+        let confidence = if is_said { Confidence::Medium } else { confidence };
         let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), is_known);
         report.find(field, Evidence { rule: *rule, confidence, at: start..end, sample });
     }
@@ -60,6 +62,7 @@ fn detect(value: &[u8], parameter: bool, budget: &mut Budget) -> Result<Option<F
     };
     if parameter {
         see(rules::computed_name(value));
+        see(rules::assembled(value));
     }
     let mut lines = None;
     let mut count = || *lines.get_or_insert_with(|| rules::lines(value));

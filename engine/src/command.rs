@@ -36,7 +36,9 @@ pub(crate) static DETECTOR: Detector =
     Detector { class: Class::OsCommandInjection, needs: NEEDS, inspect, rules };
 
 /// An opener; or a blank, and what shells take for one, between a command and its arguments; or the wildcards of a path.
-const NEEDS: Needs = Needs { alone: b";|&\n\r\x1A`$<> \t\x0B\x0C+{[?~", bytes: b"", needles: &[] };
+/// A path to a program and the history of a shell need none of that.
+const NEEDS: Needs =
+    Needs { alone: b";|&\n\r\x1A`$<> \t\x0B\x0C+{[?~", bytes: b"/!", needles: &["bin/", "!-"] };
 
 fn rules() -> Vec<Rule> {
     RULES.iter().map(|rule| **rule).collect()
@@ -63,16 +65,24 @@ enum Asked {
     Something,
     /// By its name, the parameter is for what is run. Who searches for a command does not write it there.
     Command,
+    /// What a client says of itself, or where it comes from: it begins with the name of a product, or is an address.
+    Client,
 }
 
 impl Asked {
     fn of(field: &Field<'_>) -> Self {
-        const NAMES: &[&str] = &["arg", "cmd", "code", "do", "exec", "execute", "shell"];
+        const NAMES: &[&str] = &["arg", "args", "cmd", "code", "do", "exec", "execute", "shell"];
         match field.part {
             Part::Query | Part::Form
                 if NAMES.iter().any(|known| field.name.eq_ignore_ascii_case(known.as_bytes())) =>
             {
                 Self::Command
+            }
+            Part::Header
+                if field.name.eq_ignore_ascii_case(b"user-agent")
+                    || field.name.eq_ignore_ascii_case(b"referer") =>
+            {
+                Self::Client
             }
             Part::JsonKey if field.value.len() <= 64 => Self::Something,
             Part::Json | Part::JsonKey => Self::Nothing,
@@ -91,7 +101,7 @@ static ACTIVE: Lookup<bool> = Lookup::of(b";|&\n\r\x1A`$<>{[?%~");
 
 /// Sentences have blanks and no opener, and begin with a word that is no command. Parentheses in them open nothing.
 pub(crate) fn may_match(value: &[u8]) -> bool {
-    if ACTIVE.any(value) {
+    if ACTIVE.any(value) || value.starts_with(b"!-") && !lexer::has_blank(value) {
         return true;
     }
     if memchr::memchr(b'(', value).is_some() {
@@ -107,6 +117,7 @@ pub(crate) fn starts_like_command(value: &[u8]) -> bool {
         return false;
     }
     let at = arguments::blanks(value, 0);
+    let at = at + reading::open_quote(value, at);
     if reading::is_plain_word(value, at) {
         return false;
     }
@@ -233,7 +244,11 @@ fn around(
         woven,
         ends: rest.trim_ascii_end().is_empty(),
         terminator,
+        said: last == Some(b' ')
+            && byte(2).is_some_and(|byte| byte.is_ascii_alphabetic())
+            && matches!(behind, [b' ', next, ..] if next.is_ascii_alphabetic()),
         chained: rest.starts_with(b"||") || rest.starts_with(b"&&"),
+        cut: matches!(rest, [b';' | b'|' | b'&', next, ..] if !next.is_ascii_alphabetic() && !lexer::is_end(*next)),
         opens: value.get(command.start).copied().unwrap_or(0),
         odd: prefix.iter().any(|byte| !lexer::is_name(*byte)),
         next: behind.first().copied(),
@@ -296,10 +311,12 @@ fn shellshock(value: &[u8]) -> Option<Found> {
 /// The value as a whole.
 fn masked(value: &[u8]) -> Option<Found> {
     let found = Found { rule: &rules::MASKED, confidence: Confidence::High, start: 0, end: value.len() };
-    path::is_masked_path(value).then_some(found)
+    let is_cut = || value.len() <= 64 && !lexer::has_blank(value) && path::is_cut(value);
+    (path::is_masked_path(value) || is_cut()).then_some(found)
 }
 
-/// `$[2+2]`, `$((7*7))`, `~+`, `~-1`, and nothing else: what a shell computes, or takes from its stack of directories.
+/// `$[2+2]`, `$((7*7))`, `~+`, `~-1`, `!-1!-2`, `>/tmp/a`, and nothing else: what a shell computes, or takes from its stack
+/// of directories or its history, and a file that it empties.
 fn computed(value: &[u8]) -> Option<Found> {
     let text = value.trim_ascii();
     let sum = text
@@ -307,13 +324,49 @@ fn computed(value: &[u8]) -> Option<Found> {
         .and_then(|rest| rest.strip_suffix(b"]"))
         .or_else(|| text.strip_prefix(b"$((").and_then(|rest| rest.strip_suffix(b"))")));
     let is_sum = |byte: &u8| byte.is_ascii_digit() || b"+-*/%^() ".contains(byte);
-    let adds = sum.is_some_and(|sum| sum.len() < 48 && sum.iter().all(is_sum));
+    let runs = |sum: &[u8]| memchr::memmem::find(sum, b"$(").is_some() || sum.contains(&b'`');
+    let adds = sum.is_some_and(|sum| sum.len() < 48 && (sum.iter().all(is_sum) || runs(sum)));
     let is_directory = match text {
         [b'~', b'+' | b'-', digits @ ..] => digits.len() < 3 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
     let found = Found { rule: &rules::EXPANSION, confidence: Confidence::High, start: 0, end: value.len() };
-    (adds || is_directory || is_spread(text)).then_some(found)
+    let is_one = adds
+        || is_directory
+        || is_spread(text)
+        || is_history(text)
+        || is_redirected(text)
+        || lexer::is_cut_variable(text);
+    is_one.then_some(found)
+}
+
+/// `!-1!-2`, `!-2!3`: commands that were run before, put together.
+fn is_history(text: &[u8]) -> bool {
+    let mut rest = text;
+    let mut count = 0;
+    while let Some(event) = rest.strip_prefix(b"!") {
+        let event = event.strip_prefix(b"-").unwrap_or(event);
+        let digits = event.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 || digits > 4 {
+            return false;
+        }
+        rest = event.get(digits..).unwrap_or_default();
+        count += 1;
+    }
+    rest.is_empty() && count > 1 && text.starts_with(b"!-")
+}
+
+/// `>/tmp/a`, `2>>/dev/shm/a`: where a command writes to, and attackers may.
+fn is_redirected(text: &[u8]) -> bool {
+    const PLACES: &[&[u8]] =
+        &[b"/tmp/", b"/var/tmp/", b"/dev/shm/", b"/dev/tcp/", b"/dev/udp/", b"/var/www/"];
+    let rest = text.strip_prefix(b"1").or_else(|| text.strip_prefix(b"2")).unwrap_or(text);
+    let marks = rest.iter().take_while(|byte| matches!(byte, b'>' | b'&' | b'|')).count();
+    let path = rest.get(marks..).unwrap_or_default();
+    rest.first() == Some(&b'>')
+        && marks < 3
+        && !lexer::has_blank(path)
+        && PLACES.iter().any(|place| path.starts_with(place) && path.len() > place.len())
 }
 
 /// `{l,-lh}s`: what braces make of it is a command with its options, `ls -lhs`.
@@ -321,6 +374,13 @@ fn is_spread(text: &[u8]) -> bool {
     let Some(inside) = text.strip_prefix(b"{") else { return false };
     let Some(close) = memchr::memchr(b'}', inside.get(..32).unwrap_or(inside)) else { return false };
     let (list, end) = (inside.get(..close).unwrap_or_default(), inside.get(close + 1..).unwrap_or_default());
+    // `{id,}`: a command without arguments. Lists of names have a second one.
+    if let (Some(name), []) = (list.strip_suffix(b","), end) {
+        return matches!(
+            words::find(&name.to_ascii_lowercase()),
+            Some(words::Use::Probe | words::Use::Brief | words::Use::Tool | words::Use::Telling)
+        );
+    }
     let mut pieces = list.split(|byte| *byte == b',');
     let first = pieces.next().unwrap_or_default();
     let mut name = first.to_ascii_lowercase();

@@ -53,6 +53,28 @@ impl Field<'_> {
     }
 }
 
+impl Field<'_> {
+    /// Whether the parameter is, by its name, for what somebody looks for: the name of a file or of a function is ordinary
+    /// there, and nothing is opened or run.
+    pub(crate) fn is_sought(&self) -> bool {
+        const NAMES: &[&str] = &[
+            "q",
+            "query",
+            "search",
+            "search_query",
+            "search_term",
+            "searchterm",
+            "keyword",
+            "keywords",
+            "term",
+            "terms",
+            "srsearch",
+        ];
+        matches!(self.part, Part::Query | Part::Form)
+            && NAMES.iter().any(|known| self.name.eq_ignore_ascii_case(known.as_bytes()))
+    }
+}
+
 /// What [`Field::name`] is for the name of a part of `multipart/form-data`.
 pub(crate) const FORM_DATA: &[u8] = b"form-data";
 

@@ -64,8 +64,13 @@ const COOKIE: Rule = Rule {
 const SESSION: Rule =
     Rule { id: RuleId("header-session"), reason: "the link of another site sets the session of its visitor" };
 
+const BODY: Rule = Rule {
+    id: RuleId("header-body"),
+    reason: "the request is for a head alone and has a body, which some readers take for the next request",
+};
+
 fn rules() -> Vec<Rule> {
-    vec![FIELD, SPLIT, LINE, NAME, NUL, TYPE, CHARSET, RANGE, COOKIE, SESSION]
+    vec![FIELD, SPLIT, LINE, NAME, NUL, TYPE, CHARSET, RANGE, COOKIE, SESSION, BODY]
 }
 
 /// Whether a head may have something that is judged as a whole: nearly none has.
@@ -86,6 +91,9 @@ pub(crate) fn inspect_head(head: &Head<'_>, inspection: &mut Inspection) -> Resu
         && let Some(judged) = request::content_type(value)
     {
         find(Part::Header, b"content-type", value, judged);
+    }
+    if request::has_idle_body(head) {
+        find(Part::Header, b"content-length", b"", (BODY, High));
     }
     if let Some((rule, confidence, name)) = request::session(head) {
         find(Part::QueryName, b"", name, (rule, confidence));
@@ -282,6 +290,8 @@ fn judge(value: &[u8], part: Part) -> Option<(Rule, Confidence, usize, usize)> {
             _ if is_shown(value, at) => sure.min(Medium),
             // Nothing but a line break and one header, without the blank that people write.
             (_, Low | Medium) if at == 0 && lines <= 3 && is_tight(line) => High,
+            // A field holds no line break but an encoded one.
+            (Part::Header, Low) if number == 0 && bare && is_camel(line) => High,
             _ if lines > LINES / 2 => Low,
             _ if !short || number > 2 => sure.min(Medium),
             (_, High | Certain) if open && lines > 4 && rule == FIELD => Medium,
@@ -380,6 +390,15 @@ fn is_tight(line: &[u8]) -> bool {
         && !value.starts_with(b"//")
 }
 
+/// `InjectedHeader:`: words in one, each with its capital, as no sentence begins.
+fn is_camel(line: &[u8]) -> bool {
+    let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+    let is_hump = |two: &[u8]| matches!(two, [b'a'..=b'z', b'A'..=b'Z']);
+    name.first().is_some_and(u8::is_ascii_uppercase)
+        && name.iter().all(u8::is_ascii_alphanumeric)
+        && name.windows(2).any(is_hump)
+}
+
 /// Words of letters, up to three.
 fn words(text: &[u8]) -> usize {
     text.split(|byte| *byte <= b' ')
@@ -420,6 +439,7 @@ mod tests {
             (b"index.php\ninfo.php", Part::Path),
             (b"\r\nprobe:crlf=1\r\n", Part::Form),
             (b"index.php\nPHP_VALUE\nsession.auto_start=1", Part::Path),
+            (b"a\rInjectedHeader: b", Part::Header),
         ];
         for (value, part) in rows {
             assert!(judged(value, *part) >= High, "{:?} {part:?}", String::from_utf8_lossy(value));
@@ -482,6 +502,7 @@ mod tests {
             b"$ curl -i https://example.org\nHTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: 5\n\nhello",
             b"a\\nb: c",
             b"A name with `\r\nSet-Cookie: admin=1` added a header.",
+            b"Hello\nNote: call me",
             b"BEGIN:VEVENT\r\nLOCATION:Berlin\r\nEND:VEVENT",
             "\u{5598}: ok".as_bytes(),
         ];

@@ -286,10 +286,12 @@ fn loops(at: &At<'_>) -> Option<Confidence> {
     let argument = at.behind.iter().take(24).take_while(|byte| **byte != b';').count();
     let argument = at.behind.get(..argument)?.trim_ascii();
     let endless = argument.strip_suffix(b")").is_some_and(|argument| {
-        matches!(argument, b"1" | b"true" | b"Infinity" | b"new Date" | b"!false" | b"new Date()")
-            || matches!(argument.first(), Some(b'!' | b'+' | b'-'))
-                && argument.len() < 6
-                && !argument.iter().any(u8::is_ascii_alphabetic)
+        matches!(
+            argument,
+            b"1" | b"true" | b"Infinity" | b"-Infinity" | b"new Date" | b"!false" | b"new Date()"
+        ) || matches!(argument.first(), Some(b'!' | b'+' | b'-'))
+            && argument.len() < 6
+            && !argument.iter().any(u8::is_ascii_alphabetic)
     });
     // `while(this);`: nothing but a loop with nothing in it.
     let alone = at.before.is_empty()

@@ -205,9 +205,40 @@ fn rules() -> Vec<Rule> {
 fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     report.budget().work(2 * field.value.len())?;
     let Some(Found { rule, confidence, start, end }) = detect(field.part, field.value) else { return Ok(()) };
+    let is_looked_for =
+        rule.id == ABSOLUTE.id && confidence == High && field.is_sought() && is_well_known(field.value);
+    let confidence = if is_looked_for { Medium } else { confidence };
     let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), targets::is_word);
     report.find(field, Evidence { rule, confidence, at: start..end, sample });
     Ok(())
+}
+
+/// Whether the value is a file that every guide of an administrator names, and nothing else: `/etc/hosts`. Lists of paths that
+/// are tried go on to files that nobody looks for.
+fn is_well_known(value: &[u8]) -> bool {
+    const FILES: &[&str] = &[
+        "/etc/hosts",
+        "/etc/fstab",
+        "/etc/resolv.conf",
+        "/etc/hostname",
+        "/etc/os-release",
+        "/etc/crontab",
+        "/etc/nsswitch.conf",
+        "/etc/sysctl.conf",
+        "/etc/exports",
+        "/etc/nginx/nginx.conf",
+        "/etc/ssh/sshd_config",
+        "/etc/sudoers",
+        "/etc/php.ini",
+        "/etc/my.cnf",
+        "/var/log/syslog",
+        "/var/log/messages",
+        "/var/log/dmesg",
+        "/proc/cpuinfo",
+        "/proc/meminfo",
+        "/proc/mounts",
+    ];
+    FILES.iter().any(|file| file.as_bytes() == value.trim_ascii())
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +254,7 @@ fn detect(part: Part, value: &[u8]) -> Option<Found> {
     let mut best = absolute(part, value, blanks)
         .or_else(|| remains::dots(part, value, blanks))
         .or_else(|| remains::filled(value, blanks))
+        .or_else(|| remains::steps(part, value, blanks))
         .or_else(|| remains::left_over(part, value, blanks));
     let text_from = text_from(value, blanks);
     climb::each(value, |climb| {
@@ -260,7 +292,7 @@ fn judge(part: Part, value: &[u8], climb: &Climb, is_alone: bool) -> Option<(Rul
     }
     let has_nul = climb.has_nul || behind.first() == Some(&0) || behind.starts_with(b"%00");
     let depth = depth_before(value.get(..climb.start).unwrap_or_default());
-    let starts = depth == 0;
+    let starts = depth == 0 || is_separators(value.get(..climb.start).unwrap_or_default());
     let leaves_root = part == Part::Path && value.starts_with(b"/") && climb.count > depth;
     // A segment that holds a separator held it encoded.
     let in_segment = part == Part::Path
@@ -304,11 +336,29 @@ fn judge(part: Part, value: &[u8], climb: &Climb, is_alone: bool) -> Option<(Rul
         {
             High
         }
+        // `..\name`: no address of a page is written so.
+        (1, Part::Query | Part::Form | Part::Cookie)
+            if starts && is_named && !is_asset && value.get(climb.end - 1) == Some(&b'\\') =>
+        {
+            High
+        }
         (2, _) => Medium,
         _ if climb.is_odd => Medium,
         _ => Low,
     };
     Some((if climb.is_odd { DISGUISED } else { CLIMB }, confidence))
+}
+
+/// `0x5c`, `%2f`: nothing but separators, however they are written.
+fn is_separators(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let (unit, length, _) = units::unit(rest);
+        if unit != units::Unit::Slash {
+            return false;
+        }
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    true
 }
 
 /// A separator stands before the climb, and nothing that is the name of a directory.

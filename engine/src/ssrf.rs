@@ -188,8 +188,15 @@ fn names_inside(value: &[u8]) -> bool {
 fn is_for_address(field: &Field<'_>) -> bool {
     const NAMES: &[&str] =
         &["url", "uri", "src", "feed", "proxy", "fetch", "link", "endpoint", "remote", "address", "webhook"];
-    matches!(field.part, Part::Query | Part::Form)
-        && NAMES.iter().any(|known| field.name.eq_ignore_ascii_case(known.as_bytes()))
+    // Machines of developers, which have no such name anywhere else. No browser is sent there without a scheme.
+    const TARGETS: &[&str] =
+        &["redirect", "redirect_uri", "redirect_url", "dest", "target", "next", "return"];
+    let is = |names: &[&str]| names.iter().any(|known| field.name.eq_ignore_ascii_case(known.as_bytes()));
+    let is_container = memchr::memchr(b'/', field.value)
+        .and_then(|slash| field.value.get(..slash))
+        .is_some_and(|host| ascii::ends(host, b".internal"));
+    matches!(field.part, Part::Query | Part::Form | Part::Cookie)
+        && (is(NAMES) || is_container && is(TARGETS))
 }
 
 /// The parameter is for what the application fetches itself, and it names the host of the application. A browser
@@ -362,6 +369,23 @@ mod tests {
 
     fn sure(value: &[u8]) -> Confidence {
         detect(Part::Query, value).map_or(Low, |(_, confidence, ..)| confidence)
+    }
+
+    #[test]
+    fn hosts_of_containers_are_named_without_a_scheme_by_attackers_alone() {
+        let rows: &[(Part, &[u8], &[u8], bool)] = &[
+            (Part::Cookie, b"redirect", b"host.docker.internal/", true),
+            (Part::Query, b"next", b"host.containers.internal/a", true),
+            (Part::Query, b"url", b"localhost/", true),
+            (Part::Query, b"redirect", b"localhost/", false),
+            (Part::Query, b"q", b"host.docker.internal/", false),
+            (Part::Query, b"redirect", b"internal/a", false),
+            (Part::Query, b"next", b"/host.docker.internal/", false),
+        ];
+        for (part, name, value, expected) in rows {
+            let field = Field { part: *part, name, value };
+            assert_eq!(names_inside(value) && is_for_address(&field), *expected, "{}", value.escape_ascii());
+        }
     }
 
     #[test]

@@ -20,9 +20,9 @@ pub(crate) static DETECTOR: Detector =
 
 const NEEDS: Needs = Needs {
     alone: b"",
-    bytes: b"<",
+    bytes: b"<!",
     needles: &[
-        "<!entity",
+        "!entity",
         "<!doctype",
         ":include",
         "2001/xinclude",
@@ -63,7 +63,7 @@ fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
     let is_asked = matches!(field.part, Part::Query | Part::Form);
     let found = detect(field.value).filter(|found| found.confidence >= High || !is_asked);
     let found = found.or_else(|| if is_asked { schema(field.value) } else { None });
-    let found = found.or_else(|| detect(field.value));
+    let found = found.or_else(|| detect(field.value)).or_else(|| bare_entity(field));
     let Some(Found { rule, confidence, start, end }) = found else { return Ok(()) };
     let sample = mask::sample(field.value.get(start..end).unwrap_or_default(), is_word);
     report.find(field, Evidence { rule, confidence, at: start..end, sample });
@@ -122,6 +122,20 @@ fn detect(value: &[u8]) -> Option<Found> {
             && !memchr::memchr_iter(b'<', value).any(is_element);
         Found { confidence: if is_bare { found.confidence.max(High) } else { found.confidence }, ..found }
     })
+}
+
+/// `!ENTITY % a SYSTEM`: a declaration that lost its bracket, where no document is asked for.
+fn bare_entity(field: &Field<'_>) -> Option<Found> {
+    let value = field.value;
+    if !field.part.is_parameter() || value.len() > 256 || value.contains(&b'`') {
+        return None;
+    }
+    let start = memchr::memmem::find(value, b"!ENTITY")?;
+    let rest = blank(value.get(start + b"!ENTITY".len()..)?)?;
+    let (name, rest) = name(blank(rest.strip_prefix(b"%")?)?);
+    let rest = blank(rest)?;
+    let is_external = !name.is_empty() && (rest.starts_with(b"SYSTEM") || rest.starts_with(b"PUBLIC"));
+    is_external.then_some(Found { rule: EXTERNAL, confidence: High, start, end: value.len() })
 }
 
 fn after<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
@@ -400,6 +414,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_declaration_without_its_bracket_is_an_attack_where_no_document_is_asked_for() {
+        let is_found = |part, value: &[u8]| bare_entity(&Field { part, name: b"a", value }).is_some();
+        assert!(is_found(Part::Header, b"a!ENTITY % b SYSTEM"));
+        assert!(is_found(Part::Query, b"!ENTITY  %  b PUBLIC 'c'"));
+        assert!(!is_found(Part::Json, b"!ENTITY % b SYSTEM"));
+        for value in [
+            "!ENTITY b SYSTEM",
+            "!ENTITY % b",
+            "write `!ENTITY % b SYSTEM`",
+            "!ENTITY% b SYSTEM",
+            "ENTITY % b SYSTEM",
+        ] {
+            assert!(!is_found(Part::Query, value.as_bytes()), "{value}");
+        }
+    }
 
     #[test]
     fn documents_that_reach_out_are_attacks() {

@@ -55,12 +55,28 @@ fn inspect(field: &Field<'_>, report: &mut Report<'_>) -> Result<(), Reason> {
         }
         known => known,
     };
-    let Some(evidence) = evidence else { return Ok(()) };
+    let Some(mut evidence) = evidence else { return Ok(()) };
+    if evidence.confidence == Confidence::High && field.is_sought() && is_looked_for(field.value) {
+        evidence.confidence = Confidence::Medium;
+    }
     let at = evidence.start..evidence.end;
     let sample = mask::sample(field.value.get(at.clone()).unwrap_or_default(), names::is_known);
     let Evidence { rule, confidence, .. } = evidence;
     report.find(field, detector::Evidence { rule: rule.listed(), confidence, at, sample });
     Ok(())
+}
+
+/// `alert('hi')`, `</title>`, and nothing else: what people look for who learn how pages are written.
+fn is_looked_for(value: &[u8]) -> bool {
+    let text = value.trim_ascii();
+    let is_word =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'\'' | b'"' | b'!' | b',');
+    if let Some(name) = text.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")) {
+        return [&b"title"[..], b"head", b"body", b"html", b"select", b"template"].contains(&name);
+    }
+    let call = text.strip_suffix(b";").unwrap_or(text);
+    let said = call.strip_prefix(b"alert(").or_else(|| call.strip_prefix(b"prompt("));
+    said.and_then(|rest| rest.strip_suffix(b")")).is_some_and(|said| said.iter().all(is_word))
 }
 
 /// A tag, in a value whose letters were escaped.

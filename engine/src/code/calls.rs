@@ -49,6 +49,8 @@ pub(super) struct Call {
     pub remarked: bool,
     /// The arguments begin with a variable of PHP.
     pub variable: bool,
+    /// What is called has a name of letters and digits that look alike.
+    pub scrambled: bool,
     /// It is what a statement prints: `echo f(..)`.
     pub statement: bool,
     /// The value is nothing else.
@@ -96,6 +98,7 @@ pub(super) fn call(value: &[u8], open: usize) -> Option<Call> {
         first,
         backtick: trimmed.first() == Some(&b'`'),
         variable: matches!(trimmed, [b'$', first, ..] if first.is_ascii_alphabetic() || *first == b'_'),
+        scrambled: is_scrambled(trim(value.get(start..open).unwrap_or_default())),
         hidden: gap.len() > 1 || gap.iter().any(|byte| *byte != b' '),
         remarked: gap.iter().any(|byte| matches!(byte, b'/' | b'#')),
         apart: left.last().is_some_and(u8::is_ascii_whitespace)
@@ -112,6 +115,25 @@ pub(super) fn call(value: &[u8], open: usize) -> Option<Call> {
         start,
         end: open + 1 + closer.map_or(0, |at| at + 1),
     })
+}
+
+/// `$OO0O0O`, `$lIl1Il`: as tools that hide code name what they make.
+fn is_scrambled(callee: &[u8]) -> bool {
+    let Some(name) = callee.strip_prefix(b"$").filter(|name| name.len() > 5) else { return false };
+    let [first, ..] = name else { return false };
+    let is_of = |set: &[u8]| name.iter().all(|byte| set.contains(byte));
+    (is_of(b"Oo0_") || is_of(b"lI1i_")) && name.iter().any(|byte| byte != first)
+}
+
+/// Start of `console["log"]` at the end.
+fn console(left: &[u8]) -> Option<usize> {
+    let inside = left.strip_suffix(b"]")?.trim_ascii_end();
+    let (quote, inside) = inside.split_last().filter(|(quote, _)| matches!(quote, b'\'' | b'"' | b'`'))?;
+    let open = memchr::memrchr(*quote, inside)?;
+    let object = inside.get(..open)?.trim_ascii_end().strip_suffix(b"[")?.trim_ascii_end();
+    let rest = object.strip_suffix(b"console")?;
+    let is_whole = !rest.last().is_some_and(|byte| is_name(*byte));
+    (is_whole && SAY.contains(&inside.get(open + 1..)?)).then_some(rest.len())
 }
 
 /// Where the parenthesis closes, if it is near.
@@ -138,6 +160,9 @@ fn callee(left: &[u8]) -> Option<(Callee, usize)> {
     let length = |rest: &[u8]| left.len() - rest.len();
     match bare.last()? {
         b']' | b'}' => {
+            if let Some(start) = console(bare) {
+                return Some((Callee::Console, left.len() - start));
+            }
             if let Some(start) = dynamic(bare) {
                 return Some((Callee::Variable, left.len() - start));
             }
@@ -187,6 +212,14 @@ fn callee(left: &[u8]) -> Option<(Callee, usize)> {
             let qualified = qualifier(rest);
             if qualified == Some(b"console") && SAY.contains(&lower) {
                 return Some((Callee::Console, left.len() - (rest.len() - b"console.".len())));
+            }
+            // `console.log.call(`
+            if let (Some(method), b"call" | b"apply" | b"bind") = (qualified, lower)
+                && SAY.contains(&method)
+                && let Some(object) = rest.get(..rest.len() - method.len() - 1)
+                && object.ends_with(b"console.")
+            {
+                return Some((Callee::Console, left.len() - (object.len() - b"console.".len())));
             }
             if let Some(start) = object(qualified, rest, lower) {
                 return Some((Callee::Object, left.len() - start));

@@ -45,6 +45,7 @@ static MARKS: &[(&str, Kind)] = &[
     ("[PHP]", K::PhpTag),
     ("[/PHP]", K::PhpTag),
     ("{/php}", K::PhpTag),
+    ("{/PHP}", K::PhpTag),
     ("<%@ page", K::Page),
     ("<%@page", K::Page),
     ("<%@ Page", K::Page),

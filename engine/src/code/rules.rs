@@ -3,8 +3,9 @@
 use super::Found;
 use super::calls::{Call, Callee, First, is_name};
 use super::marks::{Kind, Mark};
-use super::words::Use;
+use super::words::{self, Use};
 use crate::ascii;
+use crate::decode::Field;
 use crate::detector::Rule;
 use crate::finding::{Confidence, RuleId};
 use crate::surroundings::Around;
@@ -106,6 +107,8 @@ pub(super) fn judge_call(call: &Call, place: &Place) -> Option<Found> {
         {
             (&VARIABLE, Confidence::High)
         }
+        // `$OO0O0O0 (16)`: names that are made to be confused.
+        Callee::Variable if call.scrambled && call.closed && place.is_line() => (&VARIABLE, Confidence::High),
         Callee::Variable => (&VARIABLE, Confidence::Low),
         Callee::Text if call.closed && place.is_line() => (&VARIABLE, Confidence::Certain),
         Callee::Literal
@@ -209,6 +212,10 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
         {
             (&PHP, Confidence::High)
         }
+        // `echo 1{/php}`: what was open before the value ends.
+        Kind::PhpTag if place.parameter && place.is_line() && closes_php(value, mark) => {
+            (&PHP, Confidence::High)
+        }
         Kind::PhpTag => (&PHP, php(text, behind, place, first)?),
         Kind::Page => {
             (&PAGE, if place.before == Around::Nothing { Confidence::High } else { Confidence::Medium })
@@ -256,6 +263,7 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
         Kind::Ruby => (&RUBY, Confidence::Low),
         // Named in a sentence it is talked about.
         Kind::JavaClass => {
+            let whole = behind.trim_ascii().is_empty() && is_qualified(value, mark.start);
             let is_used =
                 whole || matches!(behind.trim_ascii_start(), [b'(' | b'.' | b'"' | b'\'' | b')', ..]);
             (&JAVA, if is_used && place.is_line() { Confidence::High } else { Confidence::Medium })
@@ -268,6 +276,55 @@ pub(super) fn judge_mark(value: &[u8], mark: &Mark, place: &Place, first: bool) 
     };
     Some(Found { rule, confidence, start: mark.start, end: mark.end })
 }
+
+/// Whether a tag ends what the value did not begin.
+fn closes_php(value: &[u8], mark: &Mark) -> bool {
+    let text = value.get(mark.start..mark.end).unwrap_or_default();
+    let before = value.get(..mark.start).unwrap_or_default();
+    let opens = ascii::contains(before, b"[php]") || ascii::contains(before, b"{php}");
+    matches!(text, [b'[' | b'{', b'/' | b'\\', ..]) && !opens
+}
+
+/// Whether nothing but the package of a class stands before its name.
+fn is_qualified(value: &[u8], at: usize) -> bool {
+    let before = value.get(..at).unwrap_or_default();
+    let is_package = |byte: &u8| is_name(*byte) || *byte == b'.';
+    let is_around = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'\'' | b'"');
+    let package = before.iter().rev().take_while(|byte| is_package(byte)).count();
+    before.iter().take(before.len() - package).all(is_around)
+}
+
+/// `'sys' . 'tem'`, `"ev"+"al"`: texts that are the name of a function together. Nobody writes it so who may name it.
+pub(super) fn assembled(value: &[u8]) -> Option<Found> {
+    memchr::memchr2_iter(b'.', b'+', value).take(MOST_JOINTS).find_map(|joint| {
+        let left = value.get(..joint)?.trim_ascii_end();
+        let (quote, inside) = left.split_last().filter(|(quote, _)| matches!(quote, b'\'' | b'"'))?;
+        let length = inside.iter().rev().take_while(|byte| is_name(**byte)).count();
+        let start = inside.len().checked_sub(length + 1)?;
+        if length == 0 || inside.get(start) != Some(quote) {
+            return None;
+        }
+        let mut name = inside.get(start + 1..)?.to_ascii_lowercase();
+        let mut rest = value.get(joint..)?;
+        while let [b'.' | b'+', behind @ ..] = rest.trim_ascii_start()
+            && let Some((quote @ (b'\'' | b'"'), piece)) = behind.trim_ascii_start().split_first()
+        {
+            let length = piece.iter().take_while(|byte| is_name(**byte)).count();
+            if length == 0 || piece.get(length) != Some(quote) || name.len() + length > LONGEST_ASSEMBLED {
+                break;
+            }
+            name.extend(piece.get(..length)?.iter().map(u8::to_ascii_lowercase));
+            rest = piece.get(length + 1..)?;
+        }
+        let runs = matches!(words::find(&name), Some(Use::Running | Use::Telling | Use::Common));
+        let end = value.len() - rest.len();
+        runs.then_some(Found { rule: &VARIABLE, confidence: Confidence::High, start, end })
+    })
+}
+
+/// Joints that are looked at, and bytes of the longest name that is known.
+const MOST_JOINTS: usize = 32;
+const LONGEST_ASSEMBLED: usize = 32;
 
 /// Whether `$1:`, with names between colons, stands before a place.
 fn is_flight(value: &[u8], at: usize) -> bool {
@@ -351,6 +408,44 @@ fn number(value: &[u8], behind: &[u8]) -> Option<Confidence> {
     let is_it = behind.starts_with(b"11") || behind.starts_with(b"12");
     let exponent = memchr::memchr2(b'e', b'E', behind).and_then(|at| behind.get(at + 1..))?;
     (is_number && is_it && exponent.starts_with(b"-3")).then_some(Confidence::High)
+}
+
+/// Whether the value is but named: in a search, or where the name of a type is asked for.
+pub(super) fn is_said(field: &Field<'_>, rule: &Rule) -> bool {
+    let text = field.value.trim_ascii();
+    let is_type = |name: &[u8]| ascii::contains(name, b"type") || ascii::contains(name, b"class");
+    match rule.id {
+        id if id == JAVA.id => {
+            !text.contains(&b'(') && field.is_sought() || is_data(text) && is_type(field.name)
+        }
+        id if id == CALL.id || id == NODE.id => {
+            let is_module = text.starts_with(b"require(") && memchr::memmem::find(text, b"process").is_none();
+            let is_one = memchr::memchr2_iter(b'(', b'[', text).count() == 1 && text.ends_with(b")");
+            (is_module || text.starts_with(b"console.")) && is_one && field.is_sought()
+        }
+        _ => false,
+    }
+}
+
+/// Classes that hold a value: mappings, serializers and tools for databases name them, and nothing runs through them.
+fn is_data(name: &[u8]) -> bool {
+    const CLASSES: &[&[u8]] = &[
+        b"String",
+        b"Integer",
+        b"Long",
+        b"Short",
+        b"Byte",
+        b"Double",
+        b"Float",
+        b"Boolean",
+        b"Character",
+        b"Number",
+        b"Enum",
+        b"Record",
+        b"Iterable",
+        b"Comparable",
+    ];
+    name.strip_prefix(b"java.lang.").is_some_and(|class| CLASSES.contains(&class))
 }
 
 /// The name of a class by itself. Stack traces and imports have many, and sentences.

@@ -145,7 +145,19 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "${$name}",
         ],
     ),
-    ("code-php", &["name<?"]),
+    ("code-php", &["name<?", "echo \"a\"{/php}", "echo 1;[/PHP]", "print 7; {/PHP}"]),
+    (
+        "code-variable-call",
+        &[
+            "$OO0O00O (7)",
+            "$lI1lIl ('a')",
+            "$a = 'sys' . 'tem';($a)('id');",
+            "define('a', 'sys'.'tem');(a)('id');",
+            "[['pass' . 'thru']](z)",
+            "x=\"ev\"+\"al\";(x)('a')",
+            "'sh'.'ell_'.'exec'(1)",
+        ],
+    ),
     (
         "code-node",
         &[
@@ -153,6 +165,10 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "process[\"mainModule\"]",
             "require['main']",
             "console.error(7)",
+            "console[\"warn\"](7)",
+            "console['log'](a)",
+            "console.debug.call(this, 7)",
+            "console.log.apply(null, [7])",
             "module.exports=1",
             "{'a':'$2:constructor:constructor','b':{'c': 1}}",
             "{\"then\": \"$1:Module:prototype\", \"value\": 1}",
@@ -170,6 +186,8 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "java.io.FileInputStream",
             "javax.script.ScriptEngineManager",
             "T(java.lang.Runtime)",
+            "java.ProcessBuilder",
+            "'a.b.ScriptEngineManager'",
         ],
     ),
 ];
@@ -254,10 +272,21 @@ const ORDINARY: &[&str] = &[
     "25%x(2)",
     "safe_mode",
     "__init__.py",
+    "'a' . 'b' (c)",
+    "'cat' + 'dog' (pets)",
+    "\"file\" . \"name\" (x)",
+    "$total (7)",
+    "$OOOOOO (7)",
+    "$lists (7)",
+    "console[log]",
+    "console['log']",
+    "consoles.log.call(7)",
 ];
 
 /// Code in texts: suspicious at most.
 const TEXT: &[&str] = &[
+    "a ProcessBuilder",
+    "why ProcessBuilder",
     "is_array()",
     "the so-called \"include\"(s)",
     "strip_tags()",

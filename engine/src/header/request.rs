@@ -18,7 +18,7 @@ pub(super) type Judged = Option<(Rule, Confidence)>;
 /// Whether something of a head is worth a look: a parameter of its type, a field that is judged, the name of a session.
 pub(super) fn may_match(head: &Head<'_>) -> bool {
     let is_typed = head.content_type.is_some_and(|value| content_type(value).is_some());
-    let mut seen = is_typed || session_name(head.target).is_some();
+    let mut seen = is_typed || session_name(head.target).is_some() || has_idle_body(head);
     if !seen {
         // Nothing is refused here.
         let _ = head.fields.each(&mut |name, value| {
@@ -27,6 +27,23 @@ pub(super) fn may_match(head: &Head<'_>) -> bool {
         });
     }
     seen
+}
+
+/// A request that asks for a head alone, or for an echo of itself, has a body: who does not expect one reads it as the next
+/// request (RFC 9110 sections 9.3.2 and 9.3.8).
+pub(super) fn has_idle_body(head: &Head<'_>) -> bool {
+    if !matches!(head.method, "HEAD" | "TRACE") {
+        return false;
+    }
+    let mut has_body = false;
+    // Nothing is refused here.
+    let _ = head.fields.each(&mut |name, value| {
+        has_body |= name.eq_ignore_ascii_case(b"content-length")
+            && number(value).is_some_and(|size| size > 0)
+            || name.eq_ignore_ascii_case(b"transfer-encoding");
+        Ok(())
+    });
+    has_body
 }
 
 /// One field of a head.
@@ -82,6 +99,8 @@ pub(super) fn content_type(value: &[u8]) -> Judged {
     let first = memchr::memchr(b';', value)?;
     let (kind, rest) = value.split_at_checked(first)?;
     let is_form = ascii::starts(kind, b"application/x-www-form-urlencoded");
+    let is_unknown =
+        ascii::strip(kind, b"multipart/").is_some_and(|subtype| !is_in_parts(subtype.trim_ascii()));
     let mut charset: &[u8] = b"";
     for parameter in rest.split(|byte| *byte == b';').take(MOST_PARAMETERS) {
         let mut halves = parameter.splitn(2, |byte| *byte == b'=');
@@ -100,6 +119,8 @@ pub(super) fn content_type(value: &[u8]) -> Judged {
                 return Some((CHARSET, High));
             }
             charset = value;
+        } else if is_unknown && name.eq_ignore_ascii_case(b"boundary") && !value.is_empty() {
+            return Some((TYPE, High));
         } else if (is_form || name.eq_ignore_ascii_case(b"boundary"))
             && (is_type(value) || names_charset(value))
         {
@@ -110,6 +131,31 @@ pub(super) fn content_type(value: &[u8]) -> Judged {
 }
 
 const MOST_PARAMETERS: usize = 8;
+
+/// Whether a subtype of `multipart` is one that is registered or in use. Readers that look for a boundary alone take the
+/// others apart, and those that look at the type do not (CWE-436).
+fn is_in_parts(subtype: &[u8]) -> bool {
+    const KNOWN: &[&str] = &[
+        "form-data",
+        "mixed",
+        "related",
+        "alternative",
+        "digest",
+        "parallel",
+        "signed",
+        "encrypted",
+        "report",
+        "byteranges",
+        "appledouble",
+        "header-set",
+        "multilingual",
+        "voice-message",
+        "form",
+        "formdata",
+    ];
+    let of_its_own = ascii::starts(subtype, b"x-") || ascii::starts(subtype, b"vnd.");
+    of_its_own || KNOWN.iter().any(|known| subtype.eq_ignore_ascii_case(known.as_bytes()))
+}
 
 /// `application/json`, as the value of a parameter that is no type.
 fn is_type(value: &[u8]) -> bool {
@@ -201,7 +247,8 @@ fn asks_hidden(value: &[u8]) -> bool {
             let charset = ascii::strip(parameter.trim_ascii(), b"charset=").unwrap_or_default();
             let start = charset.iter().position(|byte| !quotes(byte)).unwrap_or(charset.len());
             let charset = charset.get(start..).unwrap_or_default();
-            hides(charset.strip_suffix(b"\"").unwrap_or(charset))
+            let charset = charset.strip_suffix(b"\"").unwrap_or(charset);
+            hides(charset) || ascii::starts(charset, b"utf-16") || ascii::starts(charset, b"utf-32")
         })
 }
 
@@ -362,6 +409,9 @@ mod tests {
             "application/x-www-form-urlencoded;boundary=text/xml",
             "multipart/form-data; boundary=\"application/x-www-form-urlencoded\"",
             "multipart/form-data; boundary=\"charset=utf-7\"",
+            "multipart/; boundary=0",
+            "multipart/foo; boundary=0",
+            "Multipart/Form-Dat; boundary=\"a\"",
         ];
         for value in attacks {
             assert_eq!(sure(content_type(value.as_bytes())), Some(High), "{value}");
@@ -388,6 +438,11 @@ mod tests {
             "application/json; profile=\"https://example.org/p\"",
             "application/json; odata.metadata=minimal",
             "text/csv; header=present; charset=",
+            "multipart/mixed; boundary=a",
+            "Multipart/X-Mixed-Replace; boundary=a",
+            "multipart/vnd.example; boundary=a",
+            "multipart/foo",
+            "multipart/foo; boundary=",
             "a;b;c",
             ";",
         ];
@@ -407,6 +462,7 @@ mod tests {
             ("Request-Range", "bytes=0-1"),
             ("request-range", ""),
             ("Accept", "text/html;q=0.9;charset=\"CP1026\", */*;q=0.8"),
+            ("Accept", "text/html;charset=\"iso-8859-1\",*/*;q=0.8;charset=utf-16"),
             ("Cookie", "$Version=1; a=\"b; session=secret; c=d\""),
             ("cookie", "$Version=1; a=\\\"b; session=secret; c=d\\\""),
         ];
@@ -430,6 +486,26 @@ mod tests {
         ];
         for (name, value) in benign {
             assert_eq!(sure(field(name.as_bytes(), value.as_bytes())), None, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_request_for_a_head_that_has_a_body_is_an_attack() {
+        let rows: &[(&str, &str, &str, bool)] = &[
+            ("HEAD", "Content-Length", "7", true),
+            ("HEAD", "transfer-encoding", "chunked", true),
+            ("TRACE", "Content-Length", "1", true),
+            ("HEAD", "Content-Length", "0", false),
+            ("HEAD", "Content-Type", "7", false),
+            ("GET", "Content-Length", "7", false),
+            ("POST", "Transfer-Encoding", "chunked", false),
+        ];
+        for (method, name, value, expected) in rows {
+            let fields = [(*name, *value)];
+            let fields: &[(&str, &str)] = &fields;
+            let head =
+                Head { method, target: b"/", content_type: None, content_encoding: None, fields: &fields };
+            assert_eq!(has_idle_body(&head), *expected, "{method} {name}: {value}");
         }
     }
 

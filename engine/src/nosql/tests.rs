@@ -47,6 +47,7 @@ fn operators_and_code_of_document_databases_are_refused() {
                 "1;var d=new Date();do{c=new Date();}while(c-d<9)",
                 "while(!0);",
                 "while(this);",
+                "while(-Infinity);",
                 "while(!null);",
                 "while(!undefined)",
             ],

@@ -28,6 +28,21 @@ pub(super) fn dots(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
     is_odd.then_some(Found { rule: DISGUISED, confidence: High, start: blanks, end: blanks + length })
 }
 
+/// `..;.\.;\.`: steps with all the marks that end a segment somewhere, and nothing else.
+pub(super) fn steps(part: Part, value: &[u8], blanks: usize) -> Option<Found> {
+    let rest = value.get(blanks..)?.trim_ascii_end();
+    let is_step = |byte: &u8| matches!(byte, b'.' | b';' | b'/' | b'\\');
+    let is_read = part.is_parameter_or_file() && part != Part::Path;
+    let has = |piece: &[u8]| memchr::memmem::find(rest, piece).is_some();
+    let is_one = (6..64).contains(&rest.len()) && rest.iter().all(is_step) && has(b"..;") && has(b"\\");
+    (is_read && is_one).then_some(Found {
+        rule: DISGUISED,
+        confidence: High,
+        start: blanks,
+        end: value.len(),
+    })
+}
+
 /// `aaaa(..)/../a`, `aaaa(..)....a`: a name as long as no name is, of one letter, and dots behind it.
 pub(super) fn filled(value: &[u8], blanks: usize) -> Option<Found> {
     let rest = value.get(blanks..).filter(|rest| rest.len() > LONGEST_NAME)?;

@@ -65,6 +65,12 @@ fn values_that_leave_their_directory_are_attacks() {
         (Part::Path, b"/view/file:///etc/passwd/"),
         (Part::Query, &[b"/".as_slice(), &[b'b'; 200], b"/../a"].concat()),
         (Part::Json, &[[b'7'; 200].as_slice(), b"....a"].concat()),
+        (Part::Query, b"..\\secret"),
+        (Part::Form, b"..\\a.config"),
+        (Part::Query, b"..;.\\.;\\."),
+        (Part::Form, b"..;/..;\\"),
+        (Part::Header, b"0x5c0x2e./"),
+        (Part::Query, b"%5c%2e./a"),
     ];
     for (part, value) in rows {
         assert!(
@@ -127,6 +133,12 @@ fn texts_versions_and_assets_are_ordinary() {
         (Part::Form, b"how do I write a .htpasswd"),
         (Part::Query, &[b'a'; 300]),
         (Part::Query, &[[b'-'; 200].as_slice(), b"..."].concat()),
+        (Part::Query, b"..\\"),
+        (Part::Form, b"..\\images\\a.png"),
+        (Part::Json, b"..\\packages\\a.dll"),
+        (Part::Form, b"see ..\\docs for more of it"),
+        (Part::Query, b"...;..."),
+        (Part::Query, b"..;..;.."),
     ];
     for (part, value) in rows {
         assert!(
@@ -135,6 +147,16 @@ fn texts_versions_and_assets_are_ordinary() {
             String::from_utf8_lossy(value),
             detect(*part, value)
         );
+    }
+}
+
+#[test]
+fn who_looks_for_a_file_that_everybody_knows_is_not_refused() {
+    for file in ["/etc/hosts", "/var/log/syslog", " /proc/cpuinfo "] {
+        assert!(is_well_known(file.as_bytes()), "{file}");
+    }
+    for file in ["/etc/passwd", "/etc/shadow", "/etc/hosts/../passwd", "/var/log/proftpd", "etc/hosts"] {
+        assert!(!is_well_known(file.as_bytes()), "{file}");
     }
 }
 

@@ -60,7 +60,8 @@ impl Sieve {
     }
 
     fn passes_by_words(&self, value: &[u8], seen: Glance) -> bool {
-        if seen.has(Glance::ASKED) && shared().candidates(value, self.others) != 0 {
+        let wanted = if seen.has(Glance::BLANK) { self.others } else { Set::MAX };
+        if seen.has(Glance::ASKED) && shared().candidates(value, wanted) != 0 {
             return false;
         }
         if !seen.has(Glance::BLANK) {

@@ -13,6 +13,8 @@ use crate::ascii;
 pub(super) enum Form {
     /// `) like (`, `if(2=`, `1 as "x" from`
     Piece,
+    /// `select a from b where f/**/(/**/'c')`
+    Masked,
     /// `from information_schema.`, `exec master.`
     Catalog,
     /// `'{"a":1}'::jsonb ? 'a'`
@@ -29,6 +31,9 @@ pub(super) fn find(value: &[u8]) -> Option<Form> {
     let text = value.trim_ascii();
     if is_piece(text) || is_alias(text) || is_number_call(text) {
         return Some(Form::Piece);
+    }
+    if is_masked(text) {
+        return Some(Form::Masked);
     }
     if names_catalog(text) {
         return Some(Form::Catalog);
@@ -101,6 +106,25 @@ fn is_number_call(text: &[u8]) -> bool {
     digits > 0
         && matches!(rest, [b'.', b'e' | b'E', b'(', first, ..] if first.is_ascii_alphabetic())
         && rest.ends_with(b")")
+}
+
+/// A statement with comments in it that say nothing and stand where not even a blank has to: nobody writes it so for a
+/// database. A comment with words in it is one.
+fn is_masked(text: &[u8]) -> bool {
+    const VERBS: &[&str] =
+        &["select", "insert", "update", "delete", "create", "alter", "drop", "exec", "with"];
+    let is_statement = VERBS.iter().any(|verb| {
+        ascii::strip(text, verb.as_bytes())
+            .is_some_and(|rest| matches!(rest, [b' ' | b'\t' | b'\n' | b'/', ..]))
+    });
+    is_statement
+        && memchr::memmem::find_iter(text, b"/**/").any(|at| {
+            let before = at.checked_sub(1).and_then(|at| text.get(at));
+            let behind = text.get(at + 4);
+            [before, behind].iter().flatten().all(|byte| !byte.is_ascii_whitespace())
+                && before.is_some()
+                && behind.is_some()
+        })
 }
 
 /// `from information_schema.`, ``from `sysobjects` ``, `exec master.`
@@ -187,6 +211,8 @@ mod tests {
             "` as `x` from",
             "3 as' from",
             "1.e(version)",
+            "SELECT a FROM b WHERE JSON_EXTRACT/**/(/**/'{}', '$.a')",
+            "delete/**/from/**/a",
             "from information_schema.",
             "FROM `sysobjects`",
             "from pg_catalog.pg_class",
@@ -218,6 +244,10 @@ mod tests {
             "\"as it is\" from a friend",
             "1.e",
             "1.exe(x)",
+            "select a /* the name */ from b",
+            "SELECT a /**/ FROM b",
+            "selected/**/items",
+            "src/**/*.js",
             "2.e4",
             "from information",
             "from sys to user",

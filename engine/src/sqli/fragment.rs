@@ -28,7 +28,9 @@ pub(super) fn is_one(name: &[u8], value: &[u8]) -> bool {
             || nested_functions(text)
             || jump(text)
             || matches!(first | 0x20, b'a' | b'i' | b'l' | b'o') && branch(text)
-            || pieces(text);
+            || pieces(text)
+            || waits(text)
+            || casts_twice(text);
     }
     has_a_shape(name, text)
 }
@@ -45,6 +47,10 @@ fn has_a_shape(name: &[u8], text: &[u8]) -> bool {
         || branch(text)
         || joined_catalogs(text)
         || pieces(text)
+        || waits(text)
+        || casts_twice(text)
+        || open_comparison(text)
+        || quote_and_operator(text)
 }
 
 const LONGEST: usize = 1024;
@@ -308,6 +314,50 @@ fn joined_catalogs(text: &[u8]) -> bool {
     memchr::memchr_iter(b',', tables).take(2).count() == 2 && memchr::memchr(b')', tables).is_some()
 }
 
+/// `a waitfor delay '0:0:9' --`, behind whatever a text begins with.
+fn waits(text: &[u8]) -> bool {
+    let Some(rest) = text.strip_suffix(b"--") else { return false };
+    let Some(rest) = rest.trim_ascii_end().strip_suffix(b"'") else { return false };
+    let time = rest.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b':').count();
+    let before = rest.get(..rest.len() - time).and_then(|rest| rest.strip_suffix(b"'")).unwrap_or_default();
+    let Some(at) = before.len().checked_sub(32).or(Some(0)) else { return false };
+    let mut words = before.get(at..).unwrap_or_default().rsplit(u8::is_ascii_whitespace);
+    let mut next = || words.find(|word| !word.is_empty()).unwrap_or_default();
+    time > 0 && next().eq_ignore_ascii_case(b"delay") && ascii::ends(next(), b"waitfor")
+}
+
+/// `f(a::jsonb)::int`: a parenthesis that is cast, and another one around it, as whoever gets data through an error needs.
+fn casts_twice(text: &[u8]) -> bool {
+    const TYPES: &[&str] = &["int", "integer", "numeric", "bigint", "float", "bool", "boolean", "date"];
+    let Some(at) = memchr::memmem::rfind(text, b")::") else { return false };
+    let (before, kind) = (text.get(..at).unwrap_or_default(), text.get(at + 3..).unwrap_or_default());
+    TYPES.iter().any(is_equal(kind)) && memchr::memmem::find(before, b"::").is_some()
+}
+
+/// `'a'!='b`: two texts compared, of which the statement around the value closes the second.
+fn open_comparison(text: &[u8]) -> bool {
+    let mut at = Cursor(text);
+    let Some(quote @ (b'\'' | b'"')) = text.first().copied() else { return false };
+    let quote_is = |at: &mut Cursor<'_>| {
+        at.blanks();
+        at.run(|byte| *byte == quote).len() == 1
+    };
+    let first = quote_is(&mut at) && !at.word().is_empty() && quote_is(&mut at);
+    at.blanks();
+    let compares = matches!(at.run(|byte| b"=<>!".contains(byte)), b"=" | b"!=" | b"<>" | b"<=>" | b"==");
+    first && compares && quote_is(&mut at) && !at.word().is_empty() && at.0.is_empty()
+}
+
+/// `` ` regexp``: a quote, an operator that is no word of a language, and nothing else.
+fn quote_and_operator(text: &[u8]) -> bool {
+    let mut at = Cursor(text);
+    let quotes = at.run(|byte| matches!(byte, b'\'' | b'"' | b'`'));
+    at.blanks();
+    at.eat_word("not");
+    at.blanks();
+    quotes.len() == 1 && (at.eat_word("regexp") || at.eat_word("rlike")) && at.0.is_empty()
+}
+
 /// `un<>ion sel<>ect`: a filter takes out what stands between the letters.
 fn pieces(text: &[u8]) -> bool {
     let is_letter = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphabetic);
@@ -371,6 +421,14 @@ mod tests {
             ("q", "7,8 order by 9"),
             ("q", "(select count(*) from a b,a c,a d) as e"),
             ("q", "a' a<>nd 1=2 un<>ion sel<>ect 1"),
+            ("user-agent", "Agent/1.0 (a) waitfor delay '0:0:9' --"),
+            ("q", "a;WAITFOR  DELAY '00:00:05'--"),
+            ("id", "f(...(1,a)::jsonb)::int"),
+            ("id", "...(g(1,a)::json)::numeric"),
+            ("q", "'a'!='b"),
+            ("q", "\"a\" <> \"b"),
+            ("q", "` REGEXP "),
+            ("q", "' not rlike"),
         ];
         for (name, value) in rows {
             assert!(is_one(name.as_bytes(), value.as_bytes()), "{name}={value}");
@@ -431,6 +489,16 @@ mod tests {
             ("q", "select union rep"),
             ("q", "the 2nd union select committee"),
             ("q", "section 7f union select committee of the house"),
+            ("q", "waitfor delay '0:0:9'"),
+            ("q", "they delay '5' --"),
+            ("q", "amount::int"),
+            ("q", "amount.sum()::int"),
+            ("q", "a::text,b::int"),
+            ("q", "'a' = 'b'"),
+            ("q", "'a' and 'b"),
+            ("q", "regexp"),
+            ("q", "` regexps"),
+            ("q", "'regexp'"),
         ];
         for (name, value) in rows {
             assert!(!is_one(name.as_bytes(), value.as_bytes()), "{name}={value}");

@@ -178,6 +178,8 @@ impl<'a> Lexer<'a> {
             [b'-', b'>', b'>', ..] => self.take(3, Kind::Math),
             [b'-', b'>', ..] => self.take(2, Kind::Math),
             [b'@', b'@', byte, ..] if !name_byte(*byte) => self.take(2, Kind::Compare),
+            // A variable of MySQL may have this name.
+            [b'@', b'.', ..] => self.take(2, Kind::Variable),
             [b'@' | b':', byte, ..] if name_byte(*byte) || *byte == b'@' => self.variable(),
             [byte, ..] if name_byte(*byte) => self.name(),
             [b'|', b'|', ..] => self.take(2, Kind::Pipes),

@@ -110,11 +110,7 @@ pub(super) const RULES: &[Rule] = &[
         reason: "the value is an expression and comments out the rest of the statement",
         weigh: rest,
     },
-    Rule {
-        id: RuleId("sqli-masked"),
-        reason: "the value has comments between words of SQL where blanks would do",
-        weigh: masked,
-    },
+    MASKED,
     PIECE,
     NAMES,
     JSON,
@@ -124,11 +120,17 @@ pub(super) const RULES: &[Rule] = &[
 pub(super) fn of_form(form: Form, length: usize) -> (&'static Rule, Confidence, Evidence) {
     match form {
         Form::Piece => (&PIECE, High, Evidence::of_form(0, length)),
+        Form::Masked => (&MASKED, High, Evidence::of_form(0, length)),
         Form::Catalog => (&NAMES, High, Evidence::of_form(0, length)),
         Form::Json(start, end) => (&JSON, High, Evidence::of_form(start, end)),
     }
 }
 
+const MASKED: Rule = Rule {
+    id: RuleId("sqli-masked"),
+    reason: "the value has comments between words of SQL where blanks would do",
+    weigh: masked,
+};
 const PIECE: Rule = Rule {
     id: RuleId("sqli-piece"),
     reason: "the value is what only the middle of a statement has",
@@ -326,7 +328,11 @@ fn subselect(e: &Evidence) -> Option<Confidence> {
         // A remark in parentheses after a word reads as a function call.
         () if e.alone() && e.any(Facts::CATALOG) => Some(High),
         // `(convert(int, (select char(1) ..`, however it goes on
-        () if e.alone() && e.parameter && e.ending == Ending::Incomplete && e.any(Facts::TEXT_FUNCTION) => {
+        () if e.alone()
+            && e.parameter
+            && e.ending == Ending::Incomplete
+            && (e.any(Facts::TEXT_FUNCTION) || e.hard > 3) =>
+        {
             Some(High)
         }
         () if e.alone() && (e.broken() || e.any(Facts::OTHER_FUNCTION)) => Some(Medium),

@@ -22,6 +22,9 @@ pub(super) fn judge(value: &[u8], part: Part, best: &mut Best) -> usize {
     work += addresses(value, best);
     work += templates(value, best);
     disguised(value, best);
+    if value.len() <= 256 {
+        pieces(value, part, best);
+    }
     if let Some(confidence) = style::weigh_value(value) {
         best.see(Evidence { rule: Rule::Style, confidence, start: 0, end: value.len(), hostile: false });
     }
@@ -83,6 +86,12 @@ fn bare(value: &[u8], part: Part, best: &mut Best) -> usize {
                 High
             }
             Ending::Complete if parameter && is_page_secret(value) => High,
+            // `document.querySelector("p").textContent="x"`
+            Ending::Complete
+                if parameter && reading.assigns && reading.calls && value.starts_with(b"document.") =>
+            {
+                High
+            }
             Ending::Complete | Ending::OpenText if parameter && calls_by_template(value) => High,
             _ if reading.runs() => Medium,
             _ => Low,
@@ -103,7 +112,7 @@ fn start_is_closed(value: &[u8], at: usize, closed: usize) -> bool {
 
 /// A parameter is a name or a number, and not a program; strings of documents are all kinds of things.
 fn is_parameter(value: &[u8], part: Part) -> bool {
-    part.is_parameter()
+    (part.is_parameter() || part == Part::Xml)
         && part != Part::Path
         && value.len() <= 256
         && memchr::memchr(b'\n', value.trim_ascii()).is_none()
@@ -227,6 +236,83 @@ fn templates(value: &[u8], best: &mut Best) -> usize {
         }
     }
     work
+}
+
+/// Short code that no reading shows: `document/**/.cookie`, `.cookie;expires=`, `\u0061lert`, `\xbc/b\xbe`.
+fn pieces(value: &[u8], part: Part, best: &mut Best) {
+    let text = value.trim_ascii();
+    let rule = match () {
+        () if is_parted(text) => Rule::Code,
+        () if is_parameter(value, part) && sets_cookie(text) => Rule::Code,
+        () if is_parameter(value, part) && is_escaped_name(text) => Rule::Disguised,
+        () if closes_in_seven_bits(text) => Rule::Disguised,
+        () => return,
+    };
+    best.see(Evidence { rule, confidence: High, start: 0, end: value.len(), hostile: true });
+}
+
+/// `document /* a */ . cookie`, and nothing else: a comment between names, for which only a filter cares.
+fn is_parted(text: &[u8]) -> bool {
+    let Some(rest) = text.strip_prefix(b"document").or_else(|| text.strip_prefix(b"window")) else {
+        return false;
+    };
+    let (first, rest) = gap(rest);
+    let Some(rest) = rest.strip_prefix(b".") else { return false };
+    let (second, rest) = gap(rest);
+    (first || second) && has(SENSITIVE, rest)
+}
+
+/// Whether blanks at the beginning have a comment among them, and what is behind them.
+fn gap(mut rest: &[u8]) -> (bool, &[u8]) {
+    let mut seen = false;
+    for _ in 0..4 {
+        rest = rest.trim_ascii_start();
+        let Some(inside) = rest.strip_prefix(b"/*") else { break };
+        let Some(length) = memchr::memmem::find(inside, b"*/") else { break };
+        rest = inside.get(length + 2..).unwrap_or_default();
+        seen = true;
+    }
+    (seen, rest)
+}
+
+/// `.cookie;expires=`, `document.cookie="a";path=`
+fn sets_cookie(text: &[u8]) -> bool {
+    let Some(rest) = ascii::strip(text.strip_prefix(b"document").unwrap_or(text), b".cookie") else {
+        return false;
+    };
+    rest.first().is_some_and(|byte| !byte.is_ascii_alphanumeric())
+        && memchr::memchr_iter(b';', rest).any(|at| {
+            let behind = rest.get(at + 1..).unwrap_or_default().trim_ascii_start();
+            [&b"expires"[..], b"domain", b"path", b"max-age", b"samesite"].iter().any(|name| {
+                ascii::strip(behind, name).is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="))
+            })
+        })
+}
+
+/// `\u0061lert`: a name of the page or the browser, of which letters are written by number. JavaScript reads it as the name.
+fn is_escaped_name(text: &[u8]) -> bool {
+    let (mut name, mut length, mut at, mut escaped) = ([0_u8; 32], 0, 0, false);
+    while let Some(byte) = text.get(at).copied() {
+        let (letter, next) = match script::escape(text, at) {
+            Some((code, next)) => (u8::try_from(code).unwrap_or(0), next),
+            None => (byte, at + 1),
+        };
+        escaped |= next > at + 1;
+        let Some(slot) = name.get_mut(length).filter(|_| letter.is_ascii_alphabetic()) else { return false };
+        *slot = letter;
+        length += 1;
+        at = next;
+    }
+    escaped && has(SENSITIVE, name.get(..length).unwrap_or_default())
+}
+
+/// `\xbc/b\xbe`: the end of a tag for readers that take seven bits of each byte.
+fn closes_in_seven_bits(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'\\', text).any(|at| {
+        let Some(rest) = text.get(at..).and_then(|rest| ascii::strip(rest, b"\\xbc/")) else { return false };
+        let name = rest.iter().take(24).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        name > 0 && rest.get(name..).is_some_and(|rest| ascii::starts(rest, b"\\xbe"))
+    })
 }
 
 /// Code of brackets and signs alone: every letter is taken out of the names of values (`(![]+[])[+[]]` is `f`).

@@ -103,9 +103,13 @@ fn cdata(rest: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether UTF-7 opens and closes a tag: nothing else is written like that.
+/// Whether UTF-7 opens a tag, whose name follows at once, and closes it: nothing else is written like that.
 pub(super) fn is_utf7_markup(bytes: &[u8]) -> bool {
-    utf7(bytes).is_some_and(|at| ascii::contains(bytes.get(at..).unwrap_or_default(), b"ad4-"))
+    utf7(bytes).is_some_and(|at| {
+        let rest = bytes.get(at + 4..).unwrap_or_default();
+        let is_named = matches!(rest.first(), Some(b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!' | b'+'));
+        is_named && ascii::contains(rest, b"ad4-")
+    })
 }
 
 /// Undoes `\x3c`, `\u003c`, `\74`, look-alikes and UTF-7.

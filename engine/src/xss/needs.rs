@@ -7,7 +7,7 @@ use crate::detector::Needs;
 /// otherwise. Parts of words are enough.
 pub(super) const NEEDS: Needs = Needs {
     alone: b"<",
-    bytes: b"(=`&\\:[\xBC\xAB\xB9\xA9\xA4\x88",
+    bytes: b"(=`&\\:[*+\xBC\xAB\xB9\xA9\xA4\x88",
     needles: &[
         // Schemes, styles, elements that look-alikes and references open.
         "script",

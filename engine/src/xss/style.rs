@@ -15,6 +15,10 @@ pub(super) fn weigh(text: &[u8]) -> Option<Confidence> {
     {
         return Some(High);
     }
+    // `@\69mport`: whoever escapes the name of a rule hides it.
+    if text.windows(2).any(|two| two == b"@\\") {
+        return Some(High);
+    }
     if holds(b"behavior:") || holds(b"behaviour:") {
         return Some(if holds(b"url(") { High } else { Medium });
     }

@@ -133,6 +133,62 @@ fn attacks_have_what_the_prefilter_asks_for() {
     }
 }
 
+#[test]
+fn short_code_in_a_parameter_is_an_attack_and_its_like_is_not() {
+    let attacks: &[&str] = &[
+        "document /* a */ .  cookie",
+        "document/*a*/./*b*/cookie",
+        "window/**/.location",
+        "document.querySelector(\"p\").textContent=\"a\"",
+        "document.getElementById('a').innerHTML='b';",
+        ".cookie;expires=",
+        "document.cookie=\"a=b\"; path = /",
+        "\\u0061lert",
+        "eva\\u{6c}",
+        "\\x61lert",
+        "a\\xbcb\\xbec(\\xa2d\\xa2)\\xbc/b\\xbe",
+        "+ADw-script+AD4-",
+        "+ADw-/title+AD4-",
+        "+ADw-img src=a+AD4-",
+        "<a onwhatever=f(1)>",
+        "<b onbored='go()'>",
+        "<style>@\\69mport",
+        "<style>@\\\\a",
+    ];
+    for value in attacks {
+        assert!(
+            sure(value, Part::Query) >= Confidence::High,
+            "{value}: {:?}",
+            found(value.as_bytes(), Part::Query)
+        );
+    }
+    let benign: &[&str] = &[
+        "document / cookie",
+        "document /* see below */ and more",
+        "document/*.md",
+        "document.title = a",
+        "cookie;expires",
+        "a.cookie; expires soon",
+        "\\u0061",
+        "\\u00e9t\\u00e9",
+        "\\temp\\alert",
+        "\\xbc cup",
+        "+ADw- is a bracket, +AD4- is one",
+        "+ADw-",
+        "a+ADw+b",
+        "<a once=f(1)>b",
+        "<a online=yes>",
+        "<style>@media print{a{}}</style>",
+    ];
+    for value in benign {
+        assert!(
+            sure(value, Part::Query) < Confidence::High,
+            "{value}: {:?}",
+            found(value.as_bytes(), Part::Query)
+        );
+    }
+}
+
 const BENIGN: &[&str] = &[
     "document.getElementById('price')",
     "$(document).ready",

@@ -40,6 +40,8 @@ impl Markup<'_> {
             (_, true) if reading.attacks() => Certain,
             _ if reading.attacks() => High,
             (Opened::Here, true) => High,
+            // `<a onwhatever=f(1)>`: an event that is not known yet.
+            (Opened::Here, false) if reading.calls && !self.tag.is_end => High,
             (Opened::Here, false) if !component && !is_word(attribute.name) && !self.tag.is_end => High,
             (Opened::Quoted, true) if reading.runs() || self.tag.attributes <= 1 || self.closes_at_once => {
                 High
