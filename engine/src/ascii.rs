@@ -47,6 +47,35 @@ pub(crate) const fn starts_of<T>(table: &[(&str, T)]) -> [usize; 257] {
     starts
 }
 
+/// A bit for each length with a first and a last letter that a name of a table has: most words of a text are told by that
+/// to be none of them.
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+pub(crate) const fn shapes_of<T>(table: &[(&str, T)]) -> [u64; SHAPES / 64] {
+    let mut bits = [0; SHAPES / 64];
+    let mut index = 0;
+    while index < table.len() {
+        let name = table[index].0.as_bytes();
+        let shape = shape(name[0], name[name.len() - 1], name.len());
+        bits[shape / 64] |= 1 << (shape % 64);
+        index += 1;
+    }
+    bits
+}
+
+/// Whether a name in any case may be one of a table.
+#[inline]
+pub(crate) fn has_shape(bits: &[u64; SHAPES / 64], name: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return false };
+    let shape = shape(*first, *last, name.len());
+    bits.get(shape / 64).is_some_and(|bits| bits >> (shape % 64) & 1 != 0)
+}
+
+const SHAPES: usize = 1 << 14;
+
+const fn shape(first: u8, last: u8, length: usize) -> usize {
+    (first as usize & 31) << 9 | (last as usize & 31) << 4 | length & 15
+}
+
 #[cfg(test)]
 mod tests {
     use super::{contains, ends, starts, strip};

@@ -21,9 +21,11 @@ use crate::surroundings::Before;
 
 mod calls;
 mod marks;
+mod prose;
 mod rules;
 mod words;
 
+pub(crate) use prose::{has_marks, is_remark};
 use rules::{Place, RULES};
 
 pub(crate) static DETECTOR: Detector = Detector { class: Class::CodeInjection, needs: NEEDS, inspect, rules };

@@ -23,12 +23,14 @@ use crate::surroundings::{self, Around, Before};
 mod arguments;
 mod lexer;
 mod path;
+mod prose;
 mod reading;
 mod rules;
 mod sentence;
 mod windows;
 mod words;
 
+pub(crate) use prose::is_ordinary;
 use reading::{Command, Opener};
 use rules::{Place, RULES};
 

@@ -83,23 +83,46 @@ const LONGEST_XML: usize = 256;
 
 /// Names of members that hold text, code or statements. By their length first: most names are told by that.
 fn names_text(name: &[u8]) -> bool {
-    let first = name.first().map(u8::to_ascii_lowercase);
-    let is = |known: &[&str]| {
-        let mut known = known.iter().map(|known| known.as_bytes());
-        known.any(|known| known.first().copied() == first && name.eq_ignore_ascii_case(known))
-    };
-    match name.len() {
-        3 => is(&["raw", "sql"]),
-        4 => is(&["body", "cell", "code", "expr", "html", "note", "text"]),
-        5 => is(&["input", "notes", "query", "title", "value"]),
-        6 => is(&["output", "prompt", "script", "source"]),
-        7 => is(&["command", "comment", "content", "formula", "message", "snippet", "summary"]),
-        8 => is(&["contents", "markdown", "template"]),
-        9 => is(&["statement"]),
-        10 => is(&["expression"]),
-        11 => is(&["description"]),
-        _ => false,
+    const LONGEST: usize = 11;
+    let mut lower = [0; LONGEST];
+    if name.len() > LONGEST || name.len() < 3 {
+        return false;
     }
+    lower.iter_mut().zip(name).for_each(|(place, byte)| *place = byte.to_ascii_lowercase());
+    matches!(
+        lower.get(..name.len()).unwrap_or_default(),
+        b"raw"
+            | b"sql"
+            | b"body"
+            | b"cell"
+            | b"code"
+            | b"expr"
+            | b"html"
+            | b"note"
+            | b"text"
+            | b"input"
+            | b"notes"
+            | b"query"
+            | b"title"
+            | b"value"
+            | b"output"
+            | b"prompt"
+            | b"script"
+            | b"source"
+            | b"command"
+            | b"comment"
+            | b"content"
+            | b"formula"
+            | b"message"
+            | b"snippet"
+            | b"summary"
+            | b"contents"
+            | b"markdown"
+            | b"template"
+            | b"statement"
+            | b"expression"
+            | b"description"
+    )
 }
 
 /// Receives every field, and carries the budget that decoding draws on.

@@ -9,6 +9,7 @@ use crate::lookup::Lookup;
 
 mod needles;
 mod sieve;
+mod told;
 
 use needles::Needles;
 pub(crate) use sieve::{Cursor, Ends, Glance};

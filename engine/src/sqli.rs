@@ -28,6 +28,7 @@ mod lexer;
 mod needs;
 mod operand;
 mod parser;
+mod prose;
 mod reading;
 mod rules;
 mod select;
@@ -38,6 +39,7 @@ use evidence::{Evidence, Prefix};
 use functions::FUNCTIONS;
 use lexer::Kind;
 use parser::Parser;
+pub(crate) use prose::{is_apostrophe, is_nested, is_union};
 use rules::{RULES, Rule};
 use words::{WORDS, Word};
 
@@ -133,7 +135,7 @@ fn begins_with_names(value: &[u8], count: usize) -> bool {
 
 /// Whether two such words stand here, or one with an apostrophe, as in `it's`: to SQL that is a name and a text behind it,
 /// where every reading stops, and no rule is about that.
-fn begins_as_sentence(value: &[u8]) -> bool {
+pub(crate) fn begins_as_sentence(value: &[u8]) -> bool {
     let length = value.iter().take_while(|byte| lexer::is_in_name(**byte)).count();
     let (name, after) = value.split_at_checked(length).unwrap_or((value, &[]));
     if !name.first().is_some_and(u8::is_ascii_alphabetic) {

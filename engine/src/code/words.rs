@@ -21,6 +21,9 @@ pub(super) enum Use {
 
 /// What is known of a name in lower case.
 pub(super) fn find(name: &[u8]) -> Option<Use> {
+    if !ascii::has_shape(&SHAPES, name) {
+        return None;
+    }
     let first = usize::from(*name.first()?);
     let entries = FUNCTIONS.get(*STARTS.get(first)?..*STARTS.get(first + 1)?)?;
     let found = entries.binary_search_by(|(known, _)| known.as_bytes().cmp(name)).ok()?;
@@ -29,6 +32,7 @@ pub(super) fn find(name: &[u8]) -> Option<Use> {
 
 /// Where the names with each first byte begin.
 static STARTS: [usize; 257] = ascii::starts_of(FUNCTIONS);
+static SHAPES: [u64; 256] = ascii::shapes_of(FUNCTIONS);
 
 /// PHP most of all, where every function is a name that can be called; some of Python, Node and .NET.
 pub(super) static FUNCTIONS: &[(&str, Use)] = &[

@@ -32,8 +32,27 @@ pub(super) fn find(name: &[u8]) -> Option<Use> {
     entries.get(found).map(|(_, meaning)| *meaning)
 }
 
-/// Whether a name begins with the same three bytes, or is as short and the same: few words of a text do.
+/// Whether a name begins with the same three bytes, or is as short and the same, and has the same hash: few words of a
+/// text do.
 pub(super) fn may_begin(name: &[u8]) -> bool {
+    begins(name) && {
+        let hash = hash(name);
+        HASHES.get(hash / 64).is_some_and(|bits| bits >> (hash % 64) & 1 != 0)
+    }
+}
+
+/// Of FNV-1a, as many bits as [`HASHES`] has.
+const fn hash(name: &[u8]) -> usize {
+    let mut hash: u32 = 0x811C_9DC5;
+    let mut rest = name;
+    while let [first, behind @ ..] = rest {
+        hash = (hash ^ *first as u32).wrapping_mul(0x0100_0193);
+        rest = behind;
+    }
+    (hash >> 18) as usize
+}
+
+fn begins(name: &[u8]) -> bool {
     let begin = beginning(match name {
         [] => return false,
         [one] => [*one, 0, 0],
@@ -46,6 +65,19 @@ pub(super) fn may_begin(name: &[u8]) -> bool {
 const fn beginning([one, two, three]: [u8; 3]) -> usize {
     (one as usize & 31) << 10 | (two as usize & 31) << 5 | three as usize & 31
 }
+
+/// A bit for each hash that a name has.
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it")]
+static HASHES: [u64; 256] = {
+    let mut bits = [0; 256];
+    let mut index = 0;
+    while index < COMMANDS.len() {
+        let hash = hash(COMMANDS[index].0.as_bytes());
+        bits[hash / 64] |= 1 << (hash % 64);
+        index += 1;
+    }
+    bits
+};
 
 /// A bit for each beginning.
 #[expect(clippy::indexing_slicing, reason = "the compiler runs it")]

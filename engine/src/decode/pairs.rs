@@ -108,7 +108,9 @@ impl<'a> Pairs<'a, '_> {
         }
         let (value, glance) = value.unwrap_or_default();
         if glance.has(Glance::DIRTY) {
-            return memchr::memchr(b'%', value).is_some() && self.passes_decoded(name, value);
+            return memchr::memchr(b'%', value).is_some()
+                && memchr::memchr(b';', value).is_none()
+                && self.passes_decoded(name, value);
         }
         let spaced = if glance.has(Glance::BLANK) { self.buffers.spaced(value) } else { value };
         if !self.cursor.passes(spaced, glance) {

@@ -2,6 +2,7 @@
 //! is told by the three bytes in a row that texts have least often, and only where those are it is compared.
 
 use super::Set;
+use super::told::{BLOCK, Told, WINDOW};
 use crate::lookup::Lookup;
 
 /// Bytes are told apart by so many codes: upper and lower case are one, so are digits, controls, and what is not ASCII.
@@ -87,6 +88,36 @@ impl Needles {
             last = next(last, EDGE);
         }
         found
+    }
+
+    /// Whether any of the words is in the value, of which `told` knows by vectors where they may be.
+    pub(super) fn has(&self, value: &[u8], told: &Told) -> bool {
+        let mut from = 0;
+        while let Some(rest) = value.get(from..).filter(|rest| !rest.is_empty()) {
+            let mut last = [0; WINDOW];
+            let window = rest.first_chunk().unwrap_or_else(|| {
+                last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+                &last
+            });
+            let mut places = told.places(window);
+            while places != 0 {
+                let at = places.trailing_zeros() as usize;
+                places &= places - 1;
+                let Some([first, second, third]) = window.get(at..).and_then(|rest| rest.first_chunk())
+                else {
+                    break;
+                };
+                let pair = pair(CODE_OF.one(*first), CODE_OF.one(*second));
+                let bits = self.third.get(pair).copied().unwrap_or(0);
+                if bits >> (CODE_OF.one(*third) & 63) & 1 != 0
+                    && self.compare(pair, value, from + at, Set::MAX) != 0
+                {
+                    return true;
+                }
+            }
+            from += BLOCK;
+        }
+        false
     }
 
     /// Whether a word is told by these three bytes in a row.

@@ -3,25 +3,25 @@
 //! never pass a value that [`Prefilter::candidates`](super::Prefilter::candidates) has an answer for.
 //!
 //! In reading order: `sets` (which bytes, which beginnings of words), `look` (one block), `cursor` (from mark to mark of a
-//! document). Called by the decoders of JSON and of pairs, for [`crate::decode::Visit`]s that allow it.
+//! document), `prose` (sentences). Called by the decoders of JSON and of pairs, for [`crate::decode::Visit`]s that allow it.
 
 use std::sync::LazyLock;
 
 use fearless_simd::Level;
-use rasp_policy::class::Class;
 
 use super::needles::Needles;
 use super::{Set, needs, shared};
 use crate::command;
 use crate::decode::nested;
-use crate::detector::DETECTORS;
 
 mod cursor;
 mod look;
+mod prose;
 mod sets;
 
 pub(crate) use cursor::{Cursor, Ends};
 pub(crate) use look::Glance;
+use prose::Readers;
 use sets::Tables;
 
 pub(crate) struct Sieve {
@@ -29,8 +29,7 @@ pub(crate) struct Sieve {
     tables: Tables,
     /// The words of `tables`, to look again where the vectors saw one.
     words: Needles,
-    /// Those that answer by more than the first word of a value.
-    others: Set,
+    readers: Readers,
 }
 
 static SIEVE: LazyLock<Sieve> = LazyLock::new(Sieve::build);
@@ -42,12 +41,11 @@ pub(crate) fn sieve() -> &'static Sieve {
 
 impl Sieve {
     fn build() -> Self {
-        let command = DETECTORS.iter().position(|detector| detector.class == Class::OsCommandInjection);
         let needs: Vec<_> = needs().collect();
-        let (tables, words) = Tables::new(&needs, command);
+        let (readers, is_dirty) = Readers::new(&needs);
+        let (tables, words) = Tables::new(&needs, &is_dirty);
         let words: Vec<(&str, Set)> = words.into_iter().map(|word| (word, 1)).collect();
-        let others = command.map_or(Set::MAX, |number| !(1 << number));
-        Self { level: Level::new(), tables, words: Needles::new(&words), others }
+        Self { level: Level::new(), tables, words: Needles::new(&words), readers }
     }
 
     /// Whether nothing looks at a value of which this was seen.
@@ -56,11 +54,17 @@ impl Sieve {
         if seen.is_nothing() {
             return value.len() < nested::SHORTEST_WHOLE || !nested::is_likely_whole(value);
         }
-        !seen.has(Glance::DIRTY) && self.passes_by_words(value, seen)
+        if seen.has(Glance::DIRTY) {
+            return false;
+        }
+        if seen.has(Glance::SOFT) {
+            return !seen.has(Glance::HIGH) && seen.has(Glance::BLANK) && self.passes_as_prose(value);
+        }
+        self.passes_by_words(value, seen)
     }
 
     fn passes_by_words(&self, value: &[u8], seen: Glance) -> bool {
-        let wanted = if seen.has(Glance::BLANK) { self.others } else { Set::MAX };
+        let wanted = if seen.has(Glance::BLANK) { !self.readers.command } else { Set::MAX };
         if seen.has(Glance::ASKED) && shared().candidates(value, wanted) != 0 {
             return false;
         }

@@ -1,6 +1,7 @@
 //! The vocabulary: SQL words that shape a statement, and how names are looked up. Sorted, which a test asserts.
 
 use super::functions::CATALOGS;
+use crate::ascii;
 
 /// A word that shapes a statement. Words that do the same for the grammar share a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +224,7 @@ pub(super) struct Table<T: 'static> {
     pub(super) entries: &'static [(&'static str, T)],
     /// Where the entries with each letter begin, and where the last ones end.
     starts: [usize; LETTERS + 1],
+    shapes: [u64; 256],
 }
 
 const LETTERS: usize = 26;
@@ -245,11 +247,14 @@ impl<T: Copy> Table<T> {
                 starts[at] = starts[at + 1];
             }
         }
-        Self { entries, starts }
+        Self { entries, starts, shapes: ascii::shapes_of(entries) }
     }
 
     /// Looks a name up, whatever its case.
     pub(super) fn find(&self, name: &[u8]) -> Option<T> {
+        if !ascii::has_shape(&self.shapes, name) {
+            return None;
+        }
         let letter = letter(*name.first()?);
         let (start, end) = (*self.starts.get(letter)?, *self.starts.get(letter + 1)?);
         let is_name = |(entry, _): &&(&str, T)| entry.as_bytes().eq_ignore_ascii_case(name);

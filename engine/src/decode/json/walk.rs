@@ -10,6 +10,10 @@ use crate::finding::Part;
 use crate::prefilter::{Cursor, Ends, Glance};
 use crate::reason::Reason;
 
+mod keys;
+
+use keys::{Behind, Keys};
+
 /// Why a document was not read to its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -28,7 +32,8 @@ impl From<Reason> for Stop {
 /// Yields keys and strings, in their order, of members that come twice as well.
 pub(super) fn walk(bytes: &[u8], visit: &mut dyn Visit) -> Result<(), Stop> {
     let (cursor, may_pass) = (Cursor::new(bytes, Ends::Json), visit.may_pass());
-    let mut walk = Walk { bytes, at: 0, cursor, may_pass, passed: Passed::default(), visit };
+    let mut walk =
+        Walk { bytes, at: 0, cursor, may_pass, keys: Keys::new(), passed: Passed::default(), visit };
     let read = walk.document();
     walk.draw()?;
     read
@@ -39,6 +44,8 @@ struct Walk<'a, 'v> {
     at: usize,
     cursor: Cursor<'a>,
     may_pass: bool,
+    /// Of those that nothing looks at.
+    keys: Keys<'a>,
     /// Not drawn on the budget yet.
     passed: Passed,
     visit: &'v mut dyn Visit,
@@ -50,13 +57,15 @@ struct Key<'k> {
     name: &'k [u8],
     /// Values of this name may be passed.
     may_pass: bool,
+    /// Where the keys of an object are that is its value.
+    inside: Behind,
 }
 
 impl<'a> Walk<'a, '_> {
     fn document(&mut self) -> Result<(), Stop> {
         let may_pass = self.may_pass && !self.visit.looks_at(b"");
         let first = self.next();
-        self.value(first, Key { name: b"", may_pass }, 0)?;
+        self.value(first, Key { name: b"", may_pass, inside: Behind::Inside(0) }, 0)?;
         self.skip_blank();
         if self.at == self.bytes.len() { Ok(()) } else { Err(Stop::Malformed) }
     }
@@ -138,32 +147,18 @@ impl<'a> Walk<'a, '_> {
             self.at += 1;
             return Ok(());
         }
+        let mut behind = parent.inside;
         loop {
-            if self.peek() != Some(b'"') {
-                return Err(Stop::Malformed);
-            }
-            let string = self.string()?;
-            let escaped;
-            let mut name = self.raw(&string);
-            let may_pass = self.may_pass && self.cursor.passes(name, string.glance);
-            if !may_pass {
-                escaped = self.meant(&string)?;
-                name = &escaped;
-            }
-            let is_named = name == b"query" || self.visit.looks_at(name);
-            if may_pass && !is_named {
-                self.passed.name(name);
+            if let Some(kept) = self.keys.find(behind, self.rest()) {
+                self.at += kept.length;
+                self.passed.name(kept.name);
+                behind = Behind::Next(kept.number);
+                let first = self.next();
+                let key = Key { name: kept.name, may_pass: true, inside: Behind::Inside(kept.number) };
+                self.value(first, key, depth)?;
             } else {
-                self.draw()?;
-                self.visit.field(&Field { part: Part::JsonKey, name: parent.name, value: name })?;
+                behind = self.member(parent.name, behind, depth)?;
             }
-            let may_pass = self.may_pass && !is_named;
-            if self.next() != Some(b':') {
-                return Err(Stop::Malformed);
-            }
-            self.at += 1;
-            let first = self.next();
-            self.value(first, Key { name, may_pass }, depth)?;
             match self.next() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
@@ -174,6 +169,41 @@ impl<'a> Walk<'a, '_> {
             }
             self.next();
         }
+    }
+
+    /// A member whose key was not there before. Gives where the next one stands.
+    #[inline(never)]
+    fn member(&mut self, parent: &[u8], behind: Behind, depth: usize) -> Result<Behind, Stop> {
+        if self.peek() != Some(b'"') {
+            return Err(Stop::Malformed);
+        }
+        let string = self.string()?;
+        let escaped;
+        let mut name = self.raw(&string);
+        let may_pass = self.may_pass && self.cursor.passes(name, string.glance);
+        if !may_pass {
+            escaped = self.meant(&string)?;
+            name = &escaped;
+        }
+        let is_named = name == b"query" || self.visit.looks_at(name);
+        let mut number = None;
+        if may_pass && !is_named {
+            self.passed.name(name);
+            let text = self.bytes.get(string.start - 1..string.end + 2).filter(|text| text.ends_with(b":"));
+            number = text.and_then(|text| self.keys.keep(behind, text));
+        } else {
+            self.draw()?;
+            self.visit.field(&Field { part: Part::JsonKey, name: parent, value: name })?;
+        }
+        let may_pass = self.may_pass && !is_named;
+        if self.next() != Some(b':') {
+            return Err(Stop::Malformed);
+        }
+        self.at += 1;
+        let first = self.next();
+        let inside = number.map_or(Behind::Unknown, Behind::Inside);
+        self.value(first, Key { name, may_pass, inside }, depth)?;
+        Ok(number.map_or(Behind::Unknown, Behind::Next))
     }
 
     #[inline(never)]
@@ -208,7 +238,32 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// A number that JSON allows and a double holds.
+    #[inline]
     fn number(&mut self) -> Result<(), Stop> {
+        let digits_at = |mut at: usize| {
+            while let Some(b'0'..=b'9') = self.bytes.get(at) {
+                at += 1;
+            }
+            at
+        };
+        // `42`, `12.95`: most have neither sign nor exponent.
+        if let Some(b'1'..=b'9') = self.peek() {
+            let mut end = digits_at(self.at + 1);
+            let dot = end;
+            if self.bytes.get(dot) == Some(&b'.') {
+                end = digits_at(dot + 1);
+            }
+            let is_plain = end != dot + 1 && !matches!(self.bytes.get(end), Some(b'e' | b'E'));
+            if is_plain && end - self.at < f64::MAX_10_EXP.unsigned_abs() as usize {
+                self.at = end;
+                return Ok(());
+            }
+        }
+        self.long_number()
+    }
+
+    #[inline(never)]
+    fn long_number(&mut self) -> Result<(), Stop> {
         let rest = self.rest();
         let is = |at: usize, byte: u8| rest.get(at) == Some(&byte);
         let mut at = usize::from(is(0, b'-'));

@@ -1,7 +1,8 @@
 //! From mark to mark of a text, and what is between them. Blocks are looked at when they are reached, each once as long
 //! as the text is read forwards.
 
-use super::look::{BLOCK, Masks};
+use super::super::told::BLOCK;
+use super::look::Masks;
 use super::{Glance, Sieve, sieve};
 
 /// The marks that end a piece.
@@ -31,9 +32,9 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn piece(&mut self, from: usize) -> (usize, Glance) {
         let (stop, range) = self.masks.ahead(from);
-        // Most end in the block that they begin in, and have nothing of note.
-        if stop != 0 && from / BLOCK == self.block && self.masks.any & range == 0 {
-            return (self.block * BLOCK + stop.trailing_zeros() as usize, Glance::default());
+        // Most end in the block that they begin in.
+        if stop != 0 && from / BLOCK == self.block {
+            return (self.block * BLOCK + stop.trailing_zeros() as usize, self.masks.seen(range));
         }
         self.long_piece(from)
     }

@@ -2,15 +2,11 @@
 //! where the vectors saw a word. Called by [`super::cursor`].
 
 use fearless_simd::prelude::*;
-use fearless_simd::{dispatch, u8x16, u8x64};
+use fearless_simd::{dispatch, u8x64};
 
-use super::sets::{Bytes, Words};
+use super::super::told::{BLOCK, WINDOW, halves, splat, tell};
+use super::sets::Bytes;
 use super::{Ends, Sieve, Tables};
-
-/// Bytes of a block.
-pub(super) const BLOCK: usize = 64;
-/// A word is told by three bytes, so that two more are looked at.
-const WINDOW: usize = BLOCK + 2;
 
 /// A bit for each byte of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +16,8 @@ pub(super) struct Masks {
     pub dirty: u64,
     pub asked: u64,
     pub blank: u64,
+    /// An apostrophe, a semicolon, a parenthesis that opens.
+    pub soft: u64,
     pub high: u64,
     /// All of them but the stops.
     pub any: u64,
@@ -35,6 +33,7 @@ impl Glance {
     /// A byte or a word for which the prefilter has to be asked.
     pub const ASKED: Self = Self(2);
     pub const BLANK: Self = Self(4);
+    pub const SOFT: Self = Self(32);
     /// For the reader: the text is not what is meant.
     pub const ESCAPED: Self = Self(16);
     /// A byte that is not ASCII.
@@ -75,11 +74,12 @@ impl Masks {
         if self.any & range == 0 {
             return Glance::default();
         }
-        let has = |mask: u64, bit: Glance| if mask & range == 0 { 0 } else { bit.0 };
+        let has = |mask: u64, bit: Glance| u64::from(mask & range != 0) * bit.0;
         Glance(
             has(self.dirty, Glance::DIRTY)
                 | has(self.asked, Glance::ASKED)
                 | has(self.blank, Glance::BLANK)
+                | has(self.soft, Glance::SOFT)
                 | has(self.high, Glance::HIGH),
         )
     }
@@ -97,13 +97,14 @@ impl Sieve {
     fn look_at_end(&self, rest: &[u8], ends: Ends) -> Masks {
         let mut window = [0; WINDOW];
         window.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
-        let Masks { stop, dirty, asked, blank, high, any } = self.look_at(&window, ends);
+        let Masks { stop, dirty, asked, blank, soft, high, any } = self.look_at(&window, ends);
         let valid = if rest.len() < BLOCK { (1 << rest.len()) - 1 } else { u64::MAX };
         Masks {
             stop: stop & valid | !valid,
             dirty: dirty & valid,
             asked: asked & valid,
             blank: blank & valid,
+            soft: soft & valid,
             high: high & valid,
             any: any & valid,
         }
@@ -128,7 +129,7 @@ impl Sieve {
             }
             told &= told - 1;
         }
-        masks.any = masks.dirty | masks.asked | masks.blank | masks.high;
+        masks.any = masks.dirty | masks.asked | masks.blank | masks.soft | masks.high;
         masks
     }
 }
@@ -157,9 +158,14 @@ fn look<S: Simd, const ENDS: u8>(simd: S, tables: &Tables, window: &[u8; WINDOW]
     } else {
         text.simd_eq(b'"') | text.simd_eq(b'\\') | text.simd_lt(0x20)
     };
+    // A form is split at semicolons as well.
+    let semicolon = text.simd_eq(b';');
+    let split = if ENDS == FORM { semicolon.to_bitmask() } else { 0 };
+    let soft = text.simd_eq(b'\'') | text.simd_eq(b'(') | semicolon;
     let masks = Masks {
         stop: stop.to_bitmask(),
-        dirty: is_in(simd, &tables.dirty, here.0, rows),
+        dirty: is_in(simd, &tables.dirty, here.0, rows) | split,
+        soft: soft.to_bitmask(),
         asked: is_in(simd, &tables.asked, here.0, rows),
         blank: text.simd_eq(b' ').to_bitmask(),
         high: text.simd_ge(0x80).to_bitmask(),
@@ -181,42 +187,10 @@ fn load<S: Simd, const ENDS: u8>(simd: S, bytes: &[u8; BLOCK]) -> u8x64<S> {
     if ENDS == FORM { text.simd_eq(b'+').select(u8x64::splat(simd, b' '), text) } else { text }
 }
 
-/// The lower and the upper half of each byte.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "as `look`")]
-fn halves<S: Simd>(text: u8x64<S>) -> (u8x64<S>, u8x64<S>) {
-    (text & 15, text >> 4)
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "as `look`")]
-fn splat<S: Simd>(simd: S, table: &[u8; 16]) -> u8x64<S> {
-    u8x64::block_splat(u8x16::load_array_ref(simd, table))
-}
-
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as `look`")]
 fn is_in<S: Simd>(simd: S, set: &Bytes, lower: u8x64<S>, [ascii, others]: [u8x64<S>; 2]) -> u64 {
     let found = splat(simd, &set.ascii).swizzle_dyn_within_blocks(lower) & ascii
         | splat(simd, &set.others).swizzle_dyn_within_blocks(lower) & others;
     !found.simd_eq(0).to_bitmask()
-}
-
-/// For each place the groups that have a word which is told there.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "as `look`")]
-fn tell<S: Simd>(simd: S, words: &Words, places: &[(u8x64<S>, u8x64<S>); 3]) -> u8x64<S> {
-    let [first, second, third] = places;
-    let [lower_first, lower_second, lower_third] = &words.lower;
-    let [upper_first, upper_second, upper_third] = &words.upper;
-    fits(simd, lower_first, upper_first, *first)
-        & fits(simd, lower_second, upper_second, *second)
-        & fits(simd, lower_third, upper_third, *third)
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "as `look`")]
-fn fits<S: Simd>(simd: S, lower: &[u8; 16], upper: &[u8; 16], halves: (u8x64<S>, u8x64<S>)) -> u8x64<S> {
-    splat(simd, lower).swizzle_dyn_within_blocks(halves.0)
-        & splat(simd, upper).swizzle_dyn_within_blocks(halves.1)
 }

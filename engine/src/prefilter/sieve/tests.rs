@@ -1,15 +1,44 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::budget::{Budget, Limits};
+use crate::decode::Field;
+use crate::detector::{DETECTORS, Report};
+use crate::finding::Part;
 use crate::lookup::Lookup;
+use crate::ruleset::Inspection;
 
-/// Whether anything would look at a value, told without the sieve.
+/// Whether anything would look at a value, told without the sieve, or find anything where all that is there for a
+/// detector is what sentences have.
 fn is_wanted(value: &[u8]) -> bool {
-    let command = DETECTORS.iter().position(|detector| detector.class == Class::OsCommandInjection).unwrap();
+    let command = sieve().readers.command;
     let candidates = shared().candidates(value, Set::MAX);
-    candidates & !(1 << command) != 0
-        || candidates >> command & 1 != 0 && command::may_match(value)
-        || nested::is_likely_whole(value)
+    let looks = candidates & !command != 0 || candidates & command != 0 && command::may_match(value);
+    let is_soft = value.iter().any(|byte| b"';(".contains(byte));
+    looks && (!is_soft || finds(value, candidates)) || nested::is_likely_whole(value)
+}
+
+/// Whether one of the detectors finds anything in a value, whatever part it is of, or reads it further.
+fn finds(value: &[u8], candidates: Set) -> bool {
+    let fields: &[(Part, &str)] = &[
+        (Part::Json, "note"),
+        (Part::Json, "id"),
+        (Part::JsonKey, ""),
+        (Part::Form, "cmd"),
+        (Part::Form, "q"),
+        (Part::Query, "userId"),
+    ];
+    let those = DETECTORS.iter().enumerate().filter(|(number, _)| candidates >> number & 1 != 0);
+    let mut inspection = Inspection::for_test(Vec::new());
+    inspection.budget = Budget::new(Limits::for_body(1 << 20));
+    for (_, detector) in those {
+        for (part, name) in fields {
+            let field = Field { part: *part, name: name.as_bytes(), value };
+            let read = (detector.inspect)(&field, &mut Report::new(detector.class, &mut inspection));
+            assert_eq!(read, Ok(()));
+        }
+    }
+    !inspection.findings.is_empty() || candidates >> DETECTORS.len() != 0
 }
 
 /// Looks at the value where it stands.
@@ -97,10 +126,23 @@ fn ordinary_values_are_passed() {
         "ada@example.org",
         "12.95",
         "Gr\u{fc}\u{df}e aus K\u{f6}ln",
+        "It's blue; select another colour if you like",
+        "Keep dry and away from light (below 25 C)",
+        "They say it's fine; ask Ada's shop (or ours)",
     ] {
         assert!(passed(value), "{value}");
     }
-    for value in ["it's", "whoami now", "JyBvciAxPTE=", "1 union", "a user of it", "", "a; b"] {
+    for value in [
+        "it's",
+        "whoami now",
+        "JyBvciAxPTE=",
+        "1 union",
+        "a user of it",
+        "",
+        "a; b",
+        "Two words; whoami",
+        "Run it by system (now)",
+    ] {
         assert_eq!(passed(value), value.is_empty(), "{value}");
     }
 }
@@ -137,5 +179,106 @@ proptest! {
             cased.chain(text.bytes()).collect()
         }).collect();
         check(before.as_bytes(), &value.concat(), behind.as_bytes());
+    }
+}
+
+/// Words that mean something to a detector, and what stands between the words of sentences.
+fn piece() -> impl Strategy<Value = String> {
+    let words = &[
+        "it",
+        "s",
+        "t",
+        "blue",
+        "select",
+        "or",
+        "and",
+        "union",
+        "goto",
+        "begin",
+        "declare @a",
+        "ascii",
+        "ord",
+        "substr",
+        "where",
+        "like",
+        "null",
+        "is",
+        "not",
+        "mod",
+        "xor",
+        "as",
+        "from",
+        "exec",
+        "sleep",
+        "1",
+        "1=1",
+        "id",
+        "ls",
+        "cat",
+        "/etc/passwd",
+        "whoami",
+        "sudo",
+        "for",
+        "if",
+        "do",
+        "then",
+        "net user",
+        "echo",
+        "system",
+        "eval",
+        "phpinfo",
+        "console.log",
+        "os.system",
+        "print",
+        "java.lang.Runtime",
+        "process.env",
+        "new Function",
+        "return",
+        "all",
+        "Ada",
+        "note",
+        "x",
+        "n",
+        "E",
+        "drop table a",
+        "waitfor delay",
+        "table",
+        "user",
+        "admin",
+        "true",
+        "having",
+        "order by 1",
+        "end",
+        "name",
+        "text",
+        "time",
+        "sh",
+        "nc",
+    ];
+    let marks = &[
+        "'", "'s ", "; ", ";", " (", "(", ") ", ")", " ", "  ", ", ", ". ", " - ", "--", "/*", "*/", " '",
+        "' ", ":", "!", "@", "/", ".", "_", "]", "*",
+    ];
+    let in_case = |text: &str, case: u8| match case % 4 {
+        0 => text.to_uppercase(),
+        1 => text.chars().take(1).flat_map(char::to_uppercase).chain(text.chars().skip(1)).collect(),
+        _ => text.to_owned(),
+    };
+    let words =
+        (proptest::sample::select(words), any::<u8>()).prop_map(move |(word, case)| in_case(word, case));
+    let marks = proptest::sample::select(marks).prop_map(str::to_owned);
+    (words, prop_oneof![3 => Just(" ".to_owned()), 4 => marks]).prop_map(|(word, mark)| word + &mark)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_found_in_what_passes_as_prose(
+        start in prop_oneof![Just("Two words "), Just("It's "), Just("Keep dry "), Just("")],
+        pieces in proptest::collection::vec(piece(), 0..8),
+        end in "[ -~]{0,2}",
+    ) {
+        check(b"\"", format!("{start}{}{end}", pieces.concat()).as_bytes(), b"\"");
     }
 }

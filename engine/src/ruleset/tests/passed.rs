@@ -19,10 +19,10 @@ fn without_sieve() -> Ruleset {
     ruleset
 }
 
-/// Findings, coverage and work, and what of the budget is left, as far as it is told.
-fn judged(ruleset: &Ruleset, target: &str, content_type: Option<&str>, body: &str) -> String {
+/// Findings and coverage, and the work: where the sieve passes what detectors would find nothing in, it is less.
+fn judged(ruleset: &Ruleset, target: &str, content_type: Option<&str>, body: &str) -> (String, usize) {
     let inspection = inspected(ruleset, &mk_head(target, content_type), Body::Complete(body.as_bytes()));
-    format!("{:?} {:?} {}", inspection.findings(), inspection.coverage(), inspection.work())
+    (format!("{:?} {:?}", inspection.findings(), inspection.coverage()), inspection.work())
 }
 
 const PIECES: &[&str] = &[
@@ -36,6 +36,11 @@ const PIECES: &[&str] = &[
     "for a while (or two)",
     "sleep (10)",
     "It's blue; select another colour",
+    "They say it's fine; ask Ada (or us)",
+    "It's fine; whoami",
+    "Keep it (below 25 C) or 1=1 --",
+    "Keep dry; exec (x)",
+    "Two words ' union select 1",
     "1 or 1=1",
     "1' or '1'='1",
     "1 union select 2,3",
@@ -87,8 +92,39 @@ proptest! {
         }
         let (object, form) = (format!("{{{}}}", object.join(",")), form.join("&"));
         for (target, content_type, body) in [("/", JSON, &object), ("/", FORM, &form), (&*format!("/?{}", form.replace('#', "%23")), None, &String::new())] {
-            prop_assert_eq!(judged(&with, target, content_type, body), judged(&without, target, content_type, body), "{} {}", target, body);
+            let (judgement, work) = judged(&with, target, content_type, body);
+            let (expected, most) = judged(&without, target, content_type, body);
+            prop_assert_eq!(judgement, expected, "{} {}", target, body);
+            prop_assert!(work <= most, "{} {}: {} {}", target, body, work, most);
         }
+    }
+
+    #[test]
+    fn objects_with_the_same_keys_are_judged_as_if_each_were_the_first(
+        keys in proptest::collection::vec(proptest::sample::select(PIECES), 1..5),
+        values in proptest::collection::vec(proptest::sample::select(PIECES), 1..16),
+        blank in proptest::sample::select(&["", " ", "\n "]),
+        change in proptest::option::of((any::<proptest::sample::Index>(), proptest::sample::select(b"{}[]\",:\\ 0e".to_vec()))),
+    ) {
+        let string = |text: &str| serde_json::to_string(text).unwrap();
+        let object = |(index, values): (usize, &[&str])| {
+            let member = |(key, value): (&&str, &&str)| {
+                let value = if index % 3 == 2 { format!("{{{}:[1.5,{}]}}", string(value), string(key)) } else { string(value) };
+                format!("{}:{blank}{value}", string(key))
+            };
+            format!("{{{}}}", keys.iter().zip(values).map(member).collect::<Vec<_>>().join(&format!(",{blank}")))
+        };
+        let objects: Vec<String> = values.chunks(keys.len()).enumerate().map(object).collect();
+        let mut body = format!("[{}]", objects.join(",")).into_bytes();
+        if let Some((at, byte)) = change {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let body = String::from_utf8_lossy(&body);
+        let (judgement, work) = judged(&mk_ruleset(), "/", JSON, &body);
+        let (expected, most) = judged(&without_sieve(), "/", JSON, &body);
+        prop_assert_eq!(judgement, expected, "{}", body);
+        prop_assert!(work <= most, "{}: {} {}", body, work, most);
     }
 }
 
