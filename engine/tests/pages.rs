@@ -1,7 +1,7 @@
 //! The examples on the pages of docs/detection are what the engine says about them.
 //!
 //! A table with the columns `value` or `parameter`, and `verdict`, is a table of examples. A value is sent as the
-//! parameter `q` of a query, a parameter as `name=value`; `%0d` and the like are as they are sent. The verdict is
+//! parameter `v` of a query, a parameter as `name=value`; `%0d` and the like are as they are sent. The verdict is
 //! `rule`, and its confidence; or `High at least`, `Medium at most`, `nothing`. Cells without code are prose.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot read")]
@@ -44,7 +44,7 @@ fn examples(page: &Page) -> Vec<Example> {
     let (mut examples, mut name) = (Vec::new(), None);
     for line in page.text.lines() {
         match line {
-            "| value | verdict |" => name = Some("q="),
+            "| value | verdict |" => name = Some("v="),
             "| parameter | verdict |" => name = Some(""),
             _ if !line.starts_with('|') => name = None,
             _ => {

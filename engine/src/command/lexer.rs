@@ -196,7 +196,9 @@ impl<'a> Reader<'a> {
                 let number = inside.get(2..length.saturating_sub(2)).unwrap_or_default();
                 let is_number = (1..4).contains(&number.len()) && number.iter().all(u8::is_ascii_digit);
                 if is_number && inside.get(length).is_some_and(u8::is_ascii_alphabetic) {
-                    number.iter().for_each(|digit| word.push(*digit));
+                    for digit in number {
+                        word.push(*digit);
+                    }
                     word.evaded = true;
                     self.taken += 1 + length;
                     return false;

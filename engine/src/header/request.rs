@@ -119,11 +119,11 @@ pub(super) fn content_type(value: &[u8]) -> Judged {
                 return Some((CHARSET, High));
             }
             charset = value;
-        } else if is_unknown && name.eq_ignore_ascii_case(b"boundary") && !value.is_empty() {
-            return Some((TYPE, High));
-        } else if (is_form || name.eq_ignore_ascii_case(b"boundary"))
-            && (is_type(value) || names_charset(value))
-        {
+            continue;
+        }
+        let is_boundary = name.eq_ignore_ascii_case(b"boundary");
+        let misread = is_unknown && is_boundary && !value.is_empty();
+        if misread || ((is_form || is_boundary) && (is_type(value) || names_charset(value))) {
             return Some((TYPE, High));
         }
     }

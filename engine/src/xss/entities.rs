@@ -103,12 +103,43 @@ fn cdata(rest: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether UTF-7 opens a tag, whose name follows at once, and closes it: nothing else is written like that.
+/// Whether UTF-7 opens a tag, whose name follows at once, and closes it. Nobody writes that but old mail programs, and
+/// they write the elements of a text.
 pub(super) fn is_utf7_markup(bytes: &[u8]) -> bool {
+    const OF_TEXT: &[&[u8]] = &[
+        b"a",
+        b"b",
+        b"blockquote",
+        b"br",
+        b"code",
+        b"div",
+        b"em",
+        b"font",
+        b"h1",
+        b"h2",
+        b"h3",
+        b"hr",
+        b"i",
+        b"li",
+        b"ol",
+        b"p",
+        b"pre",
+        b"span",
+        b"strong",
+        b"table",
+        b"td",
+        b"tr",
+        b"u",
+        b"ul",
+    ];
     utf7(bytes).is_some_and(|at| {
         let rest = bytes.get(at + 4..).unwrap_or_default();
-        let is_named = matches!(rest.first(), Some(b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!' | b'+'));
-        is_named && ascii::contains(rest, b"ad4-")
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let name = rest.get(..length).unwrap_or_default();
+        let is_of_text = OF_TEXT.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let is_named = rest.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'!');
+        is_named && !is_of_text && ascii::contains(rest, b"ad4-")
     })
 }
 
