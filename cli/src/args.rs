@@ -1,9 +1,12 @@
 //! The command line of `raspctl`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+use crate::cluster::Connection;
 
 /// Works with kube-rasp from a terminal or a pipeline. Also runs as `kubectl rasp`.
 #[derive(Debug, Parser)]
@@ -17,6 +20,16 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Checks a cluster before kube-rasp is installed (--pre), or what is installed: a line each, pass, warn or fail, with a
+    /// hint. Exit code 1 if a line fails.
+    Check(Check),
+    /// Shows namespaces, pods, policies and versions: who is protected, and by what.
+    Status(Status),
+    /// Explains a request that was found or refused, by its id; or, with `policy`, what is in force for a pod and why.
+    Explain(Explain),
+    /// Judges requests of files by policies of files, without a cluster, and compares with what is expected. Exit code 1 if
+    /// a request is judged otherwise.
+    Test(Test),
     /// Adds the sidecar to the pods of manifests, as the webhook would: YAML on stdout, a line for each object on stderr.
     Inject(Inject),
     /// Takes out of manifests what `inject` added.
@@ -60,6 +73,9 @@ pub struct Inject {
     /// settings.yaml in its ConfigMap kube-rasp-injection.
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
+    /// From which cluster.
+    #[command(flatten)]
+    pub connection: Connection,
     /// Where the operator runs.
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
     pub operator_namespace: String,
@@ -72,6 +88,137 @@ pub struct Inject {
     /// What the sidecars do until they have a policy: what the policies of the namespace say.
     #[arg(long, value_enum, default_value_t = FailureMode::Open)]
     pub failure_mode: FailureMode,
+}
+
+/// Flags of `check`.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// Check what is needed before the installation.
+    #[arg(long)]
+    pub pre: bool,
+    /// Fail on warnings as well.
+    #[arg(long)]
+    pub strict: bool,
+    /// Where the operator runs, or will run.
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
+    pub operator_namespace: String,
+    /// Where a pod is tried in a dry run, instead of the first namespace that asks for protection, or `default`.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub probe_namespace: Option<String>,
+    /// How.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// Which cluster.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Flags of `status`.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// Only this namespace, instead of all.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// All namespaces.
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+    /// Where the operator runs.
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
+    pub operator_namespace: String,
+    /// How.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// Which cluster.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Explain {
+    /// What else.
+    #[command(subcommand)]
+    pub what: Option<Explained>,
+    /// The request.
+    #[command(flatten)]
+    pub request: ExplainRequest,
+}
+
+/// What is explained beside requests.
+#[derive(Debug, Subcommand)]
+pub enum Explained {
+    /// Shows each field that is in force for a pod, the policy that decided it, and those that lost.
+    Policy(ExplainPolicy),
+}
+
+/// Flags of `explain REQUEST-ID`.
+#[derive(Debug, clap::Args)]
+pub struct ExplainRequest {
+    /// The id: in the field x-request-id of the answer, and in its body.
+    #[arg(value_name = "REQUEST-ID", required = true)]
+    pub id: Option<String>,
+    /// Where to look for it, instead of the namespace of the context.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Look in all namespaces.
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+    /// A file with events, a JSON line each, or - for standard input, instead of the logs of the sidecars. No cluster is asked.
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// How far back the logs are read.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    pub since: Duration,
+    /// Where the operator runs.
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
+    pub operator_namespace: String,
+    /// How.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// Which cluster.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Flags of `explain policy`.
+#[derive(Debug, clap::Args)]
+pub struct ExplainPolicy {
+    /// The pod, as pod/NAME.
+    #[arg(value_name = "pod/NAME")]
+    pub pod: String,
+    /// Its namespace, instead of the one of the context.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Show what no policy decides as well.
+    #[arg(long)]
+    pub all: bool,
+    /// Where the operator runs.
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
+    pub operator_namespace: String,
+    /// How.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// Which cluster.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Flags of `test`.
+#[derive(Debug, clap::Args)]
+pub struct Test {
+    /// Policies: a file, a folder of files, or - for standard input; may be given more than once.
+    #[arg(short, long = "filename", required = true, value_name = "FILE")]
+    pub filenames: Vec<PathBuf>,
+    /// Requests with what is expected of them, in YAML or JSON (docs/raspctl.md).
+    #[arg(required = true, value_name = "REQUESTS")]
+    pub requests: Vec<PathBuf>,
+    /// Write the results as JUnit XML too.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// How.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
 }
 
 /// Values of the namespace label.
@@ -96,7 +243,18 @@ pub enum FailureMode {
     Closed,
 }
 
-/// How something is printed.
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One document.
+    Json,
+    /// One document.
+    Yaml,
+}
+
+/// How the version is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.

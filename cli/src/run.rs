@@ -1,4 +1,4 @@
-//! Runs one command. The only place that reads files and writes to stdout and stderr.
+//! Runs one command. Reads files, and writes manifests to stdout and what became of them to stderr.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write};
@@ -15,11 +15,15 @@ use crate::args::{self, Args, Asked, Command, Output};
 use crate::document::{self, Change};
 use crate::inject::{self, Inject};
 use crate::uninject::Uninject;
-use crate::{outcome, settings, stream, tree, workload};
+use crate::{check, explain, outcome, settings, status, stream, test, tree, workload};
 
 /// Runs it. `false` when something was refused.
 pub fn run(args: Args) -> anyhow::Result<bool> {
     match args.command {
+        Command::Check(check) => check::run(&check, &mut std::io::stdout().lock()),
+        Command::Status(status) => status::run(&status, &mut std::io::stdout().lock()),
+        Command::Explain(explain) => explain::run(&explain, &mut std::io::stdout().lock()),
+        Command::Test(test) => test::run(&test, &mut std::io::stdout().lock()),
         Command::Inject(inject) => run_inject(&inject),
         Command::Uninject(files) => write(&read(&files.filenames)?, &Uninject, files.diff),
         Command::Version { output } => version(output).map(|()| true),
@@ -36,15 +40,17 @@ pub fn run(args: Args) -> anyhow::Result<bool> {
 }
 
 /// A file and what is in it.
-struct File {
-    name: String,
-    text: String,
+pub struct File {
+    /// Its path, or `stdin`.
+    pub name: String,
+    /// Its text.
+    pub text: String,
 }
 
 fn run_inject(args: &args::Inject) -> anyhow::Result<bool> {
     let settings = match &args.settings {
         Some(path) => settings::read(path)?,
-        None => settings::fetch(&args.operator_namespace)?,
+        None => settings::fetch(&args.connection, &args.operator_namespace)?,
     };
     let files = read(&args.files.filenames)?;
     let level = match args.level {
@@ -81,7 +87,7 @@ fn bundle(failure_mode: args::FailureMode) -> Option<Arc<Bundle>> {
 }
 
 /// Files as they are, folders with what is in them, in the order of names.
-fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<File>> {
+pub fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<File>> {
     let mut files = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {

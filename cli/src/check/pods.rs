@@ -1,0 +1,230 @@
+//! Judges who is protected, by which version, under which policies. Pure.
+
+use std::collections::BTreeMap;
+
+use rasp_policy::api::{Condition, RaspPolicy, conditions};
+
+use super::line::{Check, Line};
+use super::look::Installed;
+use crate::cluster::Seen;
+use crate::fleet::{Namespace, State};
+use crate::print::some;
+
+/// All lines about namespaces, pods and policies.
+pub fn judge(seen: &Installed) -> Vec<Line> {
+    vec![versions(seen), namespaces(&seen.fleet, &seen.excluded), pods(&seen.fleet), policies(&seen.policies)]
+}
+
+fn versions(seen: &Installed) -> Line {
+    const OWN: &str = env!("CARGO_PKG_VERSION");
+    const LABEL: &str = "app.kubernetes.io/version";
+    let check = Check::Versions;
+    let deployment = seen.deployment.as_ref().ok().and_then(Option::as_ref);
+    let labels = deployment.and_then(|deployment| deployment.metadata.labels.as_ref());
+    let operator = labels.and_then(|labels| labels.get(LABEL)).map(String::as_str);
+    let fleet = match &seen.fleet {
+        Ok(fleet) => fleet,
+        Err(error) => return check.unseen(error),
+    };
+    if let Some(operator) = operator.filter(|operator| *operator != OWN) {
+        return check.warn(
+            format!("this is raspctl {OWN}, the operator is {operator}"),
+            "use the raspctl of the operator's version",
+        );
+    }
+    let mut images: BTreeMap<&str, usize> = BTreeMap::new();
+    for image in fleet.iter().flat_map(|namespace| &namespace.pods).filter_map(|pod| pod.image.as_deref()) {
+        *images.entry(image).or_default() += 1;
+    }
+    let is_outdated = |state: &State| matches!(state, State::Outdated { .. });
+    let outdated: Vec<String> = fleet.iter().flat_map(|namespace| namespace.names(is_outdated)).collect();
+    let told: Vec<String> = images.iter().map(|(image, count)| format!("{count} x {image}")).collect();
+    let sidecars = if told.is_empty() { "none".to_owned() } else { some(&told) };
+    let message = format!("raspctl {OWN}, operator {}, sidecars: {sidecars}", operator.unwrap_or("unknown"));
+    if !outdated.is_empty() {
+        return check.warn(
+            format!("{message}; {} differ from what is injected now: {}", outdated.len(), some(&outdated)),
+            "restart their workloads: kubectl rollout restart",
+        );
+    }
+    check.pass(message)
+}
+
+fn namespaces(fleet: &Seen<Vec<Namespace>>, excluded: &[String]) -> Line {
+    let check = Check::Namespaces;
+    let fleet = match fleet {
+        Ok(fleet) => fleet,
+        Err(error) => return check.unseen(error),
+    };
+    let asking: Vec<&Namespace> = fleet.iter().filter(|namespace| namespace.asks()).collect();
+    let names = |namespaces: &[&Namespace]| {
+        some(&namespaces.iter().map(|namespace| namespace.name.clone()).collect::<Vec<_>>())
+    };
+    let ignored: Vec<&Namespace> = asking.iter().filter(|namespace| namespace.excluded).copied().collect();
+    let excluded = format!("excluded by name: kube-*, {}", excluded.join(", "));
+    if !ignored.is_empty() {
+        return check.warn(
+            format!("labelled, but {excluded}: {} get no sidecars", names(&ignored)),
+            "take the label away, or change webhook.excludedNamespaces of the chart",
+        );
+    }
+    if asking.is_empty() {
+        return check.warn(
+            format!("no namespace asks for protection; {excluded}"),
+            "kubectl label namespace NAME rasp.dev/inject=enabled",
+        );
+    }
+    check.pass(format!("{} ask for protection: {}; {excluded}", asking.len(), names(&asking)))
+}
+
+fn pods(fleet: &Seen<Vec<Namespace>>) -> Line {
+    let check = Check::Pods;
+    let fleet = match fleet {
+        Ok(fleet) => fleet,
+        Err(error) => return check.unseen(error),
+    };
+    let all: usize = fleet.iter().map(|namespace| namespace.pods.len()).sum();
+    let mut by_reason: BTreeMap<&str, (Vec<String>, &str)> = BTreeMap::new();
+    for namespace in fleet {
+        for pod in &namespace.pods {
+            if let State::Unprotected { reason, message } = &pod.state {
+                let entry = by_reason.entry(reason).or_insert_with(|| (Vec::new(), message));
+                entry.0.push(format!("{}/{}", namespace.name, pod.name));
+            }
+        }
+    }
+    if by_reason.is_empty() {
+        return check.pass(format!("all {all} pods that ask for it are protected"));
+    }
+    let count: usize = by_reason.values().map(|(names, _)| names.len()).sum();
+    let told: Vec<String> =
+        by_reason.iter().map(|(reason, (names, _))| format!("{reason}: {}", some(names))).collect();
+    let hints: Vec<&str> = by_reason.values().map(|(_, message)| *message).collect();
+    check.fail(format!("{count} of {all} pods are NOT protected; {}", told.join("; ")), hints.join("; "))
+}
+
+fn policies(policies: &Seen<Vec<RaspPolicy>>) -> Line {
+    let check = Check::Policies;
+    let policies = match policies {
+        Ok(policies) => policies,
+        Err(error) => return check.unseen(error),
+    };
+    let (mut invalid, mut waiting) = (Vec::new(), Vec::new());
+    for policy in policies {
+        let metadata = &policy.metadata;
+        let name = format!(
+            "{}/{}",
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default()
+        );
+        let condition = |kind: &str| -> Option<&Condition> {
+            let status = policy.status.as_ref()?;
+            status.conditions.iter().find(|condition| condition.r#type == kind)
+        };
+        let said = |condition: Option<&Condition>| {
+            condition.map_or("no status", |condition| condition.reason.as_str()).to_owned()
+        };
+        let is = |kind: &str, value: &str| condition(kind).is_some_and(|condition| condition.status == value);
+        if is(conditions::ACCEPTED, "False") {
+            invalid.push(format!("{name} ({})", said(condition(conditions::ACCEPTED))));
+        } else if is(conditions::DEGRADED, "True") {
+            waiting.push(format!("{name} ({})", said(condition(conditions::DEGRADED))));
+        } else if condition(conditions::PROGRAMMED).is_none_or(|condition| condition.status == "False") {
+            waiting.push(format!("{name} ({})", said(condition(conditions::PROGRAMMED))));
+        }
+    }
+    const HINT: &str = "kubectl describe rasppolicy says why";
+    if !invalid.is_empty() {
+        return check.fail(format!("not accepted: {}", some(&invalid)), HINT);
+    }
+    if !waiting.is_empty() {
+        return check.warn(format!("not in force everywhere: {}", some(&waiting)), HINT);
+    }
+    if policies.is_empty() {
+        return check.pass("there is no policy: sidecars monitor and block nothing");
+    }
+    check.pass(format!("all {} are in force", policies.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::line::Outcome;
+    use super::{namespaces, pods, policies};
+    use crate::fleet;
+
+    fn seen(namespaces: &[(&str, &str)], pods: &[(&str, &str)]) -> Vec<fleet::Namespace> {
+        let namespaces: Vec<_> = namespaces
+            .iter()
+            .map(|(name, label)| json!({"metadata": {"name": name, "labels": {"rasp.dev/inject": label}}}))
+            .collect();
+        let pods: Vec<_> = pods
+            .iter()
+            .map(|(namespace, name)| {
+                let containers = if name.starts_with("safe") { json!([{"name": "rasp-proxy", "image": "p:1"}]) } else { json!([]) };
+                json!({"metadata": {"namespace": namespace, "name": name}, "spec": {"initContainers": containers}})
+            })
+            .collect();
+        fleet::sort(&namespaces, &pods, None, |name| name == "kube-system")
+    }
+
+    #[test]
+    fn unprotected_pods_are_named_and_fail() {
+        let fleet = Ok(seen(&[("shop", "enabled")], &[("shop", "safe-1"), ("shop", "web-1")]));
+        let line = pods(&fleet);
+        assert_eq!(line.status, Outcome::Fail);
+        assert!(
+            line.message.starts_with("1 of 2 pods are NOT protected; unknown: shop/web-1"),
+            "{}",
+            line.message
+        );
+        let fleet = Ok(seen(&[("shop", "enabled")], &[("shop", "safe-1")]));
+        assert_eq!(pods(&fleet).status, Outcome::Pass);
+        assert_eq!(pods(&Err("forbidden".to_owned())).status, Outcome::Warn);
+    }
+
+    #[test]
+    fn a_labelled_namespace_that_is_excluded_is_named() {
+        let line = namespaces(
+            &Ok(seen(&[("kube-system", "enabled"), ("shop", "enforced")], &[])),
+            &["kube-system".to_owned()],
+        );
+        assert_eq!(line.status, Outcome::Warn);
+        assert!(line.message.contains("kube-system get no sidecars"), "{}", line.message);
+        assert_eq!(namespaces(&Ok(seen(&[("shop", "enforced")], &[])), &[]).status, Outcome::Pass);
+        assert_eq!(namespaces(&Ok(vec![]), &[]).status, Outcome::Warn);
+    }
+
+    #[test]
+    fn policies_that_are_not_in_force_are_told_by_their_conditions() {
+        let policy = |conditions: serde_json::Value| {
+            serde_json::from_value(json!({
+                "apiVersion": "rasp.dev/v1alpha1", "kind": "RaspPolicy",
+                "metadata": {"namespace": "shop", "name": "a"}, "spec": {}, "status": {"conditions": conditions},
+            }))
+            .unwrap()
+        };
+        let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2026-11-26T00:00:00Z"});
+        let table = [
+            (json!([condition("Programmed", "True", "Programmed")]), Outcome::Pass, "all 1 are in force"),
+            (json!([condition("Programmed", "Unknown", "NoTargets")]), Outcome::Pass, "in force"),
+            (json!([condition("Programmed", "False", "Pending")]), Outcome::Warn, "shop/a (Pending)"),
+            (json!([condition("Accepted", "False", "Invalid")]), Outcome::Fail, "shop/a (Invalid)"),
+            (
+                json!([
+                    condition("Programmed", "True", "Programmed"),
+                    condition("Degraded", "True", "Unprotected")
+                ]),
+                Outcome::Warn,
+                "shop/a (Unprotected)",
+            ),
+            (json!([]), Outcome::Warn, "shop/a (no status)"),
+        ];
+        for (conditions, expected, says) in table {
+            let line = policies(&Ok(vec![policy(conditions)]));
+            assert_eq!(line.status, expected, "{}", line.message);
+            assert!(line.message.contains(says), "{}", line.message);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! `raspctl status`: who is protected, under which policies, by which versions. Reads, and shows what the operator and the
+//! objects say; nothing is guessed. Exit code 0 whenever it could be read.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use kube::api::ApiResource;
+use kube::{Api, Client};
+use rasp_policy::api::{RaspPolicy, TargetCounts, conditions};
+use rasp_policy::bundle::{Envelope, digest};
+use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY};
+use rasp_policy::report::EffectiveMode;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cluster::{self, Cluster, list, text, values};
+use crate::fleet::{self, State};
+use crate::{args, check, print};
+
+/// Everything, as programs read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    namespaces: Vec<NamespaceStatus>,
+    /// What could not be seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_visible: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NamespaceStatus {
+    namespace: String,
+    /// `rasp.dev/inject`; `-` where there is none.
+    label: String,
+    /// The webhook leaves it alone by its name.
+    excluded: bool,
+    protected: usize,
+    outdated: usize,
+    unprotected: usize,
+    /// What the sidecars report, over the policies of the namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<EffectiveMode>,
+    /// Digest of the Bundle that its sidecars are to have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    /// Images of sidecars, and how many pods run each.
+    sidecars: BTreeMap<String, usize>,
+    /// Pods that are not protected as they are to be.
+    pods: Vec<PodStatus>,
+    policies: Vec<PolicyStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct PodStatus {
+    pod: String,
+    #[serde(flatten)]
+    state: State,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PolicyStatus {
+    policy: String,
+    mode: Option<&'static str>,
+    observed: Option<EffectiveMode>,
+    /// Status and reason of the condition.
+    programmed: String,
+    reason: String,
+    targets: TargetCounts,
+    digest: Option<String>,
+    /// The status speaks of the spec as it is.
+    current: bool,
+}
+
+/// Looks and tells.
+pub fn run(args: &args::Status, out: &mut dyn Write) -> anyhow::Result<bool> {
+    let status = cluster::with(&args.connection, async |cluster| look(&cluster, args).await)?;
+    if !print::document(out, args.output, &status)? {
+        tell(out, &status)?;
+    }
+    Ok(true)
+}
+
+async fn look(cluster: &Cluster, args: &args::Status) -> anyhow::Result<Status> {
+    let client = &cluster.client;
+    let only = args.namespace.as_deref().filter(|_| !args.all_namespaces);
+    let mut not_visible = Vec::new();
+    let namespaces = match only {
+        Some(name) => vec![namespace(client, name).await?],
+        None => values::<Namespace>(client, None)
+            .await
+            .map_err(|error| anyhow::anyhow!("cannot list namespaces: {error}; name one: -n NAMESPACE"))?,
+    };
+    let pods = values::<Pod>(client, only).await.map_err(anyhow::Error::msg).context("cannot list pods")?;
+    let mut seen = |what: &str, error: String| not_visible.push(format!("{what}: {error}"));
+    let settings = cluster::settings(client, &args.operator_namespace).await;
+    let settings = settings.map_err(|error| seen("settings of injection", format!("{error:#}"))).ok();
+    let webhooks = cluster::get(&Api::all(client.clone()), check::WEBHOOKS).await;
+    let webhooks = webhooks.map_err(|error| seen("webhook configuration", error)).ok().flatten();
+    let excluded = check::excluded(webhooks.as_ref());
+    let policies: Vec<RaspPolicy> = match list(&scoped(client, only), "").await {
+        Ok(policies) => policies,
+        Err(error) => {
+            seen("policies", error);
+            Vec::new()
+        }
+    };
+    let bundles: Vec<ConfigMap> =
+        match list(&scoped(client, only), &format!("metadata.name={BUNDLE_CONFIG_MAP}")).await {
+            Ok(bundles) => bundles,
+            Err(error) => {
+                seen("Bundles", error);
+                Vec::new()
+            }
+        };
+    let is_excluded = |name: &str| check::is_excluded(&excluded, name);
+    let mut sorted = fleet::sort(&namespaces, &pods, settings.as_ref(), is_excluded);
+    // A policy in a namespace that asks for nothing is worth being seen.
+    for policy in &policies {
+        let name = policy.metadata.namespace.as_deref().unwrap_or_default();
+        let object = namespaces.iter().find(|object| fleet::text(object, "/metadata/name") == name);
+        if let (Some(object), true) = (object, sorted.iter().all(|known| known.name != name)) {
+            sorted.push(fleet::without_pods(object, is_excluded(name)));
+        }
+    }
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let namespaces = sorted.iter().map(|namespace| summary(namespace, &policies, &bundles)).collect();
+    Ok(Status { namespaces, not_visible })
+}
+
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// A namespace by its name. Whoever may not read it still sees its pods.
+async fn namespace(client: &Client, name: &str) -> anyhow::Result<Value> {
+    let kind = ApiResource::erase::<Namespace>(&());
+    let api: Api<kube::api::DynamicObject> = Api::all_with(client.clone(), &kind);
+    let object = api.get(name).await.map_err(|error| anyhow::anyhow!("{}", text(&error)))?;
+    Ok(serde_json::to_value(object)?)
+}
+
+fn summary(namespace: &fleet::Namespace, policies: &[RaspPolicy], bundles: &[ConfigMap]) -> NamespaceStatus {
+    let count = |wanted: fn(&State) -> bool| namespace.names(wanted).len();
+    let mut sidecars = BTreeMap::new();
+    for image in namespace.pods.iter().filter_map(|pod| pod.image.clone()) {
+        *sidecars.entry(image).or_default() += 1;
+    }
+    let is_here = |metadata: &kube::api::ObjectMeta| metadata.namespace.as_deref() == Some(&namespace.name);
+    let policies: Vec<PolicyStatus> =
+        policies.iter().filter(|policy| is_here(&policy.metadata)).map(policy).collect();
+    let observed = policies.iter().filter_map(|policy| policy.observed);
+    let observed: Vec<_> = observed.filter(|mode| *mode != EffectiveMode::Unknown).collect();
+    let bundle = bundles.iter().find(|map| is_here(&map.metadata));
+    NamespaceStatus {
+        namespace: namespace.name.clone(),
+        label: namespace.label().to_owned(),
+        excluded: namespace.excluded,
+        protected: count(|state| matches!(state, State::Protected)),
+        outdated: count(|state| matches!(state, State::Outdated { .. })),
+        unprotected: count(|state| !state.has_sidecar()),
+        mode: (!observed.is_empty()).then(|| EffectiveMode::combine(observed)),
+        digest: bundle.and_then(digest_of),
+        sidecars,
+        pods: namespace
+            .pods
+            .iter()
+            .filter(|pod| pod.state != State::Protected)
+            .map(|pod| PodStatus { pod: pod.name.clone(), state: pod.state.clone() })
+            .collect(),
+        policies,
+    }
+}
+
+/// Whoever may write the ConfigMap could put anything there: this is what stands in it, and sidecars check the signature.
+fn digest_of(map: &ConfigMap) -> Option<String> {
+    let text = map.data.as_ref()?.get(BUNDLE_KEY)?;
+    Envelope::open(text.as_bytes(), |_, _, _| true).ok().map(|payload| digest(&payload))
+}
+
+fn policy(policy: &RaspPolicy) -> PolicyStatus {
+    let status = policy.status.clone().unwrap_or_default();
+    let programmed = status.conditions.iter().find(|condition| condition.r#type == conditions::PROGRAMMED);
+    PolicyStatus {
+        policy: policy.metadata.name.clone().unwrap_or_default(),
+        mode: policy.spec.mode.map(rasp_policy::api::Mode::as_str),
+        observed: status.effective_mode,
+        programmed: programmed.map_or("Unknown", |condition| condition.status.as_str()).to_owned(),
+        reason: programmed.map_or("NoStatus", |condition| condition.reason.as_str()).to_owned(),
+        targets: status.targets.unwrap_or_default(),
+        current: status.observed_generation == policy.metadata.generation,
+        digest: status.policy_hash,
+    }
+}
+
+fn tell(out: &mut dyn Write, status: &Status) -> std::io::Result<()> {
+    const HEAD: [&str; 8] =
+        ["NAMESPACE", "LABEL", "PROTECTED", "OUTDATED", "UNPROTECTED", "MODE", "DIGEST", "SIDECARS"];
+    let rows: Vec<Vec<String>> = status.namespaces.iter().map(row).collect();
+    if rows.is_empty() {
+        writeln!(out, "No namespace asks for protection, and there is no policy.")?;
+    } else {
+        print::table(out, &HEAD, &rows)?;
+    }
+    let policies: Vec<Vec<String>> = status.namespaces.iter().flat_map(policy_rows).collect();
+    if !policies.is_empty() {
+        writeln!(out)?;
+        let head = ["POLICY", "ASKED", "OBSERVED", "PROGRAMMED", "PODS", "DIGEST"];
+        print::table(out, &head, &policies)?;
+    }
+    let pods: Vec<Vec<String>> = status.namespaces.iter().flat_map(pod_rows).collect();
+    if !pods.is_empty() {
+        writeln!(out)?;
+        print::table(out, &["POD", "STATE", "WHY"], &pods)?;
+    }
+    status.not_visible.iter().try_for_each(|text| writeln!(out, "not visible: {}", print::plain(text)))
+}
+
+fn row(namespace: &NamespaceStatus) -> Vec<String> {
+    let sidecars: Vec<String> = namespace
+        .sidecars
+        .iter()
+        .map(|(image, count)| format!("{count} x {}", print::plain(image)))
+        .collect();
+    let label =
+        if namespace.excluded { format!("{} (excluded)", namespace.label) } else { namespace.label.clone() };
+    vec![
+        namespace.namespace.clone(),
+        print::plain(&label),
+        namespace.protected.to_string(),
+        namespace.outdated.to_string(),
+        namespace.unprotected.to_string(),
+        namespace.mode.map_or("-", EffectiveMode::as_str).to_owned(),
+        short(namespace.digest.as_deref()),
+        if sidecars.is_empty() { "-".to_owned() } else { sidecars.join(", ") },
+    ]
+}
+
+fn policy_rows(namespace: &NamespaceStatus) -> Vec<Vec<String>> {
+    let rows = namespace.policies.iter().map(|policy| {
+        let stale = if policy.current { "" } else { ", of an older generation" };
+        vec![
+            format!("{}/{}", namespace.namespace, policy.policy),
+            policy.mode.unwrap_or("-").to_owned(),
+            policy.observed.map_or("-", EffectiveMode::as_str).to_owned(),
+            print::plain(&format!("{} ({}{stale})", policy.programmed, policy.reason)),
+            format!("{}/{}", policy.targets.programmed, policy.targets.matched),
+            short(policy.digest.as_deref()),
+        ]
+    });
+    rows.collect()
+}
+
+fn pod_rows(namespace: &NamespaceStatus) -> Vec<Vec<String>> {
+    let rows = namespace.pods.iter().map(|pod| {
+        let (state, why) = match &pod.state {
+            State::Protected => ("protected", String::new()),
+            State::Outdated { difference } => {
+                ("outdated", format!("differs from what is injected now: {difference}"))
+            }
+            State::Unprotected { reason, message } => ("UNPROTECTED", format!("{reason}: {message}")),
+        };
+        vec![format!("{}/{}", namespace.namespace, pod.pod), state.to_owned(), print::plain(&why)]
+    });
+    rows.collect()
+}
+
+/// Enough of a digest to compare by eye.
+fn short(digest: Option<&str>) -> String {
+    digest.map_or_else(|| "-".to_owned(), |digest| digest.chars().take("sha256:".len() + 12).collect())
+}
+
+#[cfg(test)]
+mod tests;
