@@ -103,7 +103,8 @@ images: prerequisites-cluster binaries workloads ## images of kube-rasp and of t
 	e2e/images/product.sh "$(BINARIES)" $(IMAGES)
 
 e2e: images cluster-build ## the end-to-end tests, on a cluster of their own
-	e2e/run.sh $(IMAGES)
+	cargo build --locked -p raspctl
+	RASP_E2E_RASPCTL="$(abspath $(BINARIES))/raspctl" e2e/run.sh $(IMAGES)
 
 cluster-build: # compiles Kubernetes the first time
 	@$(CLUSTER) build

@@ -55,7 +55,8 @@ pub enum State {
     },
 }
 
-/// Sorts them. Namespaces that ask for nothing and have no pod that does are left out, and so are pods that have ended.
+/// Sorts them. Namespaces that ask for nothing and have no pod that does are left out, and so is what has ended or
+/// is being deleted.
 /// `excluded` says which namespaces the webhook leaves alone.
 pub fn sort(
     namespaces: &[Value],
@@ -69,6 +70,7 @@ pub fn sort(
     }
     let mut sorted: Vec<Namespace> = namespaces
         .iter()
+        .filter(|namespace| !is_going(namespace))
         .map(|namespace| {
             let name = text(namespace, "/metadata/name");
             let facts = facts(namespace);
@@ -140,8 +142,11 @@ fn facts(namespace: &Value) -> NamespaceFacts {
 }
 
 fn lives(pod: &Value) -> bool {
-    !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
-        && pod.pointer("/metadata/deletionTimestamp").is_none_or(Value::is_null)
+    !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") && !is_going(pod)
+}
+
+fn is_going(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
 /// Where the namespace asks for nothing, a pod counts that asks itself, or has a sidecar.

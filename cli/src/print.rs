@@ -27,8 +27,8 @@ pub fn table(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> std::i
         }
     }
     let mut line = |cells: &mut dyn Iterator<Item = &str>| {
-        let text: String = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
-        writeln!(out, "{}", text.trim_end())
+        let cells: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())
     };
     line(&mut head.iter().copied())?;
     rows.iter().try_for_each(|row| line(&mut row.iter().map(String::as_str)))

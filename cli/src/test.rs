@@ -20,7 +20,7 @@ use rasp_policy::selector::Labels;
 
 use crate::print::Paint;
 use crate::{args, print, run};
-use file::Requests;
+use file::File;
 use report::Suite;
 
 /// Judges, compares and tells. `false` when a request is judged otherwise than expected.
@@ -28,9 +28,8 @@ pub fn run(args: &args::Test, out: &mut dyn Write) -> anyhow::Result<bool> {
     let policies = policies(&args.filenames)?;
     let now = now();
     let mut suites = Vec::new();
-    for file in run::read(&args.requests)? {
-        let requests = file::parse(&file.name, &file.text)?;
-        suites.push(suite(&file.name, &requests, &policies, &now)?);
+    for run::File { name, text } in run::read(&args.requests)? {
+        suites.push(suite(&name, &file::parse(&name, &text)?, &policies, &now)?);
     }
     if let Some(path) = &args.junit {
         std::fs::write(path, report::junit(&suites))
@@ -56,12 +55,12 @@ fn now() -> String {
     now.to_string()
 }
 
-fn suite(name: &str, requests: &Requests, policies: &[Document], now: &str) -> anyhow::Result<Suite> {
-    let bundle = bundle(policies, requests.namespace.as_deref()).with_context(|| name.to_owned())?;
+fn suite(name: &str, file: &File, policies: &[Document], now: &str) -> anyhow::Result<Suite> {
+    let bundle = bundle(policies, file.namespace.as_deref()).with_context(|| name.to_owned())?;
     let mut rulesets: BTreeMap<&Labels, Ruleset> = BTreeMap::new();
     let mut cases = Vec::new();
-    for request in &requests.requests {
-        let labels = request.pod_labels.as_ref().unwrap_or(&requests.pod_labels);
+    for request in &file.requests {
+        let labels = request.pod_labels.as_ref().unwrap_or(&file.pod_labels);
         if !rulesets.contains_key(labels) {
             rulesets.insert(labels, ruleset(&bundle, labels, now)?);
         }

@@ -104,6 +104,7 @@ fn pods(fleet: &Seen<Vec<Namespace>>) -> Line {
 }
 
 fn policies(policies: &Seen<Vec<RaspPolicy>>) -> Line {
+    const HINT: &str = "kubectl describe rasppolicy says why";
     let check = Check::Policies;
     let policies = match policies {
         Ok(policies) => policies,
@@ -133,7 +134,6 @@ fn policies(policies: &Seen<Vec<RaspPolicy>>) -> Line {
             waiting.push(format!("{name} ({})", said(condition(conditions::PROGRAMMED))));
         }
     }
-    const HINT: &str = "kubectl describe rasppolicy says why";
     if !invalid.is_empty() {
         return check.fail(format!("not accepted: {}", some(&invalid)), HINT);
     }

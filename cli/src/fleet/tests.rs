@@ -51,6 +51,11 @@ fn with(mut pod: Value, pointer: &str, value: Value) -> Value {
     pod
 }
 
+fn going(mut object: Value) -> Value {
+    object["metadata"]["deletionTimestamp"] = json!("2026-11-26T00:00:00Z");
+    object
+}
+
 fn state_of(level: Option<&str>, pod: Value, settings: Option<&Settings>) -> Option<State> {
     let sorted = sort(&[namespace("shop", level)], &[pod], settings, |name| name == "excluded");
     sorted.into_iter().flat_map(|namespace| namespace.pods).map(|pod| pod.state).next()
@@ -91,6 +96,7 @@ fn pods_are_sorted_as_the_webhook_would_treat_them() {
         (None, plain(), "-"),
         (None, injected(opted("true"), &settings), "protected"),
         (Some("enabled"), with(plain(), "/status/phase", json!("Succeeded")), "-"),
+        (Some("enabled"), going(plain()), "-"),
     ];
     for (level, pod, expected) in table {
         assert_eq!(reason(state_of(level, pod.clone(), Some(&settings))), expected, "{level:?} {pod}");
@@ -117,4 +123,5 @@ fn an_excluded_namespace_is_named_with_its_pods() {
     assert_eq!(name, "excluded");
     assert_eq!(reason(Some(pods[0].state.clone())), "excluded");
     assert_eq!(sorted[0].names(|state| !state.has_sidecar()), ["excluded/a"]);
+    assert_eq!(sort(&[going(namespace("shop", Some("enabled")))], &[], None, |_| false), []);
 }

@@ -1,7 +1,6 @@
 //! The file of requests: what it may hold, and what is wrong with it, by line and field. Docs: `docs/raspctl.md`.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
@@ -15,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 /// A file.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Requests {
+pub struct File {
     /// Which policies are meant, where the files hold those of several namespaces.
     #[serde(default)]
     pub namespace: Option<String>,
@@ -81,16 +80,16 @@ impl Request {
 }
 
 /// Reads a file. What ends in `.json` is JSON, anything else YAML.
-pub fn parse(name: &str, text: &str) -> anyhow::Result<Requests> {
+pub fn parse(name: &str, text: &str) -> anyhow::Result<File> {
     let is_json = std::path::Path::new(name).extension().is_some_and(|extension| extension == "json");
-    let requests: Requests = if is_json {
+    let file: File = if is_json {
         serde_json::from_str(text).with_context(|| name.to_owned())?
     } else {
         serde_yaml::from_str(text).with_context(|| name.to_owned())?
     };
-    ensure!(!requests.requests.is_empty(), "{name}: there are no requests in it");
+    ensure!(!file.requests.is_empty(), "{name}: there are no requests in it");
     let mut names = std::collections::BTreeSet::new();
-    for (index, request) in requests.requests.iter().enumerate() {
+    for (index, request) in file.requests.iter().enumerate() {
         let Request { name: called, body, body_base64, .. } = request;
         if body.is_some() && body_base64.is_some() {
             bail!("{name}: requests[{index}] ({called:?}) has body and bodyBase64: leave one out");
@@ -99,7 +98,7 @@ pub fn parse(name: &str, text: &str) -> anyhow::Result<Requests> {
             bail!("{name}: requests[{index}].name is {called:?} for the second time: use one name once");
         }
     }
-    Ok(requests)
+    Ok(file)
 }
 
 fn get() -> String {
@@ -209,7 +208,7 @@ struct Values(Vec<String>);
 
 impl<'de> Deserialize<'de> for Values {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any(PhantomData<()>);
+        struct Any;
 
         impl<'de> Visitor<'de> for Any {
             type Value = Values;
@@ -237,7 +236,7 @@ impl<'de> Deserialize<'de> for Values {
             }
             Ok(text.to_owned())
         }
-        deserializer.deserialize_any(Any(PhantomData))
+        deserializer.deserialize_any(Any)
     }
 }
 

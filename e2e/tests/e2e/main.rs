@@ -9,6 +9,7 @@ mod leaves;
 mod modes;
 mod prometheus;
 mod protocols;
+mod raspctl;
 mod skips;
 mod status;
 mod tls;
