@@ -74,7 +74,7 @@ fn missing(args: &args::ExplainRequest, found: &Found) -> String {
         return format!("no event of request {id} in it");
     }
     format!(
-        "no event of request {id} in the logs of {} sidecars since {} ago; it may be older (--since), of another namespace (-A), \
+        "no event of request {id} in the last {1} of the logs of {0} sidecars; it may be older (--since), of another namespace (-A), \
          rotated away by the kubelet, or nothing was found in it",
         found.pods,
         humantime::format_duration(args.since)
