@@ -100,7 +100,8 @@ refused /networkPolicy/apiServerPorts --set-json 'networkPolicy.apiServerPorts=[
 
 # --- generated files ----------------------------------------------------------------------------------------------
 if sh "$root/charts/generate.sh" "$work/generated"; then
-  for file in charts/kube-rasp-crds/templates/rasppolicies.yaml manifests/crds.yaml manifests/install.yaml; do
+  for file in charts/kube-rasp-crds/templates/rasppolicies.yaml charts/kube-rasp-crds/templates/clusterrasppolicies.yaml \
+    charts/kube-rasp-crds/templates/raspexceptions.yaml manifests/crds.yaml manifests/install.yaml; do
     diff -u "$root/$file" "$work/generated/$file" || fail "$file is stale; run: make generate"
   done
 else

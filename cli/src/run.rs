@@ -82,7 +82,7 @@ fn bundle(failure_mode: args::FailureMode) -> Option<Arc<Bundle>> {
         schema_version: SCHEMA_VERSION,
         namespace: Namespace { name: text(), uid: text() },
         sequence: 0,
-        entries: vec![Entry { source, spec }],
+        entries: vec![Entry::policy(source, spec)],
     }))
 }
 

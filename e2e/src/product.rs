@@ -8,7 +8,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
-use rasp_policy::api::{Condition, RaspPolicy, RaspPolicyStatus, TargetCounts};
+use rasp_policy::api::{
+    ClusterRaspPolicy, Condition, RaspException, RaspPolicy, RaspPolicyStatus, TargetCounts,
+};
 use rasp_policy::pod::{ADMIN_PORT, BUNDLE_CONFIG_MAP, BUNDLE_KEY};
 
 use crate::cluster::{Cluster, wait_for};
@@ -61,6 +63,48 @@ pub async fn status(
         Ok(status) => Ok(status),
         Err(error) => {
             let last = policies.get(name).await?;
+            bail!("{error:#}; last status: {}", serde_json::to_string_pretty(&last.status)?)
+        }
+    }
+}
+
+/// Waits until the status of a policy of the cluster is as wanted.
+pub async fn cluster_status(
+    cluster: &Cluster,
+    name: &str,
+    what: &str,
+    wanted: impl Fn(&RaspPolicyStatus) -> bool,
+) -> anyhow::Result<RaspPolicyStatus> {
+    let policies: Api<ClusterRaspPolicy> = Api::all(cluster.client.clone());
+    let ask = || async {
+        let policy = policies.get(name).await?;
+        let Some(status) = policy.status else { return Ok(None) };
+        let current = status.observed_generation == policy.metadata.generation;
+        Ok((current && wanted(&status)).then_some(status))
+    };
+    match wait_for(what, ROLLOUT, ask).await {
+        Ok(status) => Ok(status),
+        Err(error) => {
+            let last = policies.get(name).await?;
+            bail!("{error:#}; last status: {}", serde_json::to_string_pretty(&last.status)?)
+        }
+    }
+}
+
+/// Waits until the status of an exception is as wanted.
+pub async fn exception_status(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    what: &str,
+    wanted: impl Fn(&RaspPolicyStatus) -> bool,
+) -> anyhow::Result<RaspPolicyStatus> {
+    let exceptions: Api<RaspException> = Api::namespaced(cluster.client.clone(), namespace);
+    let ask = || async { Ok(exceptions.get(name).await?.status.filter(|status| wanted(status))) };
+    match wait_for(what, ROLLOUT, ask).await {
+        Ok(status) => Ok(status),
+        Err(error) => {
+            let last = exceptions.get(name).await?;
             bail!("{error:#}; last status: {}", serde_json::to_string_pretty(&last.status)?)
         }
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
-use rasp_policy::api::{API_VERSION, KIND, RaspPolicyStatus};
+use rasp_policy::api::{API_VERSION, Kind, RaspPolicyStatus};
 use rasp_policy::bundle::Bundle;
-use rasp_policy::crd::RaspPolicy;
+use rasp_policy::crd::{ClusterRaspPolicy, RaspException, RaspPolicy};
 use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY};
 use serde_json::{Value, json};
 
@@ -107,19 +107,28 @@ impl Writer {
 
     /// Writes the status of a policy; returns the policy as it then stands.
     pub async fn status(&self, policy: &Policy, status: &RaspPolicyStatus) -> Result<Policy, Error> {
-        let object = json!({
+        let kind = policy.kind;
+        let mut object = json!({
             "apiVersion": API_VERSION,
-            "kind": KIND,
+            "kind": kind.as_str(),
             // The UID makes the write fail on an object of the same name that was made since.
-            "metadata": { "name": policy.name, "namespace": policy.namespace, "uid": policy.uid },
+            "metadata": { "name": policy.name, "uid": policy.uid },
             "status": status,
         });
-        let kind = ApiResource::erase::<RaspPolicy>(&());
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &policy.namespace, &kind);
+        let api: Api<DynamicObject> = if kind == Kind::ClusterRaspPolicy {
+            Api::all_with(self.client.clone(), &ApiResource::erase::<ClusterRaspPolicy>(&()))
+        } else {
+            object["metadata"]["namespace"] = policy.namespace.clone().into();
+            let resource = match kind {
+                Kind::RaspException => ApiResource::erase::<RaspException>(&()),
+                _ => ApiResource::erase::<RaspPolicy>(&()),
+            };
+            Api::namespaced_with(self.client.clone(), &policy.namespace, &resource)
+        };
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(&object);
         let written = self.bounded(api.patch_status(&policy.name, &params, &patch)).await?;
-        Ok(Policy::read(written))
+        Ok(Policy::read(kind, written))
     }
 
     async fn bounded<T>(&self, write: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {

@@ -28,7 +28,7 @@ pub enum Command {
 /// Generated files.
 #[derive(Debug, clap::Subcommand)]
 pub enum Generate {
-    /// The CustomResourceDefinition of RaspPolicy as YAML.
+    /// The CustomResourceDefinitions of all kinds as YAML.
     Crd,
 }
 

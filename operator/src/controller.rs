@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -23,7 +23,10 @@ use crate::report::Reports;
 use crate::secrets::Held;
 use crate::signing::Key;
 
+mod clusters;
 mod namespace;
+
+pub use clusters::Shares;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +36,8 @@ const AGAIN: Duration = Duration::from_secs(15);
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// A failed write is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
+/// Of one object, at most one status is written in this time.
+pub const STATUS_PAUSE: Duration = Duration::from_secs(5);
 /// Namespaces worked on at once.
 const AT_ONCE: usize = 8;
 
@@ -63,6 +68,12 @@ pub struct Controller {
     pub excludes: Box<dyn Fn(&str) -> bool + Send + Sync>,
     /// The newest Bundle of each namespace that was written or verified.
     pub last_good: Mutex<HashMap<String, Arc<Bundle>>>,
+    /// What each namespace adds to the status of policies of the cluster.
+    pub shares: Mutex<Shares>,
+    /// When the status of each object was last written, by its UID.
+    pub statuses: Mutex<HashMap<String, Instant>>,
+    /// [`STATUS_PAUSE`], but in tests.
+    pub status_pause: Duration,
 }
 
 impl Controller {
@@ -71,6 +82,7 @@ impl Controller {
         let mut leadership = self.leadership.clone();
         while leadership.acquired().await {
             self.reports.clear();
+            self.shares.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.lead().await;
             self.metrics.forget_pods();
         }
@@ -100,10 +112,16 @@ impl Controller {
             let done = self.namespace(&name).await;
             (!done).then_some(name)
         });
-        futures::stream::iter(turns).buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await
+        let failed = futures::stream::iter(turns)
+            .buffer_unordered(AT_ONCE)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        self.clusters().await;
+        failed
     }
 
-    /// The namespaces that have policies, sidecars, a Bundle, or ask for injection.
+    /// The namespaces that have policies or exceptions, sidecars, a Bundle, or ask for injection.
     fn relevant(&self) -> BTreeSet<String> {
         let state = self.cache.read();
         let asking = state.namespaces.namespaces().filter(|name| {
@@ -111,7 +129,9 @@ impl Controller {
         });
         let with_policies = state.policies.namespaces();
         let with_bundle = state.bundles.namespaces();
-        asking.chain(with_policies).chain(with_bundle).map(ToOwned::to_owned).collect()
+        let with_exceptions = state.exceptions.namespaces();
+        let all = asking.chain(with_policies).chain(with_exceptions).chain(with_bundle);
+        all.map(ToOwned::to_owned).collect()
     }
 
     fn last_good(&self, namespace: &str) -> Option<Arc<Bundle>> {
@@ -138,6 +158,7 @@ impl Controller {
 
     fn forget(&self, namespace: &str) {
         self.last_good.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner).replace(namespace, Vec::new());
         self.metrics.forget_namespace(namespace);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use rasp_policy::api::{API_VERSION, KIND, reasons};
+use rasp_policy::api::{API_VERSION, reasons};
 use rasp_policy::pod::BUNDLE_CONFIG_MAP;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -55,7 +55,7 @@ impl Notice {
     pub fn invalid(policy: &Policy, message: &str) -> Self {
         let object = Object {
             api_version: API_VERSION.to_owned(),
-            kind: KIND.to_owned(),
+            kind: policy.kind.as_str().to_owned(),
             namespace: policy.namespace.clone(),
             name: policy.name.clone(),
             uid: Some(policy.uid.clone()),
@@ -151,7 +151,8 @@ async fn publish(recorder: &Recorder, metrics: &Metrics, notice: Notice) {
     let regarding = ObjectReference {
         api_version: Some(notice.object.api_version),
         kind: Some(notice.object.kind),
-        namespace: Some(notice.object.namespace),
+        // An event on an object of the cluster stands in the namespace `default`.
+        namespace: Some(notice.object.namespace).filter(|namespace| !namespace.is_empty()),
         name: Some(notice.object.name),
         uid: notice.object.uid,
         ..ObjectReference::default()

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rasp_policy::api::FailureMode;
 use rasp_policy::bundle::Bundle;
 use rasp_policy::precedence;
+use rasp_policy::selector::Subject;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -163,10 +164,19 @@ fn plan(pod: &Value, level: Level, namespace: &NamespaceFacts, settings: &Settin
     })
 }
 
+/// `Kind/name` of the controller of a pod, as a sidecar is told it.
+pub fn identity(pod: &Value) -> String {
+    Pod::new(pod).map(|pod| workload::identity(&pod)).unwrap_or_default()
+}
+
 /// What the sidecar does while it never had a Bundle: fixed at admission, so that a missing ConfigMap cannot loosen it.
 fn failure_mode(pod: &Pod<'_>, namespace: &NamespaceFacts) -> FailureMode {
     match &namespace.bundle {
-        Some(bundle) => precedence::resolve(bundle, &pod.labels()).effective.failure_mode,
+        Some(bundle) => {
+            let (labels, workload) = (pod.labels(), workload::identity(pod));
+            let subject = Subject { labels: &labels, workload: &workload };
+            precedence::resolve(bundle, subject).effective.failure_mode
+        }
         None => precedence::Effective::builtin().failure_mode,
     }
 }

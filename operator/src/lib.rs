@@ -8,9 +8,9 @@
 //!
 //! # Rights
 //!
-//! The chart's `rbac.yaml` grants exactly what is used here. Cluster-wide: list and watch Namespaces, Pods and
-//! RaspPolicies; list, watch, create and patch the ConfigMap of the fixed name; patch `rasppolicies/status`; create
-//! TokenReviews; create and patch Events; list, watch and patch the one MutatingWebhookConfiguration. In the own
+//! The chart's `rbac.yaml` grants exactly what is used here. Cluster-wide: list and watch Namespaces, Pods,
+//! Services, RaspPolicies, ClusterRaspPolicies and RaspExceptions, and patch the status of these three; list, watch, create
+//! and patch the ConfigMap of the fixed name; create TokenReviews; create and patch Events; list, watch and patch the one MutatingWebhookConfiguration. In the own
 //! namespace: create Secrets, get, list, watch and update the two by name; create Leases, get and update the one; create
 //! and patch the ConfigMap of settings.
 

@@ -7,7 +7,7 @@ use rasp_operator::args::{Args, Command, Generate};
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Generate { what: Generate::Crd } => {
-            print!("{}", rasp_policy::crd::rasp_policy_yaml().context("cannot print the CRD")?);
+            print!("{}", rasp_policy::crd::yaml().context("cannot print the CRDs")?);
             Ok(())
         }
         Command::Run(run) => {

@@ -1,4 +1,4 @@
-//! What the operator knows of the cluster: compact copies of Namespaces, Pods, RaspPolicies and our ConfigMaps.
+//! What the operator knows of the cluster: compact copies of Namespaces, Pods, Services, policies and our ConfigMaps.
 //!
 //! Filled by watches ([`watch`]), read by everything else without an API call. One object that cannot be read never
 //! stops a watch: it is kept as broken and reported. Every change marks its namespace for the controller.
@@ -8,12 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use tokio::sync::Notify;
 
+mod clusters;
 mod index;
 mod objects;
+mod policy;
+mod service;
 pub mod watch;
 
 pub use index::{Index, Kept};
-pub use objects::{MANAGED_BY, MANAGED_BY_LABEL, Namespace, Pod, Policy, Stored};
+pub use objects::{MANAGED_BY, MANAGED_BY_LABEL, Namespace, Pod, Stored};
+pub use policy::{Cluster, Policy};
+pub use service::{PortTarget, Service};
 
 /// Everything that is watched.
 #[derive(Default)]
@@ -26,6 +31,12 @@ pub struct State {
     pub policies: Index<Policy>,
     /// The ConfigMap with the Bundle of each namespace.
     pub bundles: Index<Stored>,
+    /// Services.
+    pub services: Index<Service>,
+    /// ClusterRaspPolicies; outer and inner key are the name.
+    pub clusters: Index<Policy>,
+    /// RaspExceptions.
+    pub exceptions: Index<Policy>,
 }
 
 /// The shared cache.
@@ -67,6 +78,9 @@ impl Cache {
             ("pods", state.pods.is_synced()),
             ("rasppolicies", state.policies.is_synced()),
             ("configmaps", state.bundles.is_synced()),
+            ("services", state.services.is_synced()),
+            ("clusterrasppolicies", state.clusters.is_synced()),
+            ("raspexceptions", state.exceptions.is_synced()),
         ]
         .into_iter()
         .filter_map(|(name, synced)| (!synced).then_some(name))

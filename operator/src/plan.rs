@@ -7,12 +7,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use rasp_policy::api::{Kind, NEEDS_AN_END, reasons};
 use rasp_policy::bundle::{self, Bundle, Entry, SCHEMA_VERSION, Source};
 use rasp_policy::pod::INJECT_LABEL;
 use rasp_policy::precedence::{Effective, resolve};
 use rasp_policy::selector::Labels;
 
-use crate::observe::{Namespace, Pod, Policy, Stored};
+use crate::observe::{Namespace, Pod, Policy, Service, Stored};
+
+mod targets;
 
 /// What is known of a namespace.
 pub struct Input<'a> {
@@ -20,10 +24,12 @@ pub struct Input<'a> {
     pub namespace: &'a Namespace,
     /// Excluded from injection by name.
     pub excluded: bool,
-    /// Its policies, in the order of their names.
+    /// The policies that concern it, of every kind, in the order of a Bundle.
     pub policies: &'a [Arc<Policy>],
     /// Its pods.
     pub pods: &'a [Arc<Pod>],
+    /// Its Services.
+    pub services: &'a [Arc<Service>],
     /// The ConfigMap as it stands.
     pub stored: Option<&'a Stored>,
     /// The newest Bundle of this namespace that this process wrote or verified.
@@ -46,6 +52,20 @@ pub enum Verdict {
         /// The earlier generation that stays in force.
         kept: Option<i64>,
     },
+    /// It could be compiled and must not take part.
+    Refused {
+        /// A reason of the condition Accepted.
+        reason: &'static str,
+        /// Why, and what to do.
+        message: String,
+    },
+}
+
+impl Verdict {
+    /// Whether some generation of the policy is in the Bundle.
+    pub fn has_entry(&self) -> bool {
+        matches!(self, Self::Accepted | Self::Invalid { kept: Some(_), .. })
+    }
 }
 
 /// What has to be done.
@@ -53,8 +73,14 @@ pub enum Verdict {
 pub struct Plan {
     /// The Bundle to write, if one has to be written.
     pub write: Option<(Cause, Bundle)>,
-    /// For each policy, by its name.
+    /// For each policy, by its UID.
     pub verdicts: BTreeMap<String, Verdict>,
+    /// What should be in the Bundle, written now or before.
+    pub entries: Vec<Entry>,
+    /// By UID, for policies with `targetRefs`: what of it is not there.
+    pub missing: BTreeMap<String, Vec<String>>,
+    /// Whether anybody needs a Bundle in this namespace.
+    pub concerned: bool,
 }
 
 /// Why a Bundle is written. The id is a value of `rasp_policy_rollouts_total{result}`.
@@ -78,31 +104,59 @@ pub fn asks_for_injection(namespace: &Namespace) -> bool {
 pub fn plan(input: &Input<'_>, compile: &Compile) -> Plan {
     let previous = newest(input);
     let mut entries = Vec::new();
-    let mut verdicts = BTreeMap::new();
+    let (mut verdicts, mut missing) = (BTreeMap::new(), BTreeMap::new());
     for policy in input.policies {
-        let verdict = match check(policy, compile) {
-            Ok(entry) => {
+        let verdict = match (check(policy, compile), refused(input, policy)) {
+            (Ok(_), Some(refused)) => refused,
+            (Ok(mut entry), None) => {
+                if let Some(refs) = entry.spec.target_refs.take() {
+                    let (found, absent) = targets::resolve(&refs, input.services, input.pods);
+                    entry.targets = Some(found);
+                    missing.insert(policy.uid.clone(), absent);
+                }
                 entries.push(entry);
                 Verdict::Accepted
             }
-            Err(message) => {
+            (Err(message), _) => {
                 let kept =
                     previous.and_then(|bundle| bundle.entries.iter().find(|e| e.source.uid == policy.uid));
                 entries.extend(kept.cloned());
                 Verdict::Invalid { message, kept: kept.map(|entry| entry.source.generation) }
             }
         };
-        verdicts.insert(policy.name.clone(), verdict);
+        verdicts.insert(policy.uid.clone(), verdict);
     }
-    let write = if concerns(input) { needed(input, previous, &entries) } else { None };
-    let write = write.map(|cause| (cause, next(input, previous, entries)));
-    Plan { write, verdicts }
+    let concerned = concerns(input);
+    let write = if concerned { needed(input, previous, &entries) } else { None };
+    let write = write.map(|cause| (cause, next(input, previous, entries.clone())));
+    Plan { write, verdicts, entries, missing, concerned }
 }
 
+/// A policy of the cluster alone is no reason for a Bundle: it would be written into every namespace there is.
 fn concerns(input: &Input<'_>) -> bool {
     let asked = asks_for_injection(input.namespace) && !input.excluded;
-    !input.namespace.terminating
-        && (asked || !input.policies.is_empty() || input.pods.iter().any(|pod| pod.injected))
+    let own = input.policies.iter().any(|policy| policy.kind != Kind::ClusterRaspPolicy);
+    !input.namespace.terminating && (asked || own || input.pods.iter().any(|pod| pod.injected))
+}
+
+/// An exception ends, also while nothing changes: the namespace is looked at every few seconds.
+fn refused(input: &Input<'_>, policy: &Policy) -> Option<Verdict> {
+    if policy.kind != Kind::RaspException {
+        return None;
+    }
+    let exception = policy.spec.as_ref().ok()?.exceptions.as_ref()?.first()?;
+    let Some(end) = &exception.expires_at else {
+        let said = |policy: &Arc<Policy>| policy.cluster.as_ref()?.permanent;
+        let mut said = input.policies.iter().filter_map(said).peekable();
+        let allowed = said.peek().is_some() && said.all(|allowed| allowed);
+        let refused =
+            || Verdict::Refused { reason: reasons::PERMANENT_NOT_ALLOWED, message: NEEDS_AN_END.to_owned() };
+        return (!allowed).then(refused);
+    };
+    let seconds = i64::try_from(input.now_ms / 1000).unwrap_or(i64::MAX);
+    let now = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string();
+    let message = || format!("it has ended at {end}: delete it, or set a later spec.expiresAt");
+    (*end <= now).then(|| Verdict::Refused { reason: reasons::EXPIRED, message: message() })
 }
 
 /// The last Bundle known to be ours: the stored one unless somebody put an older or a foreign one there.
@@ -151,27 +205,33 @@ fn next(input: &Input<'_>, previous: Option<&Bundle>, entries: Vec<Entry>) -> Bu
     }
 }
 
-/// The entry of a policy, if it can be compiled. Its selector plays no part in that: whatever pod it selects, the
-/// fields it sets have to compile.
-fn check(policy: &Policy, compile: &Compile) -> Result<Entry, String> {
+/// The entry of a policy, if it can be compiled. What it selects plays no part in that: whatever pod it is for, the fields it
+/// sets have to compile. That is tried once for each version of an object: one of the cluster is asked for by every namespace.
+pub fn check(policy: &Policy, compile: &Compile) -> Result<Entry, String> {
     let spec = policy.spec.clone()?;
-    spec.check()?;
     let source = Source {
         name: policy.name.clone(),
         uid: policy.uid.clone(),
         generation: policy.generation,
         created_at: policy.created_at.clone(),
     };
-    let mut unselective = spec.clone();
-    unselective.pod_selector = None;
+    let origin = policy.cluster.as_ref().map(|cluster| cluster.origin);
+    let entry = Entry { kind: policy.kind, origin, ..Entry::policy(source, spec) };
+    policy.checked.get_or_init(|| alone(&entry, compile).map_err(|message| policy.told(&message))).clone()?;
+    Ok(entry)
+}
+
+fn alone(entry: &Entry, compile: &Compile) -> Result<(), String> {
+    entry.spec.check()?;
+    let mut unselective = entry.clone();
+    (unselective.spec.pod_selector, unselective.spec.target_refs) = (None, None);
     let alone = Bundle {
         schema_version: SCHEMA_VERSION,
         namespace: bundle::Namespace { name: String::new(), uid: String::new() },
         sequence: 0,
-        entries: vec![Entry { source: source.clone(), spec: unselective }],
+        entries: vec![unselective],
     };
-    compile(&resolve(&alone, &Labels::new()).effective)?;
-    Ok(Entry { source, spec })
+    compile(&resolve(&alone, &Labels::new()).effective)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::apply::Writer;
 use crate::args::Run;
 use crate::ca_bundle::Keeper;
 use crate::certificate::{self, Issued, Resolver};
-use crate::controller::Controller;
+use crate::controller::{self, Controller};
 use crate::events::{self, Notice};
 use crate::facts::{self, Facts};
 use crate::leader::{Election, Leadership};
@@ -210,7 +210,7 @@ fn spawn_election(parts: &mut Parts, election: Election, metrics: &Arc<Metrics>,
 
 fn spawn_watches(shared: &Shared, parts: &mut Parts, signing: &Arc<Held<Key>>, issued: &Arc<Held<Issued>>) {
     let metrics = &shared.metrics;
-    // Four watches at once make a large future.
+    // So many watches at once make a large future.
     let all = Box::pin(observe::watch::all(
         shared.client.clone(),
         Arc::clone(&shared.cache),
@@ -286,6 +286,9 @@ fn controller(
         notices,
         excludes: Box::new(move |namespace| excluding.excludes(namespace)),
         last_good: std::sync::Mutex::default(),
+        shares: std::sync::Mutex::default(),
+        statuses: std::sync::Mutex::default(),
+        status_pause: controller::STATUS_PAUSE,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Status of a policy as a pure function of the policy, the Bundle as written, the selected pods and their reports.
 //!
 //! It says only what sidecars acknowledged: Programmed is True when every selected pod that has a sidecar has this
-//! generation in force. Nothing here reads a clock or writes. Called by `controller` for every policy of a namespace.
+//! generation in force. Nothing here reads a clock or writes. What is known in one namespace is a [`Share`]; the status is
+//! made of one, or for a policy of the cluster of those of all its namespaces. Called by `controller`.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rasp_policy::api::{Condition, RaspPolicyStatus, TargetCounts, conditions, reasons};
+use rasp_policy::api::{Condition, Kind, RaspPolicyStatus, TargetCounts, conditions, reasons};
 use rasp_policy::report::{EffectiveMode, Report};
 
 use crate::observe::{Pod, Policy};
@@ -15,8 +16,10 @@ use crate::signing::Opened;
 
 mod inspected;
 mod overridden;
+mod share;
 mod tally;
 
+pub use share::{Share, share};
 use tally::Tally;
 
 /// A new leader knows no reports; every sidecar sends one within a minute and its jitter. Until then a silent pod does
@@ -25,7 +28,7 @@ pub const GRACE: Duration = Duration::from_secs(75);
 /// A sidecar reports every minute; three missed reports are no accident.
 pub const STALE: Duration = Duration::from_secs(180);
 /// Objects named in a message before the rest is counted.
-const NAMED: usize = 3;
+const NAMED: usize = 5;
 
 /// A report and when it arrived.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +49,7 @@ pub struct Target<'a> {
     pub why: Option<String>,
 }
 
-/// Everything a status stands on.
+/// Everything that is known of a policy in one namespace.
 pub struct Input<'a> {
     /// Now.
     pub now: Timestamp,
@@ -60,8 +63,22 @@ pub struct Input<'a> {
     pub written: Option<&'a Opened>,
     /// Why the Bundle could not be written, if so.
     pub distribution_error: Option<&'a str>,
+    /// What of its `targetRefs` is not there.
+    pub missing: &'a [String],
     /// The running pods of the namespace.
     pub targets: &'a [Target<'a>],
+}
+
+/// Everything a status stands on.
+struct Whole<'a> {
+    now: Timestamp,
+    leader_for: Duration,
+    policy: &'a Policy,
+    verdict: &'a Verdict,
+    /// What is known in all namespaces together.
+    share: Share,
+    /// Silent sidecars that an earlier leader had seen programmed.
+    presumed: usize,
 }
 
 /// A condition without its history.
@@ -72,41 +89,88 @@ struct Judged {
     message: String,
 }
 
-/// The status that the policy should have.
+/// The status that a policy of one namespace should have.
 pub fn status(input: &Input<'_>) -> RaspPolicyStatus {
-    let tally = Tally::count(input);
-    let carried = input.written.filter(|written| {
-        let mut sources = written.bundle.entries.iter().map(|entry| &entry.source);
-        sources.any(|source| source.uid == input.policy.uid && source.generation == input.policy.generation)
-    });
+    let Input { now, leader_for, policy, verdict, .. } = *input;
+    of_shares(now, leader_for, policy, verdict, std::iter::once(&share(input)))
+}
+
+/// The status that a policy should have, by what is known in each of its namespaces.
+pub fn of_shares<'a>(
+    now: Timestamp,
+    leader_for: Duration,
+    policy: &Policy,
+    verdict: &Verdict,
+    shares: impl Iterator<Item = &'a Share>,
+) -> RaspPolicyStatus {
+    let share = Share::united(shares);
+    let presumed = presumed(policy, leader_for, &share.tally);
+    let whole = Whole { now, leader_for, policy, verdict, share, presumed };
+    let tally = &whole.share.tally;
     let judged = [
-        accepted(input),
-        programmed(input, &tally),
-        inspected::judge(input, &tally),
-        degraded(input, &tally),
+        Some(accepted(&whole)),
+        resolved_refs(&whole),
+        Some(programmed(&whole)),
+        Some(inspected::judge(&whole)),
+        Some(degraded(&whole)),
     ];
     RaspPolicyStatus {
-        observed_generation: Some(input.policy.generation),
-        effective_mode: Some(effective_mode(input, &tally)),
-        policy_hash: carried.map(|written| written.digest.clone()),
+        observed_generation: Some(policy.generation),
+        effective_mode: Some(effective_mode(&whole)),
+        policy_hash: whole.share.carried().map(ToOwned::to_owned),
         targets: Some(TargetCounts {
             matched: count(tally.matched),
-            programmed: count(tally.programmed + tally.presumed),
-            outdated: count(tally.waiting.len() - tally.presumed),
+            programmed: count(tally.programmed + presumed),
+            outdated: count(tally.waiting.len() + tally.silent.len() - presumed),
             unprotected: count(tally.unprotected.len()),
         }),
-        conditions: judged.into_iter().map(|judged| with_history(input, judged)).collect(),
+        hits: hits(&whole),
+        last_hit: whole.share.last_hit.clone().max(policy.status.last_hit.clone()),
+        conditions: judged.into_iter().flatten().map(|judged| with_history(&whole, judged)).collect(),
     }
 }
 
-fn effective_mode(input: &Input<'_>, tally: &Tally<'_>) -> EffectiveMode {
-    let reported = tally.modes.iter().copied();
-    let before = input.policy.status.effective_mode.filter(|mode| *mode != EffectiveMode::Unknown);
-    EffectiveMode::combine(reported.chain(before.filter(|_| tally.presumed > 0)))
+/// A new leader has not heard all sidecars yet: what the one before had counted stays until then.
+fn hits(whole: &Whole<'_>) -> Option<i64> {
+    if whole.policy.kind != Kind::RaspException {
+        return None;
+    }
+    let counted = i64::try_from(whole.share.hits).unwrap_or(i64::MAX);
+    let before = whole.policy.status.hits.filter(|_| whole.leader_for < GRACE);
+    Some(before.map_or(counted, |before| before.max(counted)))
 }
 
-fn accepted(input: &Input<'_>) -> Judged {
-    match input.verdict {
+fn presumed(policy: &Policy, leader_for: Duration, tally: &Tally) -> usize {
+    let before = &policy.status;
+    if leader_for >= GRACE || before.observed_generation != Some(policy.generation) {
+        return 0;
+    }
+    let known = before.targets.map_or(0, |targets| usize::try_from(targets.programmed).unwrap_or(0));
+    known.saturating_sub(tally.programmed).min(tally.silent.len())
+}
+
+fn effective_mode(whole: &Whole<'_>) -> EffectiveMode {
+    let reported = whole.share.tally.modes.iter().copied();
+    let before = whole.policy.status.effective_mode.filter(|mode| *mode != EffectiveMode::Unknown);
+    EffectiveMode::combine(reported.chain(before.filter(|_| whole.presumed > 0)))
+}
+
+fn resolved_refs(whole: &Whole<'_>) -> Option<Judged> {
+    whole.policy.spec.as_ref().ok()?.target_refs.as_ref()?;
+    let missing = &whole.share.missing;
+    let condition = |status, reason, message| judged(conditions::RESOLVED_REFS, status, reason, message);
+    Some(if missing.is_empty() {
+        condition("True", reasons::RESOLVED_REFS, "every target is there".to_owned())
+    } else {
+        condition("False", reasons::TARGET_NOT_FOUND, list(missing.iter().cloned()))
+    })
+}
+
+fn accepted(whole: &Whole<'_>) -> Judged {
+    match whole.verdict {
+        Verdict::Refused { reason, message } => {
+            judged(conditions::ACCEPTED, "False", reason, message.as_str())
+        }
         Verdict::Accepted => judged(conditions::ACCEPTED, "True", reasons::ACCEPTED, "the policy takes part"),
         Verdict::Invalid { message, kept: None } => judged(
             conditions::ACCEPTED,
@@ -123,11 +187,21 @@ fn accepted(input: &Input<'_>) -> Judged {
     }
 }
 
-fn programmed(input: &Input<'_>, tally: &Tally<'_>) -> Judged {
+fn programmed(whole: &Whole<'_>) -> Judged {
     let condition = |status, reason, message: String| judged(conditions::PROGRAMMED, status, reason, message);
-    let generation = input.policy.generation;
-    if let Verdict::Invalid { .. } = input.verdict {
-        return condition("False", reasons::INVALID, format!("generation {generation} cannot be compiled"));
+    let (generation, tally) = (whole.policy.generation, &whole.share.tally);
+    match whole.verdict {
+        Verdict::Accepted => {}
+        Verdict::Invalid { .. } => {
+            return condition(
+                "False",
+                reasons::INVALID,
+                format!("generation {generation} cannot be compiled"),
+            );
+        }
+        Verdict::Refused { reason, .. } => {
+            return condition("False", reason, format!("generation {generation} takes no part"));
+        }
     }
     if tally.matched == 0 {
         return condition("Unknown", reasons::NO_TARGETS, "no running pod is selected".to_owned());
@@ -135,53 +209,43 @@ fn programmed(input: &Input<'_>, tally: &Tally<'_>) -> Judged {
     if tally.sidecars() == 0 {
         return condition("False", reasons::PENDING, "no selected pod has a sidecar".to_owned());
     }
-    if let Some(winners) = overridden::by(input) {
+    if let Some(winners) = whole.share.overridden() {
         return condition("False", reasons::OVERRIDDEN, format!("every field is decided by {winners}"));
     }
-    let (ready, all) = (tally.programmed + tally.presumed, tally.sidecars());
+    let (ready, all) = (tally.programmed + whole.presumed, tally.sidecars());
     let progress = format!("{ready} of {all} sidecars have generation {generation} in force");
     if ready == all {
         return condition("True", reasons::PROGRAMMED, progress);
     }
     let reason = if ready == 0 { reasons::PENDING } else { reasons::PARTIALLY_PROGRAMMED };
-    let waiting = tally.waiting.iter().take(all - ready).map(|pod| full_name(pod));
-    condition("False", reason, format!("{progress}; waiting for {}", list(waiting)))
+    let mut waiting = tally.waiting.clone();
+    waiting.add(&tally.silent);
+    waiting.shorten(all - ready);
+    condition("False", reason, format!("{progress}; waiting for {waiting}"))
 }
 
-fn degraded(input: &Input<'_>, tally: &Tally<'_>) -> Judged {
+fn degraded(whole: &Whole<'_>) -> Judged {
+    let tally = &whole.share.tally;
     let mut faults: Vec<(&'static str, String)> = Vec::new();
-    if let Some(error) = input.distribution_error {
+    if let Some(error) = &whole.share.distribution_error {
         faults.push((reasons::DISTRIBUTION_FAILED, format!("the Bundle cannot be written: {error}")));
     }
     if !tally.rejected.is_empty() {
-        let pods = tally.rejected.iter().map(|(pod, why)| format!("{} ({why})", full_name(pod)));
-        faults.push((
-            reasons::BUNDLE_REJECTED,
-            format!("refused a Bundle and keeps the previous one: {}", list(pods)),
-        ));
+        let message = format!("refused a Bundle and keeps the previous one: {}", tally.rejected);
+        faults.push((reasons::BUNDLE_REJECTED, message));
     }
     if !tally.unprotected.is_empty() {
-        let pods = tally.unprotected.iter().map(|(pod, why)| match why {
-            Some(why) => format!("{} ({why})", full_name(pod)),
-            None => full_name(pod),
-        });
         let (some, all) = (tally.unprotected.len(), tally.matched);
-        faults.push((
-            reasons::UNPROTECTED,
-            format!("{some} of {all} selected pods without a sidecar: {}", list(pods)),
-        ));
+        let message = format!("{some} of {all} selected pods without a sidecar: {}", tally.unprotected);
+        faults.push((reasons::UNPROTECTED, message));
     }
     if !tally.suspended.is_empty() {
-        let pods = tally.suspended.iter().map(|(pod, classes)| format!("{} ({classes})", full_name(pod)));
-        faults.push((
-            reasons::INSPECTION_SUSPENDED,
-            format!("a detector keeps failing and is left out for now: {}", list(pods)),
-        ));
+        let message = format!("a detector keeps failing and is left out for now: {}", tally.suspended);
+        faults.push((reasons::INSPECTION_SUSPENDED, message));
     }
     if !tally.stale.is_empty() {
-        let pods = tally.stale.iter().map(|pod| full_name(pod));
         let minutes = STALE.as_secs() / 60;
-        faults.push((reasons::REPORT_STALE, format!("no report for {minutes} minutes from {}", list(pods))));
+        faults.push((reasons::REPORT_STALE, format!("no report for {minutes} minutes from {}", tally.stale)));
     }
     let Some((reason, _)) = faults.first() else {
         return judged(
@@ -204,22 +268,18 @@ fn judged(
     Judged { kind, status, reason, message: message.into() }
 }
 
-fn with_history(input: &Input<'_>, judged: Judged) -> Condition {
-    let before = input.policy.status.conditions.iter().find(|condition| condition.r#type == judged.kind);
+fn with_history(whole: &Whole<'_>, judged: Judged) -> Condition {
+    let before = whole.policy.status.conditions.iter().find(|condition| condition.r#type == judged.kind);
     let unchanged = before.filter(|condition| condition.status == judged.status);
-    let now = || Timestamp::from_second(input.now.as_second()).unwrap_or(input.now).to_string();
+    let now = || Timestamp::from_second(whole.now.as_second()).unwrap_or(whole.now).to_string();
     Condition {
         r#type: judged.kind.to_owned(),
         status: judged.status.to_owned(),
-        observed_generation: Some(input.policy.generation),
+        observed_generation: Some(whole.policy.generation),
         last_transition_time: unchanged.map_or_else(now, |condition| condition.last_transition_time.clone()),
         reason: judged.reason.to_owned(),
         message: judged.message,
     }
-}
-
-fn full_name(pod: &Pod) -> String {
-    format!("{}/{}", pod.namespace, pod.name)
 }
 
 /// The first few, and how many more.

@@ -7,11 +7,12 @@ use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
 use kube::core::DynamicObject;
+use rasp_policy::api::Kind;
 use rasp_policy::bundle::Bundle;
 use rasp_policy::report::{Acknowledged, EffectiveMode, PodRef, PolicyState, Report, SCHEMA_VERSION};
 use serde_json::{Value, json};
 
-use crate::observe::{Namespace, Pod, Policy, Stored};
+use crate::observe::{Namespace, Pod, Policy, Service, Stored};
 use crate::signing::Key;
 
 /// A call the API server got.
@@ -68,16 +69,32 @@ pub fn mk_namespace(name: &str, label: Option<&str>) -> Namespace {
 }
 
 pub fn mk_policy(name: &str, generation: i64, spec: Value) -> Policy {
+    mk_policy_of(Kind::RaspPolicy, name, generation, spec)
+}
+
+pub fn mk_policy_of(kind: Kind, name: &str, generation: i64, spec: Value) -> Policy {
     let mut policy = json!({
         "apiVersion": "rasp.dev/v1alpha1",
-        "kind": "RaspPolicy",
+        "kind": kind.as_str(),
         "metadata": {
             "name": name, "namespace": "shop", "uid": format!("{name}-uid"), "generation": generation,
             "creationTimestamp": "2026-01-01T00:00:00Z", "resourceVersion": "1",
         },
     });
     policy["spec"] = spec;
-    Policy::read(object(policy))
+    if kind == Kind::ClusterRaspPolicy {
+        policy["metadata"]["namespace"].take();
+    }
+    Policy::read(kind, object(policy))
+}
+
+pub fn mk_service(name: &str, selector: Value, ports: Value) -> Service {
+    Service::read(object(json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": { "name": name, "namespace": "shop", "resourceVersion": "1" },
+        "spec": { "selector": selector, "ports": ports },
+    })))
 }
 
 /// A running pod with `app` as its label.
@@ -143,5 +160,6 @@ pub fn mk_report(pod: &Pod, mode: EffectiveMode, sources: &[(&str, i64)]) -> Rep
         uninspected: vec![],
         rejected: None,
         suspended: Vec::new(),
+        exceptions: vec![],
     }
 }

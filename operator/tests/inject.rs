@@ -241,14 +241,14 @@ fn facts(namespace: &Value) -> NamespaceFacts {
 }
 
 fn bundle(policies: &[Value]) -> Bundle {
-    let entry = |policy: &Value| Entry {
-        source: Source {
+    let entry = |policy: &Value| {
+        let source = Source {
             name: policy.pointer("/metadata/name").unwrap().as_str().unwrap().to_owned(),
             uid: "policy-uid".to_owned(),
             generation: 1,
             created_at: "2026-01-01T00:00:00Z".to_owned(),
-        },
-        spec: serde_json::from_value(policy.get("spec").unwrap().clone()).unwrap(),
+        };
+        Entry::policy(source, serde_json::from_value(policy.get("spec").unwrap().clone()).unwrap())
     };
     Bundle {
         schema_version: SCHEMA_VERSION,

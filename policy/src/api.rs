@@ -13,14 +13,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::selector::LabelSelector;
 
+mod cluster;
 mod detections;
 pub mod exception;
+mod rasp_exception;
 pub mod signature;
 mod status;
+pub(crate) mod target;
+pub use cluster::within;
+pub use cluster::{ClusterRaspPolicySpec, Origin};
 pub use detections::Detections;
 pub use exception::Exception;
+pub use rasp_exception::{NEEDS_AN_END, RaspExceptionSpec, permanent_allowed};
 pub use signature::{Signature, SignatureCondition};
 pub use status::{Condition, RaspPolicyStatus, TargetCounts, conditions, reasons};
+pub use target::{TargetKind, TargetRef};
+
+#[cfg(feature = "crd")]
+pub use {cluster::ClusterRaspPolicy, rasp_exception::RaspException};
 
 /// API group of every kind of this project.
 pub const GROUP: &str = "rasp.dev";
@@ -30,6 +40,32 @@ pub const VERSION: &str = "v1alpha1";
 pub const API_VERSION: &str = "rasp.dev/v1alpha1";
 /// `kind` of a RaspPolicy document.
 pub const KIND: &str = "RaspPolicy";
+
+/// The kinds that users write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// For pods of its namespace.
+    #[default]
+    RaspPolicy,
+    /// For many namespaces, below or above what these say.
+    ClusterRaspPolicy,
+    /// Findings in its namespace that are no attacks.
+    RaspException,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::RaspPolicy, Self::ClusterRaspPolicy, Self::RaspException];
+
+    /// The word users write.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RaspPolicy => KIND,
+            Self::ClusterRaspPolicy => "ClusterRaspPolicy",
+            Self::RaspException => "RaspException",
+        }
+    }
+}
 
 /// What kube-rasp detects in the selected pods of this namespace, and what it does about it.
 ///
@@ -59,13 +95,25 @@ pub const KIND: &str = "RaspPolicy";
         printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
         printcolumn = r#"{"name":"Unprotected","type":"integer","jsonPath":".status.targets.unprotected","priority":1}"#,
         printcolumn = r#"{"name":"Hash","type":"string","jsonPath":".status.policyHash","priority":1}"#
-    )
+    ),
+    x_kube(validation = (
+        "!(has(self.podSelector) && has(self.targetRefs))",
+        "set either podSelector or targetRefs"
+    ))
 )]
 pub struct RaspPolicySpec {
-    /// The pods this policy is for, by their labels. Absent: every pod of the namespace. A policy with a selector is
-    /// more specific than one without and wins field by field.
+    /// The pods this policy is for, by their labels. Absent, as targetRefs: every pod of the namespace. A policy with a
+    /// selector is more specific than one without and wins field by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_selector: Option<LabelSelector>,
+    /// The Services, Deployments, StatefulSets and DaemonSets of the namespace whose pods this policy is for. As specific as
+    /// a selector; with sectionName more specific than any other policy of a namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "crd",
+        schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))
+    )]
+    pub target_refs: Option<Vec<TargetRef>>,
     /// Off relays traffic untouched, Monitor inspects and reports, Block also refuses what is detected.
     /// A detection may have a mode of its own. Write "Off" in quotes: YAML reads the bare word as a boolean.
     /// Built-in: Monitor.

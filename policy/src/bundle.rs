@@ -1,5 +1,5 @@
-//! The wire form of policies: a DSSE envelope over the exact bytes of a payload that holds every policy of one
-//! namespace. This module makes and reads bytes and digests; the operator signs, the proxy verifies.
+//! The wire form of policies: a DSSE envelope over the exact bytes of a payload that holds every policy that concerns
+//! one namespace, its own and those of the cluster. This module makes and reads bytes and digests; the operator signs, the proxy verifies.
 //!
 //! An envelope is verified first and parsed afterwards, and never serialised again. A sidecar refuses a Bundle with a
 //! field it does not know and keeps what it has, so a new field is optional and never written unless it is set. The
@@ -11,9 +11,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::api::RaspPolicySpec;
+use crate::api::{Kind, Origin, RaspPolicySpec, TargetKind};
 use crate::report::Acknowledged;
-use crate::selector::Labels;
+use crate::selector::{Labels, Subject};
 
 /// The newest schema this version writes and the only one it reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -32,7 +32,7 @@ pub struct Bundle {
     pub namespace: Namespace,
     /// Grows with every Bundle of the namespace: max(previous + 1, milliseconds since the epoch).
     pub sequence: u64,
-    /// The policies, in the order of their names.
+    /// The policies, kind by kind in the order of [`Kind`], each in the order of their names.
     pub entries: Vec<Entry>,
 }
 
@@ -50,8 +50,55 @@ pub struct Namespace {
 pub struct Entry {
     /// The object it comes from.
     pub source: Source,
-    /// What it asks for.
+    /// What it asks for. `targetRefs` are in `targets`.
     pub spec: RaspPolicySpec,
+    /// What kind of object it comes from. Not written for a RaspPolicy.
+    #[serde(default, skip_serializing_if = "is_rasp_policy")]
+    pub kind: Kind,
+    /// Of a ClusterRaspPolicy: below or above the policies of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// What is there of its `targetRefs`: it is for these alone, for nothing where the list is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Vec<Target>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_rasp_policy(kind: &Kind) -> bool {
+    *kind == Kind::RaspPolicy
+}
+
+/// A target as a sidecar can compare it with itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// What it is.
+    pub kind: TargetKind,
+    /// Its name.
+    pub name: String,
+    /// Of a Service: the labels it selects.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub selector: Labels,
+    /// The ports of pods that `sectionName` stands for; `None` where it names none: every port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Vec<u16>>,
+}
+
+impl Target {
+    /// Whether a pod is of this target. A Service without a selector has no pods that we know.
+    pub fn selects(&self, subject: Subject<'_>) -> bool {
+        match self.kind {
+            TargetKind::Service => {
+                !self.selector.is_empty()
+                    && self.selector.iter().all(|(key, value)| subject.labels.get(key) == Some(value))
+            }
+            kind => subject
+                .workload
+                .strip_prefix(kind.as_str())
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|name| name == self.name),
+        }
+    }
 }
 
 /// The object a policy comes from.
@@ -69,14 +116,33 @@ pub struct Source {
 }
 
 impl Entry {
-    /// Whether the policy is for a pod with these labels.
-    pub fn selects(&self, labels: &Labels) -> bool {
-        self.spec.pod_selector.as_ref().is_none_or(|selector| selector.matches(labels))
+    /// A RaspPolicy without targets.
+    pub fn policy(source: Source, spec: RaspPolicySpec) -> Self {
+        Self { source, spec, kind: Kind::RaspPolicy, origin: None, targets: None }
+    }
+
+    /// Whether the policy is for this pod, or for a port of it.
+    pub fn selects<'a>(&self, subject: impl Into<Subject<'a>>) -> bool {
+        let subject = subject.into();
+        match &self.targets {
+            Some(targets) => targets.iter().any(|target| target.selects(subject)),
+            None => self.spec.pod_selector.as_ref().is_none_or(|selector| selector.matches(subject.labels)),
+        }
+    }
+
+    /// How it is named to people: `RaspPolicy shop/web`, `ClusterRaspPolicy base`.
+    pub fn title(&self, namespace: &str) -> String {
+        let (kind, name) = (self.kind.as_str(), &self.source.name);
+        if self.kind == Kind::ClusterRaspPolicy {
+            format!("{kind} {name}")
+        } else {
+            format!("{kind} {namespace}/{name}")
+        }
     }
 }
 
 impl Bundle {
-    /// The bytes that are signed. `entries` must already be in the order of their names.
+    /// The bytes that are signed. `entries` must already be in their order.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default() // plain structs with string keys always serialise
     }

@@ -1,22 +1,79 @@
-//! The CustomResourceDefinition, generated from the Rust types. `rasp-operator generate crd` writes it to the chart.
+//! The CustomResourceDefinitions, generated from the Rust types. `rasp-operator generate crd` writes them to the chart.
 //!
 //! What the derive macros cannot say is corrected here, on the finished schema, so that the types stay plain.
 
 use kube::CustomResourceExt as _;
+use kube::core::Resource;
 
-pub use crate::api::RaspPolicy;
+use crate::api::Kind;
+pub use crate::api::{ClusterRaspPolicy, RaspException, RaspPolicy};
 
-/// The CRD of [`RaspPolicy`] as YAML, with the annotation that keeps it when the chart is uninstalled: removing it
-/// would remove every policy in the cluster.
-pub fn rasp_policy_yaml() -> Result<String, serde_yaml::Error> {
-    let mut crd = RaspPolicy::crd();
+/// The CRDs of all kinds as YAML documents, in the order of [`Kind::ALL`].
+pub fn yaml() -> Result<String, serde_yaml::Error> {
+    let documents = Kind::ALL.into_iter().map(yaml_of).collect::<Result<Vec<_>, _>>()?;
+    Ok(documents.join("---\n"))
+}
+
+/// The CRD of one kind as YAML, with the annotation that keeps it when the chart is uninstalled: removing it would remove
+/// every object of its kind in the cluster.
+pub fn yaml_of(kind: Kind) -> Result<String, serde_yaml::Error> {
+    let mut crd = match kind {
+        Kind::RaspPolicy => RaspPolicy::crd(),
+        Kind::ClusterRaspPolicy => ClusterRaspPolicy::crd(),
+        Kind::RaspException => RaspException::crd(),
+    };
     crd.metadata
         .annotations
         .get_or_insert_default()
         .insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
     let mut crd = serde_yaml::to_value(&crd)?;
     tidy(&mut crd);
+    fit(kind, &mut crd);
     Ok(quoted(&serde_yaml::to_string(&crd)?))
+}
+
+/// Plural of a kind, as in URLs.
+pub fn plural(kind: Kind) -> String {
+    match kind {
+        Kind::RaspPolicy => RaspPolicy::plural(&()),
+        Kind::ClusterRaspPolicy => ClusterRaspPolicy::plural(&()),
+        Kind::RaspException => RaspException::plural(&()),
+    }
+    .into_owned()
+}
+
+/// Takes away what types have that kinds share and this one has not: pods are not selected by a cluster's policy, and only
+/// an exception counts what it took.
+fn fit(kind: Kind, crd: &mut serde_yaml::Value) {
+    let versions = crd.get_mut("spec").and_then(|spec| spec.get_mut("versions")?.as_sequence_mut());
+    for version in versions.into_iter().flatten() {
+        if kind != Kind::RaspException {
+            remove(schema(version, &["status"]), &["hits", "lastHit"]);
+        }
+        if kind == Kind::ClusterRaspPolicy {
+            for half in ["defaults", "overrides"] {
+                if let Some(settings) = schema(version, &["spec", half]) {
+                    settings.shift_remove("x-kubernetes-validations"); // speaks of the two fields
+                }
+                remove(schema(version, &["spec", half]), &["podSelector", "targetRefs"]);
+            }
+        }
+    }
+}
+
+/// The schema of a field.
+fn schema<'a>(version: &'a mut serde_yaml::Value, path: &[&str]) -> Option<&'a mut serde_yaml::Mapping> {
+    let root = version.get_mut("schema")?.get_mut("openAPIV3Schema")?;
+    path.iter().try_fold(root, |node, name| node.get_mut("properties")?.get_mut(*name))?.as_mapping_mut()
+}
+
+fn remove(schema: Option<&mut serde_yaml::Mapping>, fields: &[&str]) {
+    let properties = schema.and_then(|schema| schema.get_mut("properties")?.as_mapping_mut());
+    if let Some(properties) = properties {
+        for field in fields {
+            properties.shift_remove(*field);
+        }
+    }
 }
 
 /// Puts words in quotes that Kubernetes' YAML 1.1 reads as booleans (the mode `Off`) and our YAML 1.2 does not.

@@ -4,7 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{API_VERSION, Inspection, KIND, RaspPolicySpec, Signature, signature};
+use crate::api::{API_VERSION, Inspection, KIND, RaspPolicySpec, Signature, signature, target};
+
+mod object;
+pub use object::{Object, Spec, read, stand_alone};
 
 /// A RaspPolicy as it stands in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,16 +52,21 @@ pub enum Error {
     },
     /// A field that does not exist; a typing error would otherwise switch protection off.
     #[error(
-        "document {index}: unknown field {path}; known fields are listed by `kubectl explain rasppolicy.spec`"
+        "document {index}: unknown field {path}; known fields are listed by `kubectl explain {}.spec`",
+        kind.to_lowercase()
     )]
     UnknownField {
         /// Which document.
         index: usize,
+        /// Kind of the document.
+        kind: String,
         /// Dotted path of the field.
         path: String,
     },
     /// Another kind of object.
-    #[error("document {index}: is a {found}, only {API_VERSION} {KIND} can be read here")]
+    #[error(
+        "document {index}: is a {found}; expected {API_VERSION} RaspPolicy, ClusterRaspPolicy or RaspException"
+    )]
     Kind {
         /// Which document.
         index: usize,
@@ -73,12 +81,22 @@ pub enum Error {
         /// Field, value, and what to do.
         message: String,
     },
+    /// A document that means nothing outside of a cluster.
+    #[error("document {index}, {name}: {message}")]
+    StandAlone {
+        /// Which document.
+        index: usize,
+        /// Its kind and name.
+        name: String,
+        /// What it asks for, and what to do.
+        message: String,
+    },
     /// The file holds no document.
     #[error("no document in the file; expected at least one {API_VERSION} {KIND}")]
     Empty,
 }
 
-/// Reads every document of a YAML file. An empty document (only comments) is skipped.
+/// Reads every document of a YAML file of RaspPolicies. An empty document (only comments) is skipped.
 pub fn parse(yaml: &str) -> Result<Vec<Document>, Error> {
     let mut documents = Vec::new();
     for (index, raw) in serde_yaml::Deserializer::from_str(yaml).enumerate() {
@@ -103,7 +121,7 @@ pub fn parse(yaml: &str) -> Result<Vec<Document>, Error> {
         })
         .map_err(|error| parse_error(error.to_string()))?;
         if let Some(path) = unknown {
-            return Err(Error::UnknownField { index, path });
+            return Err(Error::UnknownField { index, kind: KIND.to_owned(), path });
         }
         document.spec.check().map_err(|message| Error::Value { index, message })?;
         documents.push(document);
@@ -138,6 +156,7 @@ pub(crate) fn dotted(path: &serde_ignored::Path<'_>) -> String {
 impl RaspPolicySpec {
     /// The ranges that the CRD schema states, for readers that no API server protects.
     pub fn check(&self) -> Result<(), String> {
+        target::check(self.pod_selector.is_some(), self.target_refs.as_deref())?;
         for (name, value, range) in self.inspection.iter().flat_map(Inspection::bounds) {
             if let Some(value) = value.filter(|value| !range.contains(value)) {
                 let (least, most) = (range.start(), range.end());
@@ -259,6 +278,21 @@ mod tests {
                 "spec.exceptions.0.until",
             ),
             ("spec: {exceptions: [{name: a, rule: x}]}", "missing field `reason`"),
+            (
+                "spec: {podSelector: {}, targetRefs: [{kind: Service, name: a}]}",
+                "spec.targetRefs is set beside podSelector",
+            ),
+            ("spec: {targetRefs: []}", "spec.targetRefs has 0 items; use 1 to 16"),
+            ("spec: {targetRefs: [{kind: Pod, name: a}]}", "unknown variant `Pod`"),
+            ("spec: {targetRefs: [{kind: Service, name: A}]}", "spec.targetRefs[0].name is not one"),
+            (
+                "spec: {targetRefs: [{kind: Service, name: a, sectionName: '80_'}]}",
+                "spec.targetRefs[0].sectionName is not the name of a port",
+            ),
+            (
+                "spec: {targetRefs: [{group: apps, kind: Service, name: a}]}",
+                "spec.targetRefs[0].group is not that of a Service: use \"\"",
+            ),
             ("spec: {signatures: [{id: local-a}]}", "missing field `cve`"),
             (
                 "spec: {signatures: [{id: exploit-a, cve: CVE-2026-1, date: 2026-11-26, title: T, confidence: High, \

@@ -1,17 +1,25 @@
 //! Which value wins, field by field, when several policies concern one pod. Pure; the operator uses it for status
 //! and every sidecar for its Ruleset, so the two cannot disagree.
 //!
-//! Levels that exist now, highest first: policy with `podSelector` > policy for the whole namespace > built-in.
-//! Between equals the strictest wins (Block > Monitor > Off, Closed > Open, Refuse > Encode); any other field goes to
-//! the oldest policy, then to the lowest name. Lists (exceptions, signatures) of equals are united.
+//! Levels are in [`Level`]. Between equals the strictest wins (Block > Monitor > Off, Closed > Open, Refuse > Encode); any
+//! other field goes to the oldest policy, then to the lowest name. Lists (exceptions, signatures) of equals are united.
+//! RaspExceptions are added to the list that won, unless that is one of cluster overrides. A `mode` of cluster overrides is
+//! that of every class too, unless overrides say one of the class: it has to work whatever the policies below it say.
 
 use std::borrow::Cow;
 
+use crate::api::Kind;
 use crate::api::{Confidence, Detection, Exception, FailureMode, Mode, RaspPolicySpec, RawTarget, Signature};
 use crate::bundle::{Bundle, Entry};
 use crate::class::Class;
 use crate::report::EffectiveMode;
-use crate::selector::Labels;
+use crate::selector::Subject;
+
+mod explain;
+mod level;
+
+pub use explain::{Decider, Explained, Explanation, explain};
+pub use level::{Level, ports};
 
 /// What is in force for one pod: every field has a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +57,8 @@ pub struct Effective {
 /// An exception that is in force, until it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectiveException {
-    /// `policy/name`: in events and metrics.
+    /// In events and metrics: `policy/name`, of a cluster's policy `ClusterRaspPolicy/policy/name`, of an object of its own
+    /// `RaspException/name`.
     pub id: String,
     /// What it excepts.
     pub exception: Exception,
@@ -297,93 +306,94 @@ fn raw_target(spec: &RaspPolicySpec) -> Option<RawTarget> {
     spec.http.as_ref()?.raw_target
 }
 
-/// What is in force for one pod, and which policy decided each field.
+/// What is in force for one pod or one port of it, and which policy decided each field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
     /// The values.
     pub effective: Effective,
     /// For each field that a policy decided: the index of the entry in the Bundle. Several entries may decide a list.
     pub winners: Vec<(Field, usize)>,
-    /// Indices of the entries that select the pod, highest precedence first.
-    pub selected: Vec<usize>,
+    /// For each field: the entries that say something else about it and lost.
+    pub losers: Vec<(Field, usize)>,
+    /// The entries that are for the pod, highest precedence first, and the level of each.
+    pub selected: Vec<(Level, usize)>,
 }
 
-/// Resolves the policies of a Bundle for a pod with these labels.
-pub fn resolve(bundle: &Bundle, labels: &Labels) -> Resolution {
-    let mut selected: Vec<usize> = (0..bundle.entries.len())
-        .filter(|&index| bundle.entries.get(index).is_some_and(|entry| entry.selects(labels)))
-        .collect();
+/// Resolves the policies of a Bundle for a pod, on every port that has no policy of its own.
+pub fn resolve<'a>(bundle: &Bundle, subject: impl Into<Subject<'a>>) -> Resolution {
+    resolve_at(bundle, subject.into(), None)
+}
+
+/// The same for one port, or with `None` for those that have no policy of their own. [`ports`] lists the others.
+pub fn resolve_at(bundle: &Bundle, subject: Subject<'_>, port: Option<u16>) -> Resolution {
+    let level = |(index, entry): (usize, &Entry)| Some((entry.level(subject, port)?, index));
+    let mut selected: Vec<_> = bundle.entries.iter().enumerate().filter_map(level).collect();
     selected.sort_by(|&a, &b| order(bundle, a).cmp(&order(bundle, b)));
+    let of = |index: usize| bundle.entries.get(index);
+    let is_exception = |index: usize| of(index).is_some_and(|entry| entry.kind == Kind::RaspException);
 
-    let mut effective = Effective::builtin();
-    let mut winners = Vec::new();
+    let mut resolution =
+        Resolution { effective: Effective::builtin(), winners: Vec::new(), losers: Vec::new(), selected };
+    let mut lever = Vec::new();
     for field in Field::all() {
-        let Some(winner) = winner(bundle, &selected, field) else { continue };
-        if matches!(field, Field::Exceptions | Field::Signatures) {
-            for index in equals(bundle, &selected, winner, field) {
-                unite(&mut effective, field, bundle.entries.get(index));
-                winners.push((field, index));
+        let sets = |(_, index): &&(Level, usize)| of(*index).is_some_and(|entry| field.is_set(&entry.spec));
+        let setting: Vec<(Level, usize)> = resolution.selected.iter().filter(sets).copied().collect();
+        let policies = || setting.iter().copied().filter(|&(_, index)| !is_exception(index));
+        let highest = policies().next().map(|(level, _)| level);
+        let equals: Vec<usize> =
+            policies().filter(|&(level, _)| Some(level) == highest).map(|(_, index)| index).collect();
+        let mut winners = match field {
+            Field::Exceptions | Field::Signatures => equals,
+            _ => strictest(bundle, &equals, field).into_iter().collect(),
+        };
+        if highest == Some(Level::ClusterOverrides) {
+            // The mode comes before those of classes.
+            if field == Field::Mode {
+                lever.clone_from(&winners);
             }
-            continue;
+        } else if matches!(field, Field::ClassMode(_)) && !setting.is_empty() && !lever.is_empty() {
+            winners.clone_from(&lever);
+        } else {
+            winners.extend(setting.iter().map(|&(_, index)| index).filter(|&index| is_exception(index)));
         }
-        let Some(entry) = bundle.entries.get(winner) else { continue };
-        take(&mut effective, field, &entry.spec);
-        winners.push((field, winner));
-    }
-    Resolution { effective, winners, selected }
-}
-
-type Order<'a> = (bool, &'a str, &'a str);
-
-/// Selector first, then the oldest, then the lowest name. RFC 3339 times in UTC compare as text.
-fn order(bundle: &Bundle, index: usize) -> Order<'_> {
-    bundle.entries.get(index).map_or((true, "", ""), |Entry { source, spec }| {
-        (spec.pod_selector.is_none(), source.created_at.as_str(), source.name.as_str())
-    })
-}
-
-fn winner(bundle: &Bundle, selected: &[usize], field: Field) -> Option<usize> {
-    let entry = |index: &usize| bundle.entries.get(*index);
-    let sets = |index: &&usize| entry(index).is_some_and(|entry| field.is_set(&entry.spec));
-    let first = selected.iter().find(sets)?;
-    let level = entry(first)?.spec.pod_selector.is_some();
-    let mut best = *first;
-    for index in selected.iter().filter(sets) {
-        let (candidate, current) = (entry(index)?, bundle.entries.get(best)?);
-        if candidate.spec.pod_selector.is_some() == level
-            && field.strictness(&candidate.spec) > field.strictness(&current.spec)
-        {
-            best = *index;
+        for &index in &winners {
+            let Some(entry) = of(index) else { continue };
+            take(&mut resolution.effective, field, entry);
+            resolution.winners.push((field, index));
         }
+        let lost = setting.iter().filter(|(_, index)| !winners.contains(index));
+        resolution.losers.extend(lost.map(|&(_, index)| (field, index)));
     }
-    Some(best)
+    resolution
 }
 
-/// The policies of the level of this one that set the field, in the order of precedence.
-fn equals(bundle: &Bundle, selected: &[usize], winner: usize, field: Field) -> Vec<usize> {
-    let spec = |index: usize| bundle.entries.get(index).map(|entry| &entry.spec);
-    let level = |index: usize| spec(index).map(|spec| spec.pod_selector.is_some());
-    let sets = |index: usize| spec(index).is_some_and(|spec| field.is_set(spec));
-    selected.iter().copied().filter(|&index| sets(index) && level(index) == level(winner)).collect()
+/// The level first, then the oldest, then the lowest name. RFC 3339 times in UTC compare as text.
+fn order(bundle: &Bundle, (level, index): (Level, usize)) -> (Level, &str, &str) {
+    let source = bundle.entries.get(index).map(|entry| &entry.source);
+    source.map_or((level, "", ""), |source| (level, source.created_at.as_str(), source.name.as_str()))
 }
 
-fn unite(effective: &mut Effective, field: Field, entry: Option<&Entry>) {
-    let Some(Entry { source, spec }) = entry else { return };
-    if field == Field::Signatures {
-        for signature in spec.signatures.iter().flatten() {
-            if effective.signatures.iter().all(|known| known.id != signature.id) {
-                effective.signatures.push(signature.clone());
-            }
-        }
-        return;
+/// Of equals in their order: the first of the strictest.
+fn strictest(bundle: &Bundle, equals: &[usize], field: Field) -> Option<usize> {
+    let strictness =
+        |index: usize| bundle.entries.get(index).map_or(0, |entry| field.strictness(&entry.spec));
+    equals
+        .iter()
+        .copied()
+        .reduce(|best, index| if strictness(index) > strictness(best) { index } else { best })
+}
+
+fn exception_id(entry: &Entry, exception: &Exception) -> String {
+    let (kind, policy) = (entry.kind.as_str(), &entry.source.name);
+    match entry.kind {
+        Kind::RaspPolicy => format!("{policy}/{}", exception.name),
+        Kind::ClusterRaspPolicy => format!("{kind}/{policy}/{}", exception.name),
+        Kind::RaspException => format!("{kind}/{policy}"),
     }
-    effective.exceptions.extend(spec.exceptions.iter().flatten().map(|exception| EffectiveException {
-        id: format!("{}/{}", source.name, exception.name),
-        exception: exception.clone(),
-    }));
 }
 
-fn take(effective: &mut Effective, field: Field, spec: &RaspPolicySpec) {
+fn take(effective: &mut Effective, field: Field, entry: &Entry) {
+    let spec = &entry.spec;
     let response = spec.response.as_ref();
     match field {
         // It comes first: a class follows it, unless a policy sets the mode of the class.
@@ -426,8 +436,19 @@ fn take(effective: &mut Effective, field: Field, spec: &RaspPolicySpec) {
                 })
             });
         }
-        // United, not taken.
-        Field::Exceptions | Field::Signatures => {}
+        // United.
+        Field::Exceptions => {
+            effective.exceptions.extend(spec.exceptions.iter().flatten().map(|exception| {
+                EffectiveException { id: exception_id(entry, exception), exception: exception.clone() }
+            }));
+        }
+        Field::Signatures => {
+            for signature in spec.signatures.iter().flatten() {
+                if effective.signatures.iter().all(|known| known.id != signature.id) {
+                    effective.signatures.push(signature.clone());
+                }
+            }
+        }
     }
 }
 

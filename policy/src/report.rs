@@ -49,6 +49,23 @@ pub struct Report {
     /// Classes whose detector keeps failing and is not run, or not on large bodies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspended: Vec<String>,
+    /// Exceptions that took findings since the sidecar started: at most [`MAX_EXCEPTIONS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<ExceptionHits>,
+}
+
+/// Exceptions in one report. A policy that changes often must not make it longer.
+pub const MAX_EXCEPTIONS: usize = 64;
+
+/// What one exception took in one sidecar, since that started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExceptionHits {
+    /// Its id, as in events and metrics ([`crate::precedence::EffectiveException`]).
+    pub id: String,
+    /// Findings.
+    pub hits: u64,
+    /// When the last of them was, RFC 3339 in UTC, in whole seconds.
+    pub last: String,
 }
 
 /// Pairs of port and reason in one report. A scan over the ports of a pod must not make it longer.

@@ -7,6 +7,21 @@ use serde::{Deserialize, Serialize};
 /// Labels of a pod.
 pub type Labels = BTreeMap<String, String>;
 
+/// A pod as policies select it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject<'a> {
+    /// Its labels.
+    pub labels: &'a Labels,
+    /// `Kind/name` of its controller, as fixed at admission; empty where none is known.
+    pub workload: &'a str,
+}
+
+impl<'a> From<&'a Labels> for Subject<'a> {
+    fn from(labels: &'a Labels) -> Self {
+        Self { labels, workload: "" }
+    }
+}
+
 /// A label selector; `matchLabels` and `matchExpressions` must all hold. An empty selector selects every pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,11 +35,11 @@ pub type Labels = BTreeMap<String, String>;
     schemars(extend("x-kubernetes-map-type" = "atomic"))
 )]
 pub struct LabelSelector {
-    /// Labels the pod must have.
+    /// Labels that must be there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "crd", schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63})))]
     pub match_labels: BTreeMap<String, String>,
-    /// Requirements the pod's labels must meet.
+    /// Requirements that the labels must meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "crd", schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic")))]
     pub match_expressions: Vec<Requirement>,

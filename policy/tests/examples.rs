@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use rasp_policy::document::{Document, parse};
+use rasp_policy::document::{Object, Spec, read};
 
 #[expect(clippy::unwrap_used, clippy::panic, reason = "a helper of tests")]
-fn examples() -> BTreeMap<String, (String, Vec<Document>)> {
+fn examples() -> BTreeMap<String, (String, Vec<Object>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../manifests/examples");
     let mut examples = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -14,7 +14,7 @@ fn examples() -> BTreeMap<String, (String, Vec<Document>)> {
         assert_eq!(path.extension().unwrap(), "yaml", "{}", path.display());
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
-        let documents = parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let documents = read(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         examples.insert(name, (text, documents));
     }
     assert!(examples.len() >= 6, "only {} examples were found", examples.len());
@@ -44,7 +44,11 @@ fn together_the_examples_show_every_field() {
     let shown: String = examples()
         .values()
         .flat_map(|(_, documents)| documents)
-        .map(|document| serde_json::to_string(&document.spec).unwrap())
+        .map(|document| match &document.spec {
+            Spec::Policy(spec) => serde_json::to_string(spec).unwrap(),
+            Spec::Cluster(spec) => serde_json::to_string(spec).unwrap(),
+            Spec::Exception(spec) => serde_json::to_string(spec).unwrap(),
+        })
         .collect();
     for field in [
         "podSelector",
@@ -69,6 +73,12 @@ fn together_the_examples_show_every_field() {
         "signatures",
         "nameContains",
         "attacks",
+        "targetRefs",
+        "sectionName",
+        "namespaceSelector",
+        "defaults",
+        "overrides",
+        "allowPermanentExceptions",
     ] {
         assert!(shown.contains(&format!("\"{field}\":")), "no example shows {field}");
     }

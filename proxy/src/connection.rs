@@ -139,7 +139,7 @@ pub async fn serve(shared: Arc<Shared>, mut client: Client, target: Target) {
             None => return,
         },
     };
-    if shared.policy.load().ruleset.is_off() {
+    if shared.policy.load_on(target.port()).ruleset.is_off() {
         return Box::pin(off::serve(shared, client, target)).await;
     }
     let declared = shared.protocols.of(target.port());

@@ -57,7 +57,7 @@ pub async fn serve(
     let arrived = Instant::now();
     connection.phase.busy();
     let mut in_flight = connection.shared.drain.begin();
-    let policy = connection.shared.policy.load();
+    let policy = connection.shared.policy.load_on(connection.target.port());
     let (mut parts, body) = request.into_parts();
     let named = Named::of(&parts.headers);
     let trace = Trace::of(&parts.headers, named);

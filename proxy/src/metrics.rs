@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::{
     Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -13,21 +13,20 @@ use prometheus::{
 };
 use rasp_engine::{Class, Verdict};
 use rasp_policy::api::Mode;
-use rasp_policy::report::{PolicyState, Uninspected};
+use rasp_policy::report::{ExceptionHits, MAX_EXCEPTIONS, PolicyState, Uninspected};
 
 use crate::event::{self, Action};
 use crate::reason::{Bypass, Kind, Shed, Timeout, Tls};
 
+mod exceptions;
 mod uninspected;
 
+use exceptions::Exceptions;
 use uninspected::Ports;
 pub use uninspected::Relayed;
 
 /// Ports that get a label of their own; an address scan must not grow the registry.
 const MAX_PORT_LABELS: usize = 32;
-
-/// Exceptions that get a label of their own; policies come and go.
-const MAX_EXCEPTION_LABELS: usize = 64;
 
 /// Seconds; inspection takes microseconds, a held body milliseconds.
 const BUCKETS: [f64; 12] =
@@ -40,7 +39,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     detections: IntCounterVec,
     exceptions: IntCounterVec,
-    exception_names: Mutex<HashSet<String>>,
+    exception_hits: Exceptions,
     inspection: Histogram,
     added_latency: Histogram,
     uninspected: IntCounterVec,
@@ -118,7 +117,7 @@ impl Metrics {
                 "Findings that an exception of the policy made harmless, by exception.",
                 &["exception"],
             )?,
-            exception_names: Mutex::default(),
+            exception_hits: Exceptions::new(MAX_EXCEPTIONS),
             inspection: new.histogram("rasp_inspection_seconds", "Time the engine worked on one request.")?,
             added_latency: new.histogram(
                 "rasp_added_latency_seconds",
@@ -211,13 +210,18 @@ impl Metrics {
 
     /// Counts one finding that an exception, `policy/name`, excepts.
     pub fn excepted(&self, exception: &str) {
-        let mut known = self.exception_names.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = known.contains(exception);
-        if !is_known && known.len() < MAX_EXCEPTION_LABELS {
-            known.insert(exception.to_owned());
-        }
-        let label = if known.contains(exception) { exception } else { "other" };
+        let label = if self.exception_hits.count(exception, SystemTime::now()) { exception } else { "other" };
         self.exceptions.with_label_values(&[label]).inc();
+    }
+
+    /// What exceptions took since the process started.
+    pub fn exception_hits(&self) -> Vec<ExceptionHits> {
+        self.exception_hits.all()
+    }
+
+    /// Waits until [`Self::exception_hits`] has one more.
+    pub async fn new_exception(&self) {
+        self.exception_hits.grew().await;
     }
 
     /// Time the engine worked on one request.

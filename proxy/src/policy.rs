@@ -5,9 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use rasp_engine::Ruleset;
-use rasp_policy::report::{Acknowledged, PolicyState, Rejected};
+use rasp_policy::report::{Acknowledged, EffectiveMode, PolicyState, Rejected};
 use tokio::sync::watch as changes;
 
 use crate::metrics::Metrics;
@@ -34,12 +34,22 @@ pub struct InForce {
     pub expires: Option<String>,
     /// Whether any policy was ever loaded.
     pub loaded: bool,
+    /// Ports with a Ruleset of their own, in their order. Built with this one, and swapped with it.
+    pub ports: Vec<(u16, Arc<InForce>)>,
 }
 
 impl InForce {
     /// A policy that no Bundle stands behind.
     pub fn builtin(ruleset: Ruleset) -> Self {
-        Self { ruleset, digest: None, sequence: None, sources: Vec::new(), expires: None, loaded: true }
+        Self {
+            ruleset,
+            digest: None,
+            sequence: None,
+            sources: Vec::new(),
+            expires: None,
+            loaded: true,
+            ports: Vec::new(),
+        }
     }
 
     /// What is in force before any Bundle.
@@ -54,6 +64,19 @@ pub fn now() -> String {
 }
 
 impl InForce {
+    /// What is in force on a port that has a Ruleset of its own.
+    fn on(&self, port: u16) -> Option<&Arc<Self>> {
+        let at = self.ports.binary_search_by_key(&port, |(known, _)| *known).ok()?;
+        self.ports.get(at).map(|(_, own)| own)
+    }
+
+    /// The mode in force, over all ports.
+    pub fn effective_mode(&self) -> EffectiveMode {
+        let own = self.ports.iter().map(|(_, own)| &**own);
+        let all = std::iter::once(self).chain(own);
+        EffectiveMode::combine(all.map(|in_force| in_force.ruleset.effective().effective_mode()))
+    }
+
     /// Whether an exception has ended since the Ruleset was built.
     pub fn has_expired(&self, now: &str) -> bool {
         self.expires.as_deref().is_some_and(|end| end <= now)
@@ -105,6 +128,15 @@ impl Handle {
     /// What a request that begins now is judged by.
     pub fn load(&self) -> Arc<InForce> {
         self.in_force.load_full()
+    }
+
+    /// What a request that begins now on this port of the pod is judged by.
+    pub fn load_on(&self, port: u16) -> Arc<InForce> {
+        let current = self.in_force.load();
+        match current.on(port) {
+            Some(own) => Arc::clone(own),
+            None => Guard::into_inner(current),
+        }
     }
 
     /// Puts a policy in force, for the next request of every connection.

@@ -1,5 +1,5 @@
 //! Tells the operator what is in force and which class is not run: on every change, when a
-//! port is first relayed uninspected, and once a minute.
+//! port is first relayed uninspected or an exception first used, and once a minute.
 //!
 //! On a task of its own; the data path neither waits for it nor knows it. A report that fails is sent again on a new
 //! connection, since another replica of the operator may have become the leader.
@@ -144,6 +144,7 @@ impl Reporter {
                 () = sleep(pause) => {}
                 () = self.breaker.changed() => {}
                 () = self.metrics.uninspected_port() => {}
+                () = self.metrics.new_exception() => {}
                 changed = changes.changed() => if changed.is_err() {
                     return;
                 },
@@ -206,10 +207,11 @@ impl Reporter {
             digest: in_force.digest.clone(),
             sequence: in_force.sequence,
             sources: in_force.sources.clone(),
-            mode: in_force.ruleset.effective().effective_mode(),
+            mode: in_force.effective_mode(),
             uninspected: self.metrics.uninspected_ports(),
             rejected: status.rejected.clone(),
             suspended: suspended.map(|class| class.as_str().to_owned()).collect(),
+            exceptions: self.metrics.exception_hits(),
         }
     }
 }

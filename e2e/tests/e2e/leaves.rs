@@ -80,6 +80,9 @@ async fn every_example_applies() -> anyhow::Result<()> {
     for file in std::fs::read_dir(&folder)?.flatten() {
         let yaml = std::fs::read_to_string(file.path())?;
         cluster.apply(&shop.name, &yaml).await.with_context(|| format!("{:?}", file.file_name()))?;
+        // Those of the cluster select labels that no namespace of a test has.
+        let arguments = ["-n", shop.name.as_str(), "delete", "--wait=false", "-f", "-"];
+        ensure!(cluster.kubectl(&arguments, &yaml).await?.success, "delete {:?}", file.file_name());
         count += 1;
     }
     ensure!(count >= 3, "{count} examples in {}", folder.display());

@@ -5,6 +5,7 @@ mod bundles;
 mod drain;
 mod faults;
 mod injection;
+mod kinds;
 mod leaves;
 mod modes;
 mod prometheus;

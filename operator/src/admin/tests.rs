@@ -29,13 +29,16 @@ fn answers_kubelet_and_prometheus_and_nobody_else() {
     let waiting = ask(address, "GET /readyz");
     assert!(waiting.starts_with("HTTP/1.1 503"), "{waiting}");
     assert!(
-        waiting.ends_with("waiting for namespaces, pods, rasppolicies, configmaps, certificate, ca_bundle\n")
+        waiting.ends_with("waiting for namespaces, pods, rasppolicies, configmaps, services, clusterrasppolicies, raspexceptions, certificate, ca_bundle\n")
     );
 
     cache.update(|state| {
         state.namespaces.apply(Event::InitDone);
         state.pods.apply(Event::InitDone);
         state.policies.apply(Event::InitDone);
+        state.services.apply(Event::InitDone);
+        state.clusters.apply(Event::InitDone);
+        state.exceptions.apply(Event::InitDone);
         state.bundles.apply(Event::InitDone)
     });
     readiness.serving.store(true, Ordering::Release);

@@ -79,7 +79,7 @@ async fn policies_that_do_not_fit_are_refused_with_what_to_do() {
         generation: 1,
         created_at: String::new(),
     };
-    let entry = rasp_policy::bundle::Entry { source, spec };
+    let entry = rasp_policy::bundle::Entry::policy(source, spec);
     let error = writer.bundle(&mk_bundle(vec![entry; 100]), &key).await.unwrap_err().to_string();
     assert!(error.contains("merge policies or shorten response bodies"), "{error}");
     assert!(calls.lock().unwrap().is_empty());

@@ -1,16 +1,17 @@
 //! One turn for one namespace.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rasp_policy::api::{RaspPolicyStatus, conditions, reasons};
+use rasp_policy::api::{Kind, RaspPolicyStatus, conditions, reasons};
+use rasp_policy::bundle::Entry;
 use rasp_policy::pod::INJECT_LABEL;
 
 use super::{Controller, now_ms};
 use crate::events::Notice;
 use crate::metrics::{ErrorKind, Rollout};
-use crate::observe::{Namespace, Pod, Policy, Stored};
+use crate::observe::{Namespace, Pod, Policy, Service, Stored};
 use crate::plan::{self, Cause, Input, Plan, Verdict, asks_for_injection};
 use crate::status::{self, GRACE, Received, Target};
 
@@ -22,6 +23,7 @@ struct View {
     namespace: Arc<Namespace>,
     policies: Vec<Arc<Policy>>,
     pods: Vec<Arc<Pod>>,
+    services: Vec<Arc<Service>>,
     reports: Vec<Option<Arc<Received>>>,
     stored: Option<Arc<Stored>>,
     excluded: bool,
@@ -44,6 +46,7 @@ impl Controller {
                 excluded: view.excluded,
                 policies: &view.policies,
                 pods: &view.pods,
+                services: &view.services,
                 stored: view.stored.as_deref(),
                 last_good: last_good.as_deref(),
                 acknowledged_sequence: view.acknowledged_sequence(),
@@ -58,9 +61,11 @@ impl Controller {
     fn view(&self, name: &str) -> Option<View> {
         let state = self.cache.read();
         let pods: Vec<_> = state.pods.of(name);
+        let namespace = state.namespaces.get(name, name)?;
         let view = View {
-            namespace: state.namespaces.get(name, name)?,
-            policies: state.policies.of(name),
+            policies: state.policies_for(&namespace),
+            namespace,
+            services: state.services.of(name),
             reports: pods.iter().map(|pod| self.reports.of(&pod.uid)).collect(),
             stored: state.bundles.of(name).into_iter().next(),
             excluded: (self.excludes)(name),
@@ -122,31 +127,50 @@ impl Controller {
         let leader_for = since.elapsed();
         let written = stored.and_then(|stored| stored.opened.as_ref().ok());
         let targets = view.targets(&*self.why);
-        self.count(view, &targets, written.map(|opened| opened.digest.as_str()), leader_for);
-        let mut done = true;
-        for policy in &view.policies {
-            let Some(verdict) = plan.verdicts.get(&policy.name) else { continue };
-            let input = status::Input {
+        self.count(view, plan, &targets, written.map(|opened| opened.digest.as_str()), leader_for);
+        let input = |policy| {
+            let policy: &Policy = policy;
+            Some(status::Input {
                 now: Timestamp::now(),
                 leader_for,
                 policy,
-                verdict,
+                verdict: plan.verdicts.get(&policy.uid)?,
                 written,
                 distribution_error: error,
+                missing: plan.missing.get(&policy.uid).map(Vec::as_slice).unwrap_or_default(),
                 targets: &targets,
-            };
-            let status = status::status(&input);
-            if status != policy.status {
-                done &= self.write_status(policy, verdict, &status).await;
+            })
+        };
+        let inputs: Vec<_> = view.policies.iter().filter_map(|policy| input(policy)).collect();
+        self.share(&view.namespace.name, &inputs, plan.concerned);
+        let mut done = true;
+        for input in inputs.iter().filter(|input| input.policy.kind != Kind::ClusterRaspPolicy) {
+            let status = status::status(input);
+            if status != input.policy.status {
+                done &= self.write_status(input.policy, input.verdict, &status).await;
             }
         }
         done
     }
 
-    async fn write_status(&self, policy: &Policy, verdict: &Verdict, status: &RaspPolicyStatus) -> bool {
+    /// `false` asks to try again: it failed, or the last one was written a moment ago.
+    pub(super) async fn write_status(
+        &self,
+        policy: &Policy,
+        verdict: &Verdict,
+        status: &RaspPolicyStatus,
+    ) -> bool {
+        if !self.may_write(&policy.uid) {
+            return false;
+        }
         match self.writer.status(policy, status).await {
             Ok(written) => self.cache.remember(|state| {
-                state.policies.put(written);
+                let index = match written.kind {
+                    Kind::RaspPolicy => &mut state.policies,
+                    Kind::ClusterRaspPolicy => &mut state.clusters,
+                    Kind::RaspException => &mut state.exceptions,
+                };
+                index.put(written);
             }),
             // Deleted meanwhile; the watch will tell.
             Err(error) if error.is_gone() => return true,
@@ -157,6 +181,18 @@ impl Controller {
             }
         }
         self.note_transitions(policy, verdict, status);
+        true
+    }
+
+    /// Whether the pause since the last write of this object is over; if so, it begins anew.
+    fn may_write(&self, uid: &str) -> bool {
+        let mut written = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        written.retain(|_, at| now.duration_since(*at) < self.status_pause);
+        if written.contains_key(uid) {
+            return false;
+        }
+        written.insert(uid.to_owned(), now);
         true
     }
 
@@ -186,14 +222,25 @@ impl Controller {
     }
 
     /// Moves the gauges of the namespace, if it is any of our business.
-    fn count(&self, view: &View, targets: &[Target<'_>], digest: Option<&str>, leader_for: Duration) {
+    fn count(
+        &self,
+        view: &View,
+        plan: &Plan,
+        targets: &[Target<'_>],
+        digest: Option<&str>,
+        leader_for: Duration,
+    ) {
         let sidecars = view.pods.iter().any(|pod| pod.injected);
-        let wanted = view.pods.iter().any(|pod| view.asks_for(pod));
-        if !(sidecars || wanted || asks_for_injection(&view.namespace) || !view.policies.is_empty()) {
+        let entries = &plan.entries;
+        let wanted = view.pods.iter().any(|pod| view.asks_for(pod, entries));
+        let policies = view.policies.iter().any(|policy| policy.kind == Kind::RaspPolicy);
+        if !(sidecars || wanted || policies || asks_for_injection(&view.namespace)) {
             return self.metrics.forget_namespace(&view.namespace.name);
         }
-        let unprotected =
-            targets.iter().filter(|target| !target.pod.injected && view.asks_for(target.pod)).count();
+        let unprotected = targets
+            .iter()
+            .filter(|target| !target.pod.injected && view.asks_for(target.pod, entries))
+            .count();
         let outdated =
             targets.iter().filter(|target| target.pod.injected).filter(|target| match target.report {
                 Some(received) => received.report.digest.as_deref() != digest,
@@ -218,17 +265,13 @@ impl View {
 
     /// Whether somebody wants this pod protected: its namespace, unless the pod may and does opt out, the pod itself,
     /// or a policy that selects it.
-    fn asks_for(&self, pod: &Pod) -> bool {
+    fn asks_for(&self, pod: &Pod, entries: &[Entry]) -> bool {
         let own = pod.labels.get(INJECT_LABEL).map(String::as_str);
         let enforced = self.namespace.labels.get(INJECT_LABEL).is_some_and(|level| level == "enforced");
         let by_namespace =
             asks_for_injection(&self.namespace) && !self.excluded && (enforced || own != Some("false"));
-        let by_policy = || {
-            self.policies
-                .iter()
-                .filter_map(|policy| policy.spec.as_ref().ok())
-                .any(|spec| spec.pod_selector.as_ref().is_none_or(|selector| selector.matches(&pod.labels)))
-        };
+        let by_policy =
+            || entries.iter().any(|entry| entry.kind == Kind::RaspPolicy && entry.selects(pod.subject()));
         by_namespace || own == Some("true") || by_policy()
     }
 

@@ -19,7 +19,7 @@ use crate::report::Reports;
 use crate::secrets::Held;
 use crate::signing::Key;
 use crate::status::Received;
-use crate::testing::{Calls, api, mk_namespace, mk_pod, mk_policy, mk_report, refusal};
+use crate::testing::{Calls, api, mk_namespace, mk_pod, mk_policy, mk_policy_of, mk_report, refusal};
 
 /// A controller, what it works on, and what it wrote.
 struct Bench {
@@ -34,10 +34,15 @@ struct Bench {
 /// The answer to an apply: the object, with the metadata that the server keeps.
 fn applied(body: &Value) -> (u16, Value) {
     let mut object = body.clone();
-    if body["kind"] == "RaspPolicy" {
+    let spec = match body["kind"].as_str() {
+        Some("RaspPolicy") => json!({ "mode": "Block" }),
+        Some("ClusterRaspPolicy") => json!({ "overrides": { "mode": "Monitor" } }),
+        _ => Value::Null,
+    };
+    if !spec.is_null() {
         object["metadata"]["generation"] = json!(4);
         object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
-        object["spec"] = json!({ "mode": "Block" });
+        object["spec"] = spec;
     }
     object["metadata"]["resourceVersion"] = json!("2");
     (200, object)
@@ -59,6 +64,9 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         state.pods.apply(Event::InitDone);
         state.policies.apply(Event::InitDone);
         state.bundles.apply(Event::InitDone);
+        state.services.apply(Event::InitDone);
+        state.clusters.apply(Event::InitDone);
+        state.exceptions.apply(Event::InitDone);
         state.namespaces.put(mk_namespace("shop", Some("enabled")));
         state.pods.put(mk_pod("web", "web", true));
         state.policies.put(mk_policy("p", 4, json!({ "mode": "Block" })))
@@ -76,6 +84,9 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         notices: noticed,
         excludes: Box::new(|_| false),
         last_good: Mutex::default(),
+        shares: Mutex::default(),
+        statuses: Mutex::default(),
+        status_pause: Duration::ZERO,
     };
     Bench { controller, cache, reports, metrics, calls, notices }
 }
@@ -229,4 +240,67 @@ async fn the_loop_writes_within_a_second_of_a_change() {
     };
     tokio::time::timeout(Duration::from_secs(1), again).await.expect("a new Bundle");
     run.abort();
+}
+
+#[tokio::test]
+async fn a_policy_of_the_cluster_has_one_status_over_all_its_namespaces() {
+    let bench = bench(applied).await;
+    let lever = || {
+        let spec = json!({ "overrides": { "mode": "Monitor" } });
+        Event::Apply(mk_policy_of(rasp_policy::api::Kind::ClusterRaspPolicy, "lever", 4, spec))
+    };
+    bench.cache.update(|state| {
+        state.namespaces.put(mk_namespace("idle", None));
+        state.apply_cluster(lever())
+    });
+    let touched = bench.cache.dirty().take();
+    assert_eq!(touched.iter().map(String::as_str).collect::<Vec<_>>(), ["idle", "shop"]);
+    let status = || bench.cache.read().clusters.get("lever", "lever").unwrap().status.clone();
+    for name in &touched {
+        assert!(bench.controller.namespace(name).await);
+    }
+    bench.controller.clusters().await;
+    assert_eq!(
+        bench.kinds(),
+        ["ConfigMap", "RaspPolicy", "ClusterRaspPolicy"],
+        "no Bundle where nobody needs one"
+    );
+    assert_eq!(status().targets.unwrap().matched, 1);
+    assert_eq!(programmed(&status()), ("False".to_owned(), "Pending".to_owned()));
+
+    let stored = bench.cache.read().bundles.of("shop").into_iter().next().unwrap();
+    let mut report =
+        mk_report(&mk_pod("web", "web", true), EffectiveMode::Monitor, &[("p", 4), ("lever", 4)]);
+    report.digest = Some(stored.opened.clone().unwrap().digest);
+    bench.reports.keep(Received { report, at: jiff::Timestamp::now() });
+    assert!(bench.controller.namespace("shop").await);
+    bench.controller.clusters().await;
+    assert_eq!(programmed(&status()), ("True".to_owned(), "Programmed".to_owned()));
+    assert_eq!(status().effective_mode, Some(EffectiveMode::Monitor));
+    assert_eq!(
+        programmed(&bench.policy().status).1,
+        "Overridden",
+        "the policy of the namespace says who won"
+    );
+    bench.written();
+    bench.controller.clusters().await;
+    assert!(bench.written().is_empty(), "nothing changed, nothing is written");
+
+    bench.cache.update(|state| state.namespaces.apply(Event::Delete(mk_namespace("shop", None))));
+    assert!(bench.controller.namespace("shop").await);
+    bench.controller.clusters().await;
+    assert_eq!(status().targets.unwrap().matched, 0, "a namespace that is gone adds nothing");
+}
+
+#[tokio::test]
+async fn of_one_object_a_status_is_written_once_in_a_while_and_the_last_one_arrives() {
+    let mut bench = bench(applied).await;
+    bench.controller.status_pause = Duration::from_secs(3600);
+    assert!(bench.controller.namespace("shop").await);
+    bench.acknowledge(4);
+    assert!(!bench.controller.namespace("shop").await, "asks to be tried again");
+    assert_eq!(bench.kinds(), ["ConfigMap", "RaspPolicy"]);
+    bench.controller.status_pause = Duration::ZERO;
+    assert!(bench.controller.namespace("shop").await);
+    assert_eq!(programmed(&bench.policy().status).1, "Programmed");
 }

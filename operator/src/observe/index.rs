@@ -95,6 +95,11 @@ impl<T> Index<T> {
         self.items.keys().map(String::as_str)
     }
 
+    /// All objects, namespace by namespace.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.items.values().flat_map(BTreeMap::values)
+    }
+
     /// Whether the first list has arrived completely.
     pub fn is_synced(&self) -> bool {
         self.synced

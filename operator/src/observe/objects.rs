@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::core::{DynamicObject, ObjectMeta};
-use rasp_policy::api::{RaspPolicySpec, RaspPolicyStatus};
 use rasp_policy::bundle::Refusal;
 use rasp_policy::pod::{BUNDLE_KEY, PROXY_CONTAINER};
-use rasp_policy::selector::Labels;
-use serde::Deserialize as _;
+use rasp_policy::selector::{Labels, Subject};
 use serde_json::{Value, json};
 
 use super::Kept;
+use crate::inject;
 use crate::signing::{Key, Opened};
 
 /// Value of `app.kubernetes.io/managed-by` on what the operator writes.
@@ -53,28 +52,12 @@ pub struct Pod {
     pub started: Option<Timestamp>,
     /// Has the sidecar among its containers.
     pub injected: bool,
+    /// `Kind/name` of its controller, as injection fixes it.
+    pub workload: String,
+    /// Ports of TCP that its containers name.
+    pub ports: Vec<(String, u16)>,
     /// Of a pod without sidecar: what `inject::decide` reads, to say why.
     pub manifest: Option<Value>,
-    version: Option<u64>,
-}
-
-/// A RaspPolicy.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// `metadata.namespace`
-    pub namespace: String,
-    /// `metadata.name`
-    pub name: String,
-    /// `metadata.uid`
-    pub uid: String,
-    /// `metadata.generation`
-    pub generation: i64,
-    /// `metadata.creationTimestamp`, RFC 3339 in UTC.
-    pub created_at: String,
-    /// The spec, or why it cannot be read.
-    pub spec: Result<RaspPolicySpec, String>,
-    /// The status as it stands.
-    pub status: RaspPolicyStatus,
     version: Option<u64>,
 }
 
@@ -92,7 +75,7 @@ pub struct Stored {
     version: Option<u64>,
 }
 
-fn version(metadata: &ObjectMeta) -> Option<u64> {
+pub(super) fn version(metadata: &ObjectMeta) -> Option<u64> {
     metadata.resource_version.as_deref()?.parse().ok()
 }
 
@@ -123,6 +106,8 @@ impl Pod {
             running: text("phase") == Some("Running") && metadata.deletion_timestamp.is_none(),
             started: text("startTime").and_then(|time| time.parse().ok()),
             injected,
+            workload: workload(&metadata),
+            ports: ports(&data),
             manifest: (!injected).then(|| manifest(&metadata, &data)),
             namespace: metadata.namespace.unwrap_or_default(),
             name: metadata.name.unwrap_or_default(),
@@ -130,14 +115,48 @@ impl Pod {
             labels: metadata.labels.unwrap_or_default(),
         }
     }
+
+    /// The pod as policies select it.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject { labels: &self.labels, workload: &self.workload }
+    }
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainers", "containers"]
+        .into_iter()
+        .filter_map(|list| pod.get("spec")?.get(list)?.as_array())
+        .flatten()
 }
 
 fn has_sidecar(pod: &Value) -> bool {
-    ["initContainers", "containers"]
-        .iter()
-        .filter_map(|list| pod.get("spec")?.get(list)?.as_array())
+    containers(pod).any(|container| container.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER))
+}
+
+/// The identity that the webhook gave the sidecar, told by the same code.
+fn workload(metadata: &ObjectMeta) -> String {
+    inject::identity(&json!({
+        "metadata": {
+            "name": metadata.name,
+            "labels": metadata.labels,
+            "ownerReferences": metadata.owner_references,
+        },
+        "spec": {},
+    }))
+}
+
+fn ports(pod: &Value) -> Vec<(String, u16)> {
+    let tcp = |port: &&Value| port.get("protocol").and_then(Value::as_str).is_none_or(|name| name == "TCP");
+    let read = |port: &Value| {
+        let name = port.get("name").and_then(Value::as_str)?;
+        Some((name.to_owned(), u16::try_from(port.get("containerPort")?.as_u64()?).ok()?))
+    };
+    containers(pod)
+        .filter_map(|container| container.get("ports")?.as_array())
         .flatten()
-        .any(|container| container.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER))
+        .filter(tcp)
+        .filter_map(read)
+        .collect()
 }
 
 /// Fields of a container that no decision about injection reads, and which can be large or secret.
@@ -172,25 +191,6 @@ fn manifest(metadata: &ObjectMeta, data: &Value) -> Value {
         },
         "spec": spec,
     })
-}
-
-impl Policy {
-    /// Reads a RaspPolicy.
-    pub fn read(object: DynamicObject) -> Self {
-        let DynamicObject { metadata, data, .. } = object;
-        let part = |name| data.get(name).cloned().unwrap_or(json!({}));
-        Self {
-            version: version(&metadata),
-            spec: RaspPolicySpec::deserialize(part("spec")).map_err(|error| format!("spec: {error}")),
-            // A status that cannot be read is written anew.
-            status: RaspPolicyStatus::deserialize(part("status")).unwrap_or_default(),
-            generation: metadata.generation.unwrap_or_default(),
-            created_at: metadata.creation_timestamp.map(|time| time.0.to_string()).unwrap_or_default(),
-            namespace: metadata.namespace.unwrap_or_default(),
-            name: metadata.name.unwrap_or_default(),
-            uid: metadata.uid.unwrap_or_default(),
-        }
-    }
 }
 
 impl Stored {
@@ -232,18 +232,6 @@ impl Kept for Namespace {
 }
 
 impl Kept for Pod {
-    fn namespace(&self) -> &str {
-        &self.namespace
-    }
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn version(&self) -> Option<u64> {
-        self.version
-    }
-}
-
-impl Kept for Policy {
     fn namespace(&self) -> &str {
         &self.namespace
     }

@@ -93,5 +93,14 @@ async fn a_change_wakes_the_controller_with_the_names() {
     tokio::time::timeout(Duration::from_secs(1), cache.dirty().wait()).await.unwrap();
     assert_eq!(cache.dirty().take().into_iter().collect::<Vec<_>>(), ["shop"]);
     assert!(cache.dirty().take().is_empty());
-    assert_eq!(cache.missing(), ["namespaces", "pods", "rasppolicies", "configmaps"]);
+    let all = [
+        "namespaces",
+        "pods",
+        "rasppolicies",
+        "configmaps",
+        "services",
+        "clusterrasppolicies",
+        "raspexceptions",
+    ];
+    assert_eq!(cache.missing(), all);
 }

@@ -11,14 +11,15 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Config, DefaultBackoff, Event};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource};
+use rasp_policy::api::Kind;
 use rasp_policy::pod::BUNDLE_CONFIG_MAP;
 
-use super::{Cache, Namespace, Pod, Policy, Stored};
+use super::{Cache, Namespace, Pod, Policy, Service, Stored};
 use crate::metrics::{ErrorKind, Metrics};
 use crate::secrets::Held;
 use crate::signing::Key;
 
-/// Follows the four kinds until the task is dropped.
+/// Follows every kind until the task is dropped.
 pub async fn all(client: Client, cache: Arc<Cache>, signing: Arc<Held<Key>>, metrics: Arc<Metrics>) {
     let namespaces =
         follow(api::<k8s_openapi::api::core::v1::Namespace>(&client), Config::default(), &metrics, |event| {
@@ -30,7 +31,23 @@ pub async fn all(client: Client, cache: Arc<Cache>, signing: Arc<Held<Key>>, met
         });
     let policies =
         follow(api::<rasp_policy::crd::RaspPolicy>(&client), Config::default(), &metrics, |event| {
-            cache.update(|state| state.policies.apply(map(event, Policy::read)));
+            cache.update(|state| {
+                state.policies.apply(map(event, |object| Policy::read(Kind::RaspPolicy, object)))
+            });
+        });
+    let clusters =
+        follow(api::<rasp_policy::crd::ClusterRaspPolicy>(&client), Config::default(), &metrics, |event| {
+            let event = map(event, |object| Policy::read(Kind::ClusterRaspPolicy, object));
+            cache.update(|state| state.apply_cluster(event));
+        });
+    let exceptions =
+        follow(api::<rasp_policy::crd::RaspException>(&client), Config::default(), &metrics, |event| {
+            let event = map(event, |object| Policy::read(Kind::RaspException, object));
+            cache.update(|state| state.exceptions.apply(event));
+        });
+    let services =
+        follow(api::<k8s_openapi::api::core::v1::Service>(&client), Config::default(), &metrics, |event| {
+            cache.update(|state| state.services.apply(map(event, Service::read)));
         });
     // A field selector of the fixed name is what lets RBAC restrict the watch by resourceNames.
     let ours = Config::default().fields(&format!("metadata.name={BUNDLE_CONFIG_MAP}"));
@@ -38,7 +55,7 @@ pub async fn all(client: Client, cache: Arc<Cache>, signing: Arc<Held<Key>>, met
         let key = signing.get();
         cache.update(|state| state.bundles.apply(map(event, |object| Stored::read(object, &key))));
     });
-    tokio::join!(namespaces, pods, policies, bundles);
+    tokio::join!(namespaces, pods, policies, bundles, services, clusters, exceptions);
 }
 
 /// All objects of a kind, read as plain JSON, so that one object of an unexpected shape cannot fail a whole list.

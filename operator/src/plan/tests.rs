@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
+use rasp_policy::api::{Kind, Origin};
 use rasp_policy::bundle::Bundle;
 use rasp_policy::precedence::Effective;
 use serde_json::json;
 
 use super::{Cause, Input, Plan, Verdict, plan};
-use crate::observe::{Namespace, Pod, Policy, Stored};
+use crate::observe::{Namespace, Pod, Policy, Service, Stored};
 use crate::signing::Key;
-use crate::testing::{mk_namespace, mk_pod, mk_policy, mk_stored, mk_stored_text};
+use crate::testing::{mk_namespace, mk_pod, mk_policy, mk_policy_of, mk_service, mk_stored, mk_stored_text};
 
 const NOW: u64 = 1_000_000;
 
@@ -17,6 +18,7 @@ struct World {
     excluded: bool,
     policies: Vec<Arc<Policy>>,
     pods: Vec<Arc<Pod>>,
+    services: Vec<Arc<Service>>,
     stored: Option<Stored>,
     last_good: Option<Bundle>,
     acknowledged: u64,
@@ -29,6 +31,7 @@ impl World {
             excluded: false,
             policies: vec![],
             pods: vec![],
+            services: vec![],
             stored: None,
             last_good: None,
             acknowledged: 0,
@@ -46,6 +49,7 @@ impl World {
             excluded: self.excluded,
             policies: &self.policies,
             pods: &self.pods,
+            services: &self.services,
             stored: self.stored.as_ref(),
             last_good: self.last_good.as_ref(),
             acknowledged_sequence: self.acknowledged,
@@ -189,10 +193,10 @@ fn a_bad_policy_is_left_out_and_says_why() {
         .with(mk_policy("unreadable", 1, json!({ "mode": 7 })));
     let plan = world.plan();
     assert_eq!(names(&plan.write.unwrap().1), [("good", 1)]);
-    assert_eq!(plan.verdicts["good"], Verdict::Accepted);
-    let Verdict::Invalid { message, kept: None } = &plan.verdicts["bad"] else { panic!("accepted") };
+    assert_eq!(plan.verdicts["good-uid"], Verdict::Accepted);
+    let Verdict::Invalid { message, kept: None } = &plan.verdicts["bad-uid"] else { panic!("accepted") };
     assert!(message.contains("spec.response.status is 200"), "{message}");
-    assert!(matches!(plan.verdicts["unreadable"], Verdict::Invalid { kept: None, .. }));
+    assert!(matches!(plan.verdicts["unreadable-uid"], Verdict::Invalid { kept: None, .. }));
 }
 
 #[test]
@@ -202,7 +206,7 @@ fn a_bad_edit_keeps_the_generation_that_is_in_force() {
     world.policies = vec![Arc::new(mk_policy("a", 2, json!({ "mode": "Off", "response": { "status": 1 } })))];
     let plan = world.plan();
     assert_eq!(plan.write, None);
-    assert!(matches!(plan.verdicts["a"], Verdict::Invalid { kept: Some(1), .. }));
+    assert!(matches!(plan.verdicts["a-uid"], Verdict::Invalid { kept: Some(1), .. }));
 
     // Also when somebody deletes the ConfigMap at the same time.
     let last_good = world.stored.take().unwrap().opened.unwrap().bundle;
@@ -226,7 +230,7 @@ fn what_the_engine_cannot_compile_is_invalid_whatever_its_selector() {
         }
     });
     let expected = Verdict::Invalid { message: "spec.mode: refused".to_owned(), kept: None };
-    assert_eq!(plan.verdicts["a"], expected);
+    assert_eq!(plan.verdicts["a-uid"], expected);
 }
 
 #[test]
@@ -238,4 +242,95 @@ fn a_namespace_made_anew_under_the_same_name_starts_anew() {
     world.namespace.uid = "new-uid".to_owned();
     let (cause, bundle) = world.plan().write.unwrap();
     assert_eq!((cause, bundle.namespace.uid.as_str()), (Cause::Written, "new-uid"));
+}
+
+#[test]
+fn a_policy_of_the_cluster_is_in_the_bundle_and_is_no_reason_for_one() {
+    let cluster = |spec| mk_policy_of(Kind::ClusterRaspPolicy, "c", 2, spec);
+    let lever = || cluster(json!({ "overrides": { "mode": "Monitor" } }));
+    assert_eq!(World::new(None).with(lever()).plan().write, None);
+    let plan = World::new(Some("enabled")).with(lever()).plan();
+    let (_, bundle) = plan.write.unwrap();
+    let entry = &bundle.entries[0];
+    assert_eq!(
+        (entry.kind, entry.origin, names(&bundle)),
+        (Kind::ClusterRaspPolicy, Some(Origin::Overrides), vec![("c", 2)])
+    );
+    assert_eq!(plan.verdicts["c-uid"], Verdict::Accepted);
+    let bad = cluster(json!({ "overrides": { "response": { "status": 200 } } }));
+    let plan = World::new(Some("enabled")).with(bad).plan();
+    let Verdict::Invalid { message, kept: None } = &plan.verdicts["c-uid"] else { panic!("accepted") };
+    assert!(message.starts_with("spec.overrides.response.status is 200"), "{message}");
+}
+
+#[test]
+fn a_bad_edit_of_a_policy_of_the_cluster_keeps_what_is_in_force() {
+    let key = Key::generate().unwrap();
+    let cluster = |generation, spec| mk_policy_of(Kind::ClusterRaspPolicy, "c", generation, spec);
+    let good = cluster(1, json!({ "overrides": { "mode": "Block" } }));
+    let (mut world, _) = World::new(Some("enabled")).with(good).written(&key);
+    for spec in
+        [json!({ "overrides": { "mode": "Blok" } }), json!({}), json!({ "overrides": {}, "defaults": {} })]
+    {
+        world.policies = vec![Arc::new(cluster(2, spec))];
+        let plan = world.plan();
+        assert_eq!(plan.write, None);
+        assert!(matches!(plan.verdicts["c-uid"], Verdict::Invalid { kept: Some(1), .. }));
+    }
+}
+
+#[test]
+fn an_exception_ends_and_needs_an_end_unless_the_cluster_says_otherwise() {
+    let exception = |spec| mk_policy_of(Kind::RaspException, "x", 1, spec);
+    let ending = |end: &str| exception(json!({ "rule": "sqli-comment", "reason": "r", "expiresAt": end }));
+    let forever = || exception(json!({ "rule": "sqli-comment", "reason": "r" }));
+    let cluster = |name: &str, allowed| {
+        let spec = json!({ "defaults": {}, "allowPermanentExceptions": allowed });
+        mk_policy_of(Kind::ClusterRaspPolicy, name, 1, spec)
+    };
+    // now is 1000 s after the epoch
+    let table = [
+        (World::new(None).with(ending("1970-01-01T00:16:41Z")), ""),
+        (World::new(None).with(ending("1970-01-01T00:16:40Z")), "Expired"),
+        (World::new(None).with(forever()), "PermanentNotAllowed"),
+        (World::new(None).with(cluster("a", true)).with(forever()), ""),
+        (
+            World::new(None).with(cluster("a", true)).with(cluster("b", false)).with(forever()),
+            "PermanentNotAllowed",
+        ),
+    ];
+    for (world, expected) in table {
+        let plan = world.plan();
+        let reason = match &plan.verdicts["x-uid"] {
+            Verdict::Accepted => "",
+            Verdict::Refused { reason, .. } => reason,
+            Verdict::Invalid { message, .. } => message,
+        };
+        assert_eq!(reason, expected);
+        let (_, bundle) = plan.write.unwrap();
+        assert_eq!(bundle.entries.iter().any(|entry| entry.kind == Kind::RaspException), expected.is_empty());
+    }
+    let bad = World::new(None)
+        .with(exception(json!({ "reason": "r", "expiresAt": "2027-01-01T00:00:00Z" })))
+        .plan();
+    assert!(matches!(bad.verdicts["x-uid"], Verdict::Invalid { kept: None, .. }));
+}
+
+#[test]
+fn targets_are_resolved_and_what_is_not_there_is_told() {
+    let spec = json!({
+        "targetRefs": [{ "kind": "Service", "name": "web", "sectionName": "http" }, { "kind": "Service", "name": "gone" }],
+        "mode": "Block",
+    });
+    let mut world = World::new(None).with(mk_policy("a", 1, spec));
+    world.services =
+        vec![Arc::new(mk_service("web", json!({ "app": "web" }), json!([{ "name": "http", "port": 80 }])))];
+    let plan = world.plan();
+    let (_, bundle) = plan.write.unwrap();
+    let entry = &bundle.entries[0];
+    assert_eq!(entry.spec.target_refs, None, "resolved");
+    let targets = entry.targets.as_ref().unwrap();
+    assert_eq!((targets.len(), targets[0].ports.as_deref()), (1, Some(&[80][..])));
+    assert_eq!(plan.missing["a-uid"], ["Service/gone is not there"]);
+    assert_eq!(plan.verdicts["a-uid"], Verdict::Accepted, "it applies where it can");
 }

@@ -5,14 +5,15 @@ use rasp_policy::api::{conditions, reasons};
 use rasp_policy::report::EffectiveMode;
 
 use super::tally::Tally;
-use super::{Input, Judged, judged, list};
+use super::{Judged, Whole, judged, list};
 
-pub(super) fn judge(input: &Input<'_>, tally: &Tally<'_>) -> Judged {
-    told(tally).or_else(|| established(input, tally)).unwrap_or_else(|| untold(tally))
+pub(super) fn judge(whole: &Whole<'_>) -> Judged {
+    let tally = &whole.share.tally;
+    told(tally).or_else(|| established(whole)).unwrap_or_else(|| untold(tally))
 }
 
 /// What reports say against it.
-fn told(tally: &Tally<'_>) -> Option<Judged> {
+fn told(tally: &Tally) -> Option<Judged> {
     let condition = |reason, message: String| judged(conditions::INSPECTED, "False", reason, message);
     let all = tally.modes.len();
     let off = tally.modes.iter().filter(|mode| **mode == EffectiveMode::Off).count();
@@ -28,11 +29,11 @@ fn told(tally: &Tally<'_>) -> Option<Judged> {
 }
 
 /// What an earlier leader had established, while sidecars have not yet reported to this one.
-fn established(input: &Input<'_>, tally: &Tally<'_>) -> Option<Judged> {
-    if tally.presumed == 0 {
+fn established(whole: &Whole<'_>) -> Option<Judged> {
+    if whole.presumed == 0 {
         return None;
     }
-    let mut before = input.policy.status.conditions.iter();
+    let mut before = whole.policy.status.conditions.iter();
     let before = before.find(|condition| condition.r#type == conditions::INSPECTED)?;
     let known = [
         ("True", reasons::ALL_CONNECTIONS),
@@ -43,7 +44,7 @@ fn established(input: &Input<'_>, tally: &Tally<'_>) -> Option<Judged> {
     Some(judged(conditions::INSPECTED, status, reason, before.message.clone()))
 }
 
-fn untold(tally: &Tally<'_>) -> Judged {
+fn untold(tally: &Tally) -> Judged {
     let (status, reason, message) = match (tally.modes.len(), tally.sidecars()) {
         (0, 0) => ("Unknown", reasons::NO_TARGETS, "no selected pod has a sidecar"),
         (0, _) => ("Unknown", reasons::PENDING, "no sidecar has reported yet"),

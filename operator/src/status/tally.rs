@@ -1,81 +1,136 @@
-//! Sorts the pods that a policy selects by what is known of them.
+//! Sorts the pods that a policy selects by what is known of them. Counts everybody, names the first few: those of two
+//! namespaces can be put together.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rasp_policy::report::{EffectiveMode, Uninspected};
-use rasp_policy::selector::Labels;
 
-use super::{GRACE, Input, STALE, Target};
-use crate::observe::{Pod, Policy};
-use crate::plan::Verdict;
+use super::{Input, NAMED, STALE, Target};
+use crate::observe::Pod;
+
+/// How many there are, and the first few of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    count: usize,
+    first: Vec<String>,
+}
+
+impl Names {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn push(&mut self, name: String) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(name);
+        }
+    }
+
+    pub fn add(&mut self, others: &Self) {
+        self.count += others.count;
+        let room = NAMED - self.first.len();
+        self.first.extend(others.first.iter().take(room).cloned());
+    }
+
+    /// Speaks of at most so many.
+    pub fn shorten(&mut self, most: usize) {
+        self.count = self.count.min(most);
+        self.first.truncate(most);
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.first.join(", "))?;
+        match self.count - self.first.len() {
+            0 => Ok(()),
+            more => write!(formatter, " and {more} more"),
+        }
+    }
+}
 
 /// The selected pods, sorted.
-#[derive(Default)]
-pub(super) struct Tally<'a> {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
     /// All selected pods.
     pub matched: usize,
     /// Sidecars that acknowledged this generation.
     pub programmed: usize,
-    /// Sidecars that have not; those that reported something else first, then the silent ones.
-    pub waiting: Vec<&'a Pod>,
-    /// Of the silent ones: how many an earlier leader had seen programmed.
-    pub presumed: usize,
+    /// Sidecars that reported something else.
+    pub waiting: Names,
+    /// Sidecars that have not reported.
+    pub silent: Names,
     /// Pods without sidecar, and why.
-    pub unprotected: Vec<(&'a Pod, Option<&'a str>)>,
+    pub unprotected: Names,
     /// Sidecars that refused a Bundle, and why.
-    pub rejected: Vec<(&'a Pod, &'a str)>,
+    pub rejected: Names,
     /// Sidecars that leave a detector out, and the classes.
-    pub suspended: Vec<(&'a Pod, String)>,
+    pub suspended: Names,
     /// Sidecars that were not heard of for too long.
-    pub stale: Vec<&'a Pod>,
+    pub stale: Names,
     /// Ports of which sidecars relayed connections uninspected, and how many of them did.
     pub uninspected: BTreeMap<Uninspected, usize>,
     /// Modes that sidecars report.
     pub modes: Vec<EffectiveMode>,
 }
 
-impl<'a> Tally<'a> {
+impl Tally {
     /// Selected pods that have a sidecar.
     pub fn sidecars(&self) -> usize {
         self.matched - self.unprotected.len()
     }
 
-    pub fn count(input: &'a Input<'_>) -> Self {
+    pub fn count(input: &Input<'_>) -> Self {
         let mut tally = Self::default();
-        let mut silent = Vec::new();
         for target in selected(input) {
             tally.matched += 1;
             if target.pod.injected {
-                tally.sidecar(input, target, &mut silent);
+                tally.sidecar(input, target);
             } else {
-                tally.unprotected.push((target.pod, target.why.as_deref()));
+                tally.unprotected.push(with(target.pod, target.why.as_deref()));
             }
         }
-        tally.presumed = presumed(input, tally.programmed, silent.len());
-        tally.waiting.extend(silent);
         tally
     }
 
-    fn sidecar(&mut self, input: &Input<'_>, target: &'a Target<'_>, silent: &mut Vec<&'a Pod>) {
-        if is_stale(input, target) {
-            self.stale.push(target.pod);
+    pub fn add(&mut self, other: &Self) {
+        self.matched += other.matched;
+        self.programmed += other.programmed;
+        self.waiting.add(&other.waiting);
+        self.silent.add(&other.silent);
+        self.unprotected.add(&other.unprotected);
+        self.rejected.add(&other.rejected);
+        self.suspended.add(&other.suspended);
+        self.stale.add(&other.stale);
+        for (relayed, sidecars) in &other.uninspected {
+            *self.uninspected.entry(*relayed).or_default() += sidecars;
         }
-        let Some(received) = target.report else {
-            silent.push(target.pod);
-            return;
-        };
+        self.modes.extend(&other.modes);
+    }
+
+    fn sidecar(&mut self, input: &Input<'_>, target: &Target<'_>) {
+        if is_stale(input, target) {
+            self.stale.push(with(target.pod, None));
+        }
+        let Some(received) = target.report else { return self.silent.push(with(target.pod, None)) };
         let report = &received.report;
         self.modes.push(report.mode);
         for relayed in &report.uninspected {
             *self.uninspected.entry(*relayed).or_default() += 1;
         }
         if let Some(rejected) = &report.rejected {
-            self.rejected.push((target.pod, &rejected.reason));
+            self.rejected.push(with(target.pod, Some(&rejected.reason)));
         }
         if !report.suspended.is_empty() {
-            self.suspended.push((target.pod, report.suspended.join(" ")));
+            self.suspended.push(with(target.pod, Some(&report.suspended.join(" "))));
         }
         let acknowledged = report
             .sources
@@ -84,40 +139,38 @@ impl<'a> Tally<'a> {
         if acknowledged {
             self.programmed += 1;
         } else {
-            self.waiting.push(target.pod);
+            self.waiting.push(with(target.pod, None));
         }
     }
 }
 
 /// The running pods that the policy selects.
 pub(super) fn selected<'a>(input: &'a Input<'_>) -> impl Iterator<Item = &'a Target<'a>> {
-    input.targets.iter().filter(|target| target.pod.running && selects(input, &target.pod.labels))
+    input.targets.iter().filter(|target| target.pod.running && selects(input, target.pod))
 }
 
-fn selects(input: &Input<'_>, labels: &Labels) -> bool {
+/// By the policy itself where it says it. Targets are resolved in the Bundle, and of a policy that cannot be read only what
+/// stays in force is known.
+fn selects(input: &Input<'_>, pod: &Pod) -> bool {
     match &input.policy.spec {
-        Ok(spec) => spec.pod_selector.as_ref().is_none_or(|selector| selector.matches(labels)),
-        // Cannot be read: speak of the pods of the generation that stays in force.
-        Err(_) => kept(input.policy, input.verdict, input).is_some_and(|entry| entry.selects(labels)),
+        Ok(spec) if spec.target_refs.is_none() => {
+            spec.pod_selector.as_ref().is_none_or(|selector| selector.matches(&pod.labels))
+        }
+        _ => {
+            let mut entries = input.written.iter().flat_map(|written| &written.bundle.entries);
+            let own = entries.find(|entry| entry.source.uid == input.policy.uid);
+            own.filter(|_| input.verdict.has_entry()).is_some_and(|entry| entry.selects(pod.subject()))
+        }
     }
 }
 
-fn kept<'a>(
-    policy: &Policy,
-    verdict: &Verdict,
-    input: &'a Input<'_>,
-) -> Option<&'a rasp_policy::bundle::Entry> {
-    let Verdict::Invalid { kept: Some(_), .. } = verdict else { return None };
-    input.written?.bundle.entries.iter().find(|entry| entry.source.uid == policy.uid)
-}
-
-fn presumed(input: &Input<'_>, programmed: usize, silent: usize) -> usize {
-    let before = &input.policy.status;
-    if input.leader_for >= GRACE || before.observed_generation != Some(input.policy.generation) {
-        return 0;
+/// `namespace/name`, and why in brackets.
+fn with(pod: &Pod, why: Option<&str>) -> String {
+    let (namespace, name) = (&pod.namespace, &pod.name);
+    match why {
+        Some(why) => format!("{namespace}/{name} ({why})"),
+        None => format!("{namespace}/{name}"),
     }
-    let known = before.targets.map_or(0, |targets| usize::try_from(targets.programmed).unwrap_or(0));
-    known.saturating_sub(programmed).min(silent)
 }
 
 fn is_stale(input: &Input<'_>, target: &Target<'_>) -> bool {

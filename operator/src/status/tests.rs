@@ -31,6 +31,8 @@ struct World {
     pods: Vec<(Pod, Option<Received>, Option<String>)>,
     leader_for: Duration,
     distribution_error: Option<&'static str>,
+    resolved: Option<Vec<rasp_policy::bundle::Target>>,
+    missing: Vec<String>,
 }
 
 impl World {
@@ -43,6 +45,8 @@ impl World {
             pods: vec![],
             leader_for: LONG,
             distribution_error: None,
+            resolved: None,
+            missing: vec![],
         }
     }
 
@@ -71,14 +75,20 @@ impl World {
     }
 
     fn status(&self) -> RaspPolicyStatus {
-        let entry = |policy: &Policy| Entry {
-            source: Source {
+        self.input(status)
+    }
+
+    fn input<T>(&self, of: impl Fn(&Input<'_>) -> T) -> T {
+        let entry = |policy: &Policy| {
+            let source = Source {
                 name: policy.name.clone(),
                 uid: policy.uid.clone(),
                 generation: policy.generation,
                 created_at: policy.created_at.clone(),
-            },
-            spec: policy.spec.clone().unwrap(),
+            };
+            let origin = policy.cluster.as_ref().map(|cluster| cluster.origin);
+            let entry = Entry::policy(source, policy.spec.clone().unwrap());
+            Entry { kind: policy.kind, origin, targets: self.resolved.clone(), ..entry }
         };
         let bundle = Bundle {
             schema_version: SCHEMA_VERSION,
@@ -92,13 +102,14 @@ impl World {
             .iter()
             .map(|(pod, report, why)| Target { pod, report: report.as_ref(), why: why.clone() })
             .collect();
-        status(&Input {
+        of(&Input {
             now: now(),
             leader_for: self.leader_for,
             policy: &self.policy,
             verdict: &self.verdict,
             written: Some(&written),
             distribution_error: self.distribution_error,
+            missing: &self.missing,
             targets: &targets,
         })
     }
@@ -164,7 +175,7 @@ fn programmed_stands_on_what_sidecars_acknowledged() {
             (
                 "False",
                 "Pending",
-                "0 of 6 sidecars have generation 4 in force; waiting for shop/web-0, shop/web-1, shop/web-2 and 3 more",
+                "0 of 6 sidecars have generation 4 in force; waiting for shop/web-0, shop/web-1, shop/web-2, shop/web-3, shop/web-4 and 1 more",
             ),
         ),
         (
@@ -352,7 +363,7 @@ fn a_policy_that_wins_nothing_names_the_winner() {
     world.bundle.push(mk_policy("strict", 1, json!({ "mode": "Block" })));
     assert_eq!(
         told(&world.status(), "Programmed"),
-        ("False", "Overridden", "every field is decided by strict")
+        ("False", "Overridden", "every field is decided by RaspPolicy shop/strict")
     );
     // One field of its own is enough to take part.
     let mut part = World::new(json!({ "mode": "Monitor", "failureMode": "Closed" })).sidecar("a", 4);
@@ -416,4 +427,92 @@ fn a_transition_time_changes_only_with_the_status() {
     let after = block().sidecar("a", 4).before(earlier).status();
     assert_eq!(condition(&after, "Accepted").last_transition_time, "2025-01-01T00:00:00Z");
     assert_eq!(condition(&after, "Programmed").last_transition_time, now().to_string());
+}
+
+#[test]
+fn targets_that_are_not_there_are_told_and_only_where_there_are_any() {
+    let refs = json!({ "targetRefs": [{ "kind": "Deployment", "name": "web" }], "mode": "Block" });
+    let mut world = World::new(refs).sidecar("a", 4);
+    let target = |name: &str| rasp_policy::bundle::Target {
+        kind: rasp_policy::api::TargetKind::Deployment,
+        name: name.to_owned(),
+        selector: std::collections::BTreeMap::new(),
+        ports: None,
+    };
+    world.resolved = Some(vec![target("web")]);
+    world.pods[0].0.workload = "Deployment/web".to_owned();
+    assert_eq!(told(&world.status(), "ResolvedRefs"), ("True", "ResolvedRefs", "every target is there"));
+    assert_eq!(counts(&world.status()), [1, 1, 0, 0]);
+    world.missing = vec!["Deployment/web has no pods".to_owned()];
+    world.pods[0].0.workload = "Deployment/other".to_owned();
+    let status = world.status();
+    assert_eq!(told(&status, "ResolvedRefs"), ("False", "TargetNotFound", "Deployment/web has no pods"));
+    assert_eq!(counts(&status), [0, 0, 0, 0], "the pods of other workloads are not its pods");
+    let without = block().sidecar("a", 4).status();
+    assert!(without.conditions.iter().all(|condition| condition.r#type != "ResolvedRefs"));
+}
+
+#[test]
+fn an_exception_counts_what_it_took_and_says_when_it_ended() {
+    use rasp_policy::api::Kind;
+    use rasp_policy::report::ExceptionHits;
+    let spec = json!({ "rule": "sqli-comment", "reason": "r" });
+    let mut world = block().sidecar("a", 4).sidecar("b", 4);
+    world.policy = crate::testing::mk_policy_of(Kind::RaspException, "p", 4, spec);
+    world.bundle = vec![world.policy.clone()];
+    let hit = |id: &str, hits, last: &str| ExceptionHits { id: id.to_owned(), hits, last: last.to_owned() };
+    let told_by = [
+        vec![hit("RaspException/p", 3, "2026-01-01T00:00:00Z"), hit("p/other", 9, "2026-01-01T09:00:00Z")],
+        vec![
+            hit("RaspException/p", 4, "2026-01-01T01:00:00Z"),
+            hit("RaspException/p", 0, "9999-99-99T99:99:99Z"),
+        ],
+    ];
+    for ((_, received, _), hits) in world.pods.iter_mut().zip(told_by) {
+        received.as_mut().unwrap().report.exceptions = hits;
+    }
+    let status = world.status();
+    assert_eq!((status.hits, status.last_hit.as_deref()), (Some(7), Some("2026-01-01T01:00:00Z")));
+    // A pod is gone, and what it counted with it; when the last hit was stays known.
+    world.policy.status = status;
+    world.pods.pop();
+    let later = world.status();
+    assert_eq!((later.hits, later.last_hit.as_deref()), (Some(3), Some("2026-01-01T01:00:00Z")));
+    world.leader_for = Duration::from_secs(1);
+    assert_eq!(world.status().hits, Some(7), "a new leader has not heard everybody");
+    world.verdict = Verdict::Refused { reason: "Expired", message: "it has ended".into() };
+    assert_eq!(told(&world.status(), "Accepted"), ("False", "Expired", "it has ended"));
+    assert_eq!(told(&world.status(), "Programmed").1, "Expired");
+    assert_eq!(block().status().hits, None, "other kinds count nothing");
+}
+
+#[test]
+fn the_status_of_a_policy_of_the_cluster_is_that_of_all_its_namespaces() {
+    let lever = json!({ "overrides": { "mode": "Monitor" } });
+    let policy = crate::testing::mk_policy_of(rasp_policy::api::Kind::ClusterRaspPolicy, "p", 4, lever);
+    let of = |world: World| {
+        let world = World { policy: policy.clone(), bundle: vec![policy.clone()], ..world };
+        world.input(super::share)
+    };
+    let (one, other) =
+        (of(block().sidecar("a", 4).sidecar("b", 3)), of(block().sidecar("c", 4).bare("d", "host_network")));
+    let whole =
+        |shares: &[super::Share]| super::of_shares(now(), LONG, &policy, &Verdict::Accepted, shares.iter());
+    let status = whole(&[one.clone(), other.clone()]);
+    assert_eq!(counts(&status), [4, 2, 1, 1]);
+    let expected = "2 of 3 sidecars have generation 4 in force; waiting for shop/b";
+    assert_eq!(told(&status, "Programmed"), ("False", "PartiallyProgrammed", expected));
+    assert_eq!(told(&status, "Degraded").1, "Unprotected");
+    assert_eq!(whole(&[other]).policy_hash.as_deref(), Some("sha256:f00d"));
+    assert_eq!(told(&whole(&[]), "Programmed"), ("Unknown", "NoTargets", "no running pod is selected"));
+}
+
+#[test]
+fn a_policy_that_loses_to_the_cluster_names_the_kind_of_the_winner() {
+    let mut world = World::new(json!({ "mode": "Block" })).sidecar("a", 4);
+    let lever = json!({ "overrides": { "mode": "Monitor" } });
+    let winner = crate::testing::mk_policy_of(rasp_policy::api::Kind::ClusterRaspPolicy, "lever", 1, lever);
+    world.bundle.push(winner);
+    let expected = "every field is decided by ClusterRaspPolicy lever";
+    assert_eq!(told(&world.status(), "Programmed"), ("False", "Overridden", expected));
 }

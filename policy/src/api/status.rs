@@ -1,4 +1,4 @@
-//! Status of a RaspPolicy, as the operator writes it and users read it with `kubectl get` and `describe`.
+//! Status of a RaspPolicy, a ClusterRaspPolicy or a RaspException, as the operator writes it and users read it with `kubectl get` and `describe`.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,14 @@ pub struct RaspPolicyStatus {
     /// How many pods are selected, and how many have this policy in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetCounts>,
+    /// Of a RaspException: the findings it took, as the sidecars that run now count them since each of them started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(range(min = 0)))]
+    pub hits: Option<i64>,
+    /// Of a RaspException: when it last took a finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(extend("format" = "date-time")))]
+    pub last_hit: Option<String>,
     /// Accepted, Programmed and Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "crd", schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
@@ -81,6 +89,8 @@ pub mod conditions {
     pub const ACCEPTED: &str = "Accepted";
     /// Every selected pod that has a sidecar has this generation in force.
     pub const PROGRAMMED: &str = "Programmed";
+    /// Every target of `targetRefs` is there. Only on objects that have such.
+    pub const RESOLVED_REFS: &str = "ResolvedRefs";
     /// Connections to the selected pods are inspected, not relayed as they are.
     pub const INSPECTED: &str = "Inspected";
     /// Something that is in force is not as it should be.
@@ -93,6 +103,14 @@ pub mod reasons {
     pub const ACCEPTED: &str = "Accepted";
     /// Accepted=False: the policy cannot be compiled.
     pub const INVALID: &str = "Invalid";
+    /// Accepted=False: the exception has ended.
+    pub const EXPIRED: &str = "Expired";
+    /// Accepted=False: the exception has no end, and no ClusterRaspPolicy allows that.
+    pub const PERMANENT_NOT_ALLOWED: &str = "PermanentNotAllowed";
+    /// ResolvedRefs=True.
+    pub const RESOLVED_REFS: &str = "ResolvedRefs";
+    /// ResolvedRefs=False: a target, or its port, is not there.
+    pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
     /// Programmed=True.
     pub const PROGRAMMED: &str = "Programmed";
     /// Programmed=False: some sidecars acknowledged, others not.

@@ -1,20 +1,22 @@
 use super::{
-    Bundle, Entry, Envelope, MAX_ENVELOPE_BYTES, Namespace, Refusal, SCHEMA_VERSION, Source, digest,
+    Bundle, Entry, Envelope, MAX_ENVELOPE_BYTES, Namespace, Refusal, SCHEMA_VERSION, Source, Target, digest,
 };
+use crate::api::{Kind, Origin, TargetKind};
+use crate::selector::Labels;
 
 /// The wire form of schema 1. A change of these bytes is a change of the contract with sidecars that already run:
 /// it needs a new schema version and a file of its own, not an edit.
 const GOLDEN: &str = include_str!("../../tests/golden/bundle.v1.json");
 
 fn mk_bundle() -> Bundle {
-    let entry = |name: &str, generation, spec: &str| Entry {
-        source: Source {
+    let entry = |name: &str, generation, spec: &str| {
+        let source = Source {
             name: name.to_owned(),
             uid: format!("00000000-0000-0000-0000-00000000000{generation}"),
             generation,
             created_at: "2026-01-02T03:04:05Z".to_owned(),
-        },
-        spec: serde_yaml::from_str(spec).unwrap(),
+        };
+        Entry::policy(source, serde_yaml::from_str(spec).unwrap())
     };
     Bundle {
         schema_version: SCHEMA_VERSION,
@@ -76,6 +78,33 @@ fn fields_that_came_later_are_written_only_where_they_are_set() {
     let spec = br#""spec":{"exceptions":[{"name":"x","class":"sqlInjection","path":"/a","parameter":"q","reason":"r"}]}"#;
     assert!(bytes.windows(spec.len()).any(|window| window == spec), "{}", bytes.escape_ascii());
     assert_eq!(Bundle::from_verified(&bytes), Ok(bundle));
+}
+
+/// The same for what other kinds and targets need beside the spec.
+#[test]
+fn entries_of_other_kinds_say_what_they_are() {
+    const GOLDEN: &str = include_str!("../../tests/golden/bundle.v1.kinds.json");
+    let mut bundle = mk_bundle();
+    let [first, second] = &mut bundle.entries[..] else { panic!("two entries") };
+    first.spec = serde_yaml::from_str("mode: Block").unwrap();
+    first.targets = Some(vec![
+        Target {
+            kind: TargetKind::Service,
+            name: "api".to_owned(),
+            selector: Labels::from([("app".to_owned(), "api".to_owned())]),
+            ports: Some(vec![8080]),
+        },
+        Target { kind: TargetKind::StatefulSet, name: "db".to_owned(), selector: Labels::new(), ports: None },
+    ]);
+    second.kind = Kind::ClusterRaspPolicy;
+    second.origin = Some(Origin::Overrides);
+    let mut exception = second.clone();
+    exception.kind = Kind::RaspException;
+    exception.origin = None;
+    exception.spec = serde_yaml::from_str("exceptions: [{name: x, rule: sqli-comment, reason: r}]").unwrap();
+    bundle.entries.push(exception);
+    assert_eq!(String::from_utf8(bundle.to_bytes()).unwrap(), GOLDEN.trim_end());
+    assert_eq!(Bundle::from_verified(GOLDEN.trim_end().as_bytes()), Ok(bundle));
 }
 
 /// The example of the DSSE v1 protocol document.

@@ -1,11 +1,13 @@
 use serde_yaml::Value;
 
-fn crd() -> Value {
-    serde_yaml::from_str(&super::rasp_policy_yaml().unwrap()).unwrap()
+use crate::api::Kind;
+
+fn crd(kind: Kind) -> Value {
+    serde_yaml::from_str(&super::yaml_of(kind).unwrap()).unwrap()
 }
 
-fn schema() -> Value {
-    crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+fn schema(kind: Kind) -> Value {
+    crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 
 /// Every schema node with its dotted path; `[]` stands for items, `{}` for values of a map.
@@ -24,11 +26,15 @@ fn nodes(path: &str, node: &Value, found: &mut Vec<(String, Value)>) {
     }
 }
 
-fn all_nodes() -> Vec<(String, Value)> {
+fn nodes_of(kind: Kind) -> Vec<(String, Value)> {
     let mut found = Vec::new();
-    nodes("", &schema(), &mut found);
+    nodes("", &schema(kind), &mut found);
     assert!(found.len() > 25, "the walk found {} nodes only", found.len());
     found
+}
+
+fn all_nodes() -> impl Iterator<Item = (String, Value)> {
+    Kind::ALL.into_iter().flat_map(nodes_of)
 }
 
 #[test]
@@ -41,6 +47,7 @@ fn every_leaf_is_bounded_so_that_the_budget_of_cel_rules_holds() {
             // Counters of Kubernetes itself and of pods; both only grow with what the API server admits.
             "integer" => !node["minimum"].is_null() || path.ends_with("observedGeneration"),
             "array" => !node["maxItems"].is_null(),
+            "boolean" => true,
             "object" => !node["properties"].is_null() || !node["maxProperties"].is_null(),
             _ => false,
         };
@@ -62,18 +69,30 @@ fn no_field_has_a_default_or_accepts_null() {
 
 #[test]
 fn every_field_says_what_it_is_for_in_its_own_words() {
+    for kind in Kind::ALL {
+        words_of(kind);
+    }
+}
+
+fn words_of(kind: Kind) {
     let mut seen = std::collections::BTreeMap::new();
-    for (path, node) in all_nodes() {
+    for (path, node) in nodes_of(kind) {
+        // Both halves of a cluster's policy are the same; defaults are looked at.
+        if path.starts_with(".spec.overrides.") {
+            continue;
+        }
         if path.ends_with("[]") && node["type"] != "object" || path.ends_with("{}") {
             continue;
         }
         // Every class has the same settings; those of one are looked at.
-        let class = path.strip_prefix(".spec.detections.").and_then(|rest| rest.split_once('.'));
+        let class =
+            path.split_once(".detections.").map(|(_, rest)| rest).and_then(|rest| rest.split_once('.'));
         if class.is_some_and(|(class, _)| class != "sqlInjection") {
             continue;
         }
         // The lists of a signature have the same conditions; those of the path are looked at.
-        let signature = path.strip_prefix(".spec.signatures[].").and_then(|rest| rest.split_once("[]"));
+        let signature =
+            path.split_once(".signatures[].").map(|(_, rest)| rest).and_then(|rest| rest.split_once("[]"));
         if signature.is_some_and(|(list, _)| list != "path") {
             continue;
         }
@@ -87,25 +106,72 @@ fn every_field_says_what_it_is_for_in_its_own_words() {
 
 #[test]
 fn kubectl_get_shows_what_is_asked_for_and_what_is_in_force() {
-    let crd = crd();
-    let names = &crd["spec"]["names"];
-    assert_eq!(names["shortNames"][0], "rp");
-    assert_eq!(names["categories"][0], "rasp");
-    let version = &crd["spec"]["versions"][0];
-    assert!(version["subresources"]["status"].is_mapping());
-    let columns: Vec<&str> = version["additionalPrinterColumns"]
-        .as_sequence()
-        .unwrap()
-        .iter()
-        .filter(|column| column["priority"].as_i64().unwrap_or(0) == 0)
-        .map(|column| column["name"].as_str().unwrap())
-        .collect();
-    assert_eq!(columns, ["Mode", "Observed", "Programmed", "Pods", "Age"]);
+    let table: [(Kind, &str, &[&str]); 3] = [
+        (Kind::RaspPolicy, "rp", &["Mode", "Observed", "Programmed", "Pods", "Age"]),
+        (Kind::ClusterRaspPolicy, "crp", &["Overrides", "Defaults", "Observed", "Programmed", "Pods", "Age"]),
+        (
+            Kind::RaspException,
+            "rx",
+            &["Rule", "Class", "Path", "Parameter", "Accepted", "Hits", "Expires", "Age"],
+        ),
+    ];
+    for (kind, short, expected) in table {
+        let crd = crd(kind);
+        let names = &crd["spec"]["names"];
+        assert_eq!((&names["kind"], &names["shortNames"][0]), (&kind.as_str().into(), &short.into()));
+        assert_eq!(
+            (&names["plural"], &names["categories"][0]),
+            (&super::plural(kind).into(), &"rasp".into())
+        );
+        let scope = if kind == Kind::ClusterRaspPolicy { "Cluster" } else { "Namespaced" };
+        assert_eq!(crd["spec"]["scope"], scope);
+        let version = &crd["spec"]["versions"][0];
+        assert!(version["subresources"]["status"].is_mapping());
+        let columns: Vec<&str> = version["additionalPrinterColumns"]
+            .as_sequence()
+            .unwrap()
+            .iter()
+            .filter(|column| column["priority"].as_i64().unwrap_or(0) == 0)
+            .map(|column| column["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(columns, expected);
+    }
+}
+
+#[test]
+fn each_kind_has_only_the_fields_that_mean_something_in_it() {
+    let has = |kind, path: &str| nodes_of(kind).iter().any(|(known, _)| known == path);
+    for half in ["defaults", "overrides"] {
+        assert!(has(Kind::ClusterRaspPolicy, &format!(".spec.{half}.mode")));
+        for field in ["podSelector", "targetRefs"] {
+            assert!(!has(Kind::ClusterRaspPolicy, &format!(".spec.{half}.{field}")), "{half}.{field}");
+        }
+        let schema = &schema(Kind::ClusterRaspPolicy)["properties"]["spec"]["properties"][half];
+        assert!(schema.get("x-kubernetes-validations").is_none(), "a rule about fields that are not there");
+    }
+    assert!(has(Kind::RaspPolicy, ".spec.targetRefs[].sectionName"));
+    let counts = Kind::ALL.map(|kind| has(kind, ".status.hits"));
+    assert_eq!(counts, [false, false, true]);
+}
+
+#[test]
+fn the_rules_of_a_kind_are_in_its_crd() {
+    let table = [
+        (Kind::RaspPolicy, "set either podSelector or targetRefs"),
+        (Kind::ClusterRaspPolicy, "set either defaults or overrides"),
+        (Kind::RaspException, "set either rule or class"),
+        (Kind::RaspException, "set either podSelector or targetRefs"),
+    ];
+    for (kind, message) in table {
+        let spec = &schema(kind)["properties"]["spec"];
+        let rules = spec["x-kubernetes-validations"].as_sequence().unwrap();
+        assert!(rules.iter().any(|rule| rule["message"] == message), "{kind:?}: {message}");
+    }
 }
 
 #[test]
 fn words_that_yaml_1_1_reads_as_booleans_are_quoted() {
-    let yaml = super::rasp_policy_yaml().unwrap();
+    let yaml = super::yaml_of(Kind::RaspPolicy).unwrap();
     assert_eq!(yaml.matches("- 'Off'\n").count(), 2 + crate::class::Class::detected().count());
     assert!(!yaml.contains("- Off\n"));
     assert_eq!(super::quoted("a: on\nb:\n- no\nc: turn on\n"), "a: 'on'\nb:\n- 'no'\nc: turn on\n");

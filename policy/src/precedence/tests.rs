@@ -1,21 +1,22 @@
-use super::{Effective, Field, resolve};
-use crate::api::{Confidence, FailureMode, Mode, RaspPolicySpec, RawTarget};
-use crate::bundle::{Bundle, Entry, Namespace, SCHEMA_VERSION, Source};
+use super::{Effective, Field, Level, explain, ports, resolve, resolve_at};
+use crate::api::{Confidence, FailureMode, Kind, Mode, Origin, RaspPolicySpec, RawTarget, TargetKind};
+use crate::bundle::{Bundle, Entry, Namespace, SCHEMA_VERSION, Source, Target};
 use crate::class::Class;
-use crate::selector::Labels;
+use crate::selector::{Labels, Subject};
 
 /// A Bundle of policies `(name, creation day, spec)`.
 fn mk_bundle(policies: &[(&str, u8, &str)]) -> Bundle {
     let entries = policies
         .iter()
-        .map(|(name, day, spec)| Entry {
-            source: Source {
+        .map(|(name, day, spec)| {
+            let source = Source {
                 name: (*name).to_owned(),
                 uid: format!("uid-{name}"),
                 generation: 1,
                 created_at: format!("2026-01-{day:02}T00:00:00Z"),
-            },
-            spec: serde_yaml::from_str(spec).unwrap_or_else(|error| panic!("{spec}: {error}")),
+            };
+            let spec = serde_yaml::from_str(spec).unwrap_or_else(|error| panic!("{spec}: {error}"));
+            Entry::policy(source, spec)
         })
         .collect();
     Bundle {
@@ -134,7 +135,7 @@ fn fields_without_an_order_of_strictness_go_to_the_oldest() {
     assert_eq!(resolution.effective.raw_target, RawTarget::Refuse, "the strictest as well");
     let winners = [(Field::FailureMode, 0), (Field::MaxBodyBytes, 1), (Field::RawTarget, 0)];
     assert_eq!(resolution.winners, winners);
-    assert_eq!(resolution.selected, [1, 0]);
+    assert_eq!(resolution.selected.iter().map(|(_, index)| *index).collect::<Vec<_>>(), [1, 0]);
 }
 
 #[test]
@@ -230,4 +231,208 @@ fn an_exception_ends_at_its_time_and_the_next_end_is_told() {
         assert_eq!(effective.expire(now).as_deref(), next, "{now}");
         assert_eq!(effective.exceptions.len(), left, "{now}");
     }
+}
+
+/// An entry of each level for port 80 of `Deployment/web` (app=web), the highest first; all of one age.
+fn every_level(spec: &str) -> Vec<(Level, Entry)> {
+    let target = |kind, name: &str, ports: Option<Vec<u16>>| {
+        let selector = match kind {
+            TargetKind::Service => Labels::from([("app".to_owned(), "web".to_owned())]),
+            _ => Labels::new(),
+        };
+        Some(vec![Target { kind, name: name.to_owned(), selector, ports }])
+    };
+    let entry = |name: &str| mk_bundle(&[(name, 1, spec)]).entries.remove(0);
+    let cluster =
+        |name: &str, origin| Entry { kind: Kind::ClusterRaspPolicy, origin: Some(origin), ..entry(name) };
+    vec![
+        (Level::ClusterOverrides, cluster("z-overrides", Origin::Overrides)),
+        (
+            Level::Port,
+            Entry { targets: target(TargetKind::Service, "web", Some(vec![80])), ..entry("y-port") },
+        ),
+        (
+            Level::Workload,
+            Entry { targets: target(TargetKind::Deployment, "web", None), ..entry("x-workload") },
+        ),
+        (Level::Namespace, entry("w-namespace")),
+        (Level::ClusterDefaults, cluster("v-defaults", Origin::Defaults)),
+    ]
+}
+
+fn of(entries: Vec<Entry>) -> Bundle {
+    Bundle { entries, ..mk_bundle(&[]) }
+}
+
+/// The precedence of the documentation, one row after the other: of any two levels the higher one decides, also where the
+/// lower one is stricter and older, and for a list.
+#[test]
+fn of_any_two_levels_the_higher_one_decides() {
+    let labels = web();
+    let pod = Subject { labels: &labels, workload: "Deployment/web" };
+    let weak = every_level("mode: Monitor\nexceptions: [{name: x, rule: sqli-comment, reason: r}]");
+    let strict = every_level("mode: Block\nexceptions: [{name: y, rule: sqli-comment, reason: r}]");
+    let levels: Vec<Level> = weak.iter().map(|(level, _)| *level).collect();
+    assert_eq!([&levels[..], &[Level::Builtin]].concat(), Level::ALL);
+    for (high, (level, winner)) in weak.iter().enumerate() {
+        for (_, loser) in &strict[high + 1..] {
+            let mut loser = loser.clone();
+            loser.source.created_at = "2020-01-01T00:00:00Z".to_owned();
+            let bundle = of(vec![loser.clone(), winner.clone()]);
+            let resolution = resolve_at(&bundle, pod, Some(80));
+            let row = format!("{level:?} over {}", loser.source.name);
+            assert_eq!(resolution.effective.mode, Mode::Monitor, "{row}");
+            assert_eq!(resolution.winners, [(Field::Mode, 1), (Field::Exceptions, 1)], "{row}");
+            assert_eq!(resolution.losers, [(Field::Mode, 0), (Field::Exceptions, 0)], "{row}");
+            assert_eq!(resolution.selected[0], (*level, 1), "{row}");
+            assert_eq!(resolution.effective.exceptions.len(), 1, "{row}");
+        }
+    }
+    for (level, entry) in every_level("mode: Block") {
+        let alone = of(vec![entry]);
+        assert_eq!(resolve_at(&alone, pod, Some(80)).effective.mode, Mode::Block, "{level:?} over built-in");
+    }
+}
+
+#[test]
+fn between_two_of_one_level_the_strictest_then_the_oldest_then_the_lowest_name_decides() {
+    let labels = web();
+    let pod = Subject { labels: &labels, workload: "Deployment/web" };
+    for ((level, weak), (_, strict)) in every_level("mode: Off").into_iter().zip(every_level("mode: Block")) {
+        let mut strict = strict;
+        strict.source.name.push_str("-strict");
+        strict.source.created_at = "2027-01-01T00:00:00Z".to_owned();
+        let bundle = of(vec![weak, strict]);
+        assert_eq!(resolve_at(&bundle, pod, Some(80)).effective.mode, Mode::Block, "{level:?}");
+        let mut names = of(vec![bundle.entries[1].clone(), bundle.entries[1].clone()]);
+        names.entries[1].source.name = "a".to_owned();
+        assert_eq!(resolve_at(&names, pod, Some(80)).winners, [(Field::Mode, 1)], "{level:?}");
+    }
+}
+
+#[test]
+fn a_port_has_a_policy_of_its_own_and_the_others_do_not_see_it() {
+    let labels = web();
+    let pod = Subject { labels: &labels, workload: "Deployment/web" };
+    let mut entries: Vec<Entry> = every_level("mode: Block").into_iter().map(|(_, entry)| entry).collect();
+    entries.retain(|entry| entry.source.name == "y-port");
+    let bundle = of(entries);
+    assert_eq!(ports(&bundle, pod).into_iter().collect::<Vec<_>>(), [80]);
+    assert_eq!(resolve_at(&bundle, pod, Some(80)).effective.mode, Mode::Block);
+    assert_eq!(resolve_at(&bundle, pod, Some(81)).effective.mode, Mode::Monitor);
+    assert_eq!(resolve(&bundle, pod).effective.mode, Mode::Monitor, "every other port");
+    let other = Labels::from([("app".to_owned(), "other".to_owned())]);
+    assert!(ports(&bundle, &other).is_empty() && resolve(&bundle, &other).selected.is_empty());
+}
+
+#[test]
+fn targets_select_pods_by_the_selector_of_a_service_or_by_the_workload() {
+    let (labels, none) = (web(), Labels::new());
+    // kind, name, selector, workload of a pod with app=web, whether it is selected
+    let table = [
+        (TargetKind::Service, "s", "web", "Deployment/other", true),
+        (TargetKind::Service, "s", "api", "Service/s", false),
+        (TargetKind::Service, "headless", "", "Deployment/web", false),
+        (TargetKind::Deployment, "web", "", "Deployment/web", true),
+        (TargetKind::Deployment, "web", "", "Deployment/web-2", false),
+        (TargetKind::Deployment, "web", "", "StatefulSet/web", false),
+        (TargetKind::DaemonSet, "web", "", "DaemonSet/web", true),
+        (TargetKind::StatefulSet, "web", "", "", false),
+    ];
+    for (kind, name, app, workload, expected) in table {
+        let selector = Some(app).filter(|app| !app.is_empty());
+        let selector = selector.map(|app| ("app".to_owned(), app.to_owned())).into_iter().collect();
+        let target = Target { kind, name: name.to_owned(), selector, ports: None };
+        assert_eq!(target.selects(Subject { labels: &labels, workload }), expected, "{target:?} {workload}");
+        assert!(app.is_empty() || !target.selects(Subject { labels: &none, workload: "" }));
+    }
+    let nothing = Entry { targets: Some(vec![]), ..mk_bundle(&[("a", 1, "mode: Block")]).entries.remove(0) };
+    assert!(!nothing.selects(&labels), "targets of which none is there select nothing, not everything");
+}
+
+#[test]
+fn rasp_exceptions_are_added_to_any_list_but_one_of_cluster_overrides() {
+    let list = |name: &str| format!("exceptions: [{{name: {name}, rule: sqli-comment, reason: r}}]");
+    let rx = |name: &str, spec: &str| Entry {
+        kind: Kind::RaspException,
+        ..mk_bundle(&[(name, 1, spec)]).entries.remove(0)
+    };
+    let ids = |bundle: &Bundle| -> Vec<String> {
+        resolve(bundle, &web()).effective.exceptions.into_iter().map(|exception| exception.id).collect()
+    };
+    let mine = rx("mine", &list("mine"));
+    let others = rx("others", &format!("podSelector: {{matchLabels: {{app: other}}}}\n{}", list("others")));
+    let specific = mk_bundle(&[("web", 1, &format!("{SELECT_WEB}\n{}", list("z")))]).entries.remove(0);
+    assert_eq!(ids(&of(vec![mine.clone(), others.clone()])), ["RaspException/mine"]);
+    assert_eq!(ids(&of(vec![specific, mine.clone(), others])), ["web/z", "RaspException/mine"]);
+    let mut lever = mk_bundle(&[("stop", 1, "exceptions: []")]).entries.remove(0);
+    (lever.kind, lever.origin) = (Kind::ClusterRaspPolicy, Some(Origin::Overrides));
+    let bundle = of(vec![lever, mine]);
+    assert!(ids(&bundle).is_empty(), "an override of the cluster ends them all");
+    assert_eq!(resolve(&bundle, &web()).losers, [(Field::Exceptions, 1)]);
+}
+
+/// The lever of an incident: it must not need the knowledge of every class that some policy switches on by itself; nor may
+/// a class be switched off below an override to Block.
+#[test]
+fn the_mode_of_an_override_is_that_of_every_class_unless_an_override_says_otherwise() {
+    let overriding = |name: &str, spec: &str| Entry {
+        kind: Kind::ClusterRaspPolicy,
+        origin: Some(Origin::Overrides),
+        ..mk_bundle(&[(name, 1, spec)]).entries.remove(0)
+    };
+    let below = |mode: &str| {
+        let spec =
+            format!("mode: {mode}\ndetections: {{sqlInjection: {{mode: {mode}, minConfidence: Low}}}}");
+        mk_bundle(&[("below", 1, &spec)]).entries.remove(0)
+    };
+    // overrides, the mode below, mode of the class
+    let table: [(&[&str], &str, Mode); 5] = [
+        (&["mode: Monitor"], "Block", Mode::Monitor),
+        (&["mode: Block"], "Off", Mode::Block),
+        (&["mode: Monitor\ndetections: {sqlInjection: {mode: Block}}"], "Off", Mode::Block),
+        (&["mode: Monitor", "detections: {sqlInjection: {mode: Off}}"], "Block", Mode::Off),
+        (&["failureMode: Closed"], "Block", Mode::Block),
+    ];
+    for (overrides, mode, expected) in table {
+        let mut entries = vec![below(mode)];
+        entries.extend(overrides.iter().enumerate().map(|(at, spec)| overriding(&format!("o{at}"), spec)));
+        let resolution = resolve(&of(entries), &web());
+        assert_eq!(sql(&resolution.effective).mode, expected, "{overrides:?} over {mode}");
+        assert_eq!(sql(&resolution.effective).min_confidence, Confidence::Low, "any other field is its own");
+        let field = Field::ClassMode(Class::SqlInjection);
+        let lost = resolution.losers.contains(&(field, 0));
+        assert_eq!(
+            lost,
+            expected != Mode::Block || mode != "Block",
+            "{overrides:?}: {:?}",
+            resolution.losers
+        );
+        assert!(resolution.winners.iter().any(|(of, _)| *of == field), "somebody decides it");
+    }
+}
+
+#[test]
+fn an_explanation_names_who_decided_each_field_and_who_lost() {
+    let labels = web();
+    let pod = Subject { labels: &labels, workload: "Deployment/web" };
+    let mut entries: Vec<Entry> = every_level("mode: Block").into_iter().map(|(_, entry)| entry).collect();
+    entries[0].spec.mode = Some(Mode::Monitor);
+    let explanation = explain(&of(entries), pod, Some(80));
+    let mode = &explanation.fields[0];
+    assert_eq!((mode.field.as_str(), &mode.value), ("spec.mode", &serde_json::json!("Monitor")));
+    let told = |deciders: &[super::Decider]| -> Vec<String> {
+        let text = |d: &super::Decider| {
+            format!("{} {:?}/{} {} {}", d.kind.as_str(), d.namespace, d.name, d.level.as_str(), d.value)
+        };
+        deciders.iter().map(text).collect()
+    };
+    assert_eq!(told(&mode.decided_by), [r#"ClusterRaspPolicy None/z-overrides cluster overrides "Monitor""#]);
+    assert_eq!(told(&mode.overridden)[0], r#"RaspPolicy Some("shop")/y-port port "Block""#);
+    assert_eq!(mode.overridden.len(), 4);
+    let failure = &explanation.fields[1];
+    assert_eq!((&failure.value, failure.decided_by.len()), (&serde_json::json!("Open"), 0), "built in");
+    let text = serde_json::to_string(&explanation).unwrap();
+    assert_eq!(serde_json::from_str::<super::Explanation>(&text).unwrap(), explanation);
+    assert!(text.contains(r#""level":"ClusterOverrides""#) && text.contains(r#""port":80"#), "{text}");
 }

@@ -32,7 +32,7 @@ pub(super) async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
     let mut to = Noted::upstream(upstream, Bytes::new(), &activity);
     let end = tokio::select! {
         end = relay::run(&mut from, &mut to, shared.timers.opaque_idle) => end,
-        () = no_longer(&shared, &activity) => relay::End::Closed,
+        () = no_longer(&shared, target.port(), &activity) => relay::End::Closed,
     };
     if end == relay::End::Idle {
         shared.incident(&Kind::Timeout(Timeout::OpaqueIdle), Some(peer), target.port());
@@ -40,9 +40,9 @@ pub(super) async fn serve(shared: Arc<Shared>, client: Client, target: Target) {
     relay::close(end, from.into_inner(), to.into_inner());
 }
 
-async fn no_longer(shared: &Shared, activity: &Activity) {
+async fn no_longer(shared: &Shared, port: u16, activity: &Activity) {
     tokio::select! {
-        () = switched_on(shared) => {}
+        () = switched_on(shared, port) => {}
         () = shared.drain.started() => {}
     }
     let deadline = Instant::now() + PATIENCE;
@@ -54,9 +54,9 @@ async fn no_longer(shared: &Shared, activity: &Activity) {
     }
 }
 
-async fn switched_on(shared: &Shared) {
+async fn switched_on(shared: &Shared, port: u16) {
     let mut changes = shared.policy.changes();
-    while shared.policy.load().ruleset.is_off() {
+    while shared.policy.load_on(port).ruleset.is_off() {
         if changes.changed().await.is_err() {
             return std::future::pending().await;
         }

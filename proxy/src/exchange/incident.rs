@@ -94,7 +94,7 @@ fn tell(shared: &Shared, kind: &Kind, whose: &Whose<'_>) {
         http_method: whose.exchange.map_or("other", |exchange| masked::method(&exchange.method)).to_owned(),
         url: Url { path: whose.exchange.map(|exchange| masked::path(exchange.uri.path())) },
     };
-    let policy = shared.policy.load();
+    let policy = shared.policy.load_on(whose.port);
     let identity = &shared.identity;
     let unmapped = Unmapped {
         request_id: trace.request_id().to_owned(),

@@ -130,7 +130,8 @@ impl Messages {
 
     /// A policy that changes acts on the next message; no call is cut.
     fn renew(&mut self) {
-        let policy = self.call.connection.shared.policy.load();
+        let connection = &self.call.connection;
+        let policy = connection.shared.policy.load_on(connection.target.port());
         if !Arc::ptr_eq(&policy, &self.current.policy) {
             self.current = Arc::new(self.call.under(policy));
             self.holds = self.current.policy.ruleset.enforces();

@@ -302,7 +302,8 @@ impl Judge {
 
     /// A policy that changes acts on the next message; no tunnel is cut.
     fn current(&mut self) -> Arc<Exchange> {
-        let policy = self.exchange.connection.shared.policy.load();
+        let connection = &self.exchange.connection;
+        let policy = connection.shared.policy.load_on(connection.target.port());
         if !Arc::ptr_eq(&policy, &self.exchange.policy) {
             self.exchange = Arc::new(self.exchange.under(policy));
         }

@@ -1,4 +1,4 @@
-//! The policy of a gateway: a YAML file of RaspPolicy documents, read again when it changes.
+//! The policy of a gateway: a YAML file of documents of every kind, read again when it changes.
 //!
 //! A file that cannot be read or compiled never replaces a good one; at the start there is none yet, so it is fatal.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rasp_engine::Ruleset;
-use rasp_policy::bundle::{self, Bundle, Entry, Namespace, SCHEMA_VERSION, Source};
+use rasp_policy::bundle::{self, Bundle, Namespace, SCHEMA_VERSION};
 use rasp_policy::document;
 use rasp_policy::precedence::resolve;
 use rasp_policy::report::Rejected;
@@ -114,24 +114,15 @@ impl File {
     }
 
     fn build(&self, now: &str) -> Result<InForce, Error> {
-        let documents =
-            document::parse(&self.text).map_err(|source| Error::Parse { path: self.path.clone(), source })?;
-        let entries = documents.into_iter().enumerate().map(|(index, document)| Entry {
-            // Position decides where precedence asks for age.
-            source: Source {
-                name: document.metadata.name,
-                uid: String::new(),
-                generation: 0,
-                created_at: format!("{index:08}"),
-            },
-            spec: document.spec,
-        });
+        let entries = document::read(&self.text)
+            .and_then(|objects| document::stand_alone(&objects))
+            .map_err(|source| Error::Parse { path: self.path.clone(), source })?;
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis());
         let bundle = Bundle {
             schema_version: SCHEMA_VERSION,
             namespace: Namespace { name: String::new(), uid: String::new() },
             sequence: u64::try_from(millis).unwrap_or(u64::MAX),
-            entries: entries.collect(),
+            entries,
         };
         let mut effective = resolve(&bundle, &Labels::new()).effective;
         let expires = effective.expire(now);
@@ -139,12 +130,10 @@ impl File {
             .and_then(|()| Ruleset::build(&effective))
             .map_err(|source| Error::Build { path: self.path.clone(), source })?;
         Ok(InForce {
-            ruleset,
             digest: Some(bundle::digest(self.text.as_bytes())),
             sequence: Some(bundle.sequence),
-            sources: Vec::new(),
             expires,
-            loaded: true,
+            ..InForce::builtin(ruleset)
         })
     }
 }

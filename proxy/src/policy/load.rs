@@ -2,10 +2,12 @@
 //!
 //! Order matters: nothing of a payload is believed, not even parsed, before its signature holds.
 
+use std::sync::Arc;
+
 use rasp_engine::Ruleset;
 use rasp_policy::bundle::{self, Bundle, Envelope, Refusal};
-use rasp_policy::precedence::resolve;
-use rasp_policy::selector::Labels;
+use rasp_policy::precedence::{Effective, ports, resolve_at};
+use rasp_policy::selector::{Labels, Subject};
 
 use super::InForce;
 use super::keys::Keys;
@@ -22,6 +24,8 @@ pub struct Checks {
     pub namespace_uid: Option<String>,
     /// Lowest acceptable sequence, fixed at admission.
     pub floor: u64,
+    /// `Kind/name` of the pod's controller, which targets of policies name.
+    pub workload: String,
 }
 
 /// A Bundle that passed every check.
@@ -29,6 +33,7 @@ pub struct Checks {
 pub struct Verified {
     bundle: Bundle,
     digest: String,
+    workload: String,
 }
 
 impl Checks {
@@ -51,7 +56,7 @@ impl Checks {
         if bundle.sequence < floor {
             return Err(Refusal::Older { found: bundle.sequence, floor });
         }
-        Ok(Verified { bundle, digest })
+        Ok(Verified { bundle, digest, workload: self.workload.clone() })
     }
 }
 
@@ -61,19 +66,45 @@ impl Verified {
         Last { sequence: self.bundle.sequence, digest: self.digest.clone() }
     }
 
-    /// Compiles it for a pod with these labels, without the exceptions that have ended [`super::now`].
+    /// Compiles it for a pod with these labels, without the exceptions that have ended [`super::now`]. A port that policies
+    /// name has a Ruleset of its own, unless that would be the same as another.
     pub fn build(&self, labels: &Labels, now: &str) -> Result<InForce, Refusal> {
-        let mut effective = resolve(&self.bundle, labels).effective;
-        let expires = effective.expire(now);
-        let ruleset = Ruleset::build(&effective).map_err(|error| Refusal::Build(error.to_string()))?;
+        let subject = Subject { labels, workload: &self.workload };
+        let (effective, mut expires) = self.resolve(subject, None, now);
+        let mut own: Vec<(Effective, Arc<InForce>)> = Vec::new();
+        let mut built = Vec::new();
+        for port in ports(&self.bundle, subject) {
+            let (on_port, ends) = self.resolve(subject, Some(port), now);
+            expires = expires.into_iter().chain(ends).min();
+            if on_port == effective {
+                continue;
+            }
+            let known = own.iter().find(|(known, _)| *known == on_port).map(|(_, known)| Arc::clone(known));
+            let in_force = match known {
+                Some(known) => known,
+                None => Arc::new(self.compile(&on_port)?),
+            };
+            built.push((port, Arc::clone(&in_force)));
+            own.push((on_port, in_force));
+        }
         Ok(InForce {
-            ruleset,
-            digest: Some(self.digest.clone()),
-            sequence: Some(self.bundle.sequence),
             sources: self.bundle.acknowledged(),
             expires,
-            loaded: true,
+            ports: built,
+            ..self.compile(&effective)?
         })
+    }
+
+    fn resolve(&self, subject: Subject<'_>, port: Option<u16>, now: &str) -> (Effective, Option<String>) {
+        let mut effective = resolve_at(&self.bundle, subject, port).effective;
+        let expires = effective.expire(now);
+        (effective, expires)
+    }
+
+    fn compile(&self, effective: &Effective) -> Result<InForce, Refusal> {
+        let ruleset = Ruleset::build(effective).map_err(|error| Refusal::Build(error.to_string()))?;
+        let digest = Some(self.digest.clone());
+        Ok(InForce { digest, sequence: Some(self.bundle.sequence), ..InForce::builtin(ruleset) })
     }
 }
 

@@ -122,7 +122,13 @@ impl Config {
             return Err(Errors(raw.errors));
         };
         Ok(Self {
-            checks: Checks { keys, namespace: identity.namespace.clone(), namespace_uid, floor },
+            checks: Checks {
+                keys,
+                namespace: identity.namespace.clone(),
+                namespace_uid,
+                floor,
+                workload: identity.workload.clone(),
+            },
             identity,
             pod_ips,
             failure_mode,

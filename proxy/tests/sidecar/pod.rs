@@ -65,10 +65,10 @@ pub fn bundle(sequence: u64, mode: Mode) -> Bundle {
         schema_version: SCHEMA_VERSION,
         namespace: Namespace { name: "shop".into(), uid: "uid-1".into() },
         sequence,
-        entries: vec![Entry {
-            source: Source { name: "p".into(), uid: "p-uid".into(), generation: 3, created_at },
-            spec: RaspPolicySpec { mode: Some(mode), ..RaspPolicySpec::default() },
-        }],
+        entries: vec![Entry::policy(
+            Source { name: "p".into(), uid: "p-uid".into(), generation: 3, created_at },
+            RaspPolicySpec { mode: Some(mode), ..RaspPolicySpec::default() },
+        )],
     }
 }
 

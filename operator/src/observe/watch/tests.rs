@@ -29,10 +29,12 @@ fn cluster(call: &Call) -> (u16, Value) {
             "type": "BOOKMARK",
             "object": { "apiVersion": "v1", "kind": "Pod", "metadata": { "resourceVersion": "6" } },
         });
-        return (200, if call.uri.contains("rasppolicies") { event } else { nothing });
+        return (200, if call.uri.contains("/rasppolicies") { event } else { nothing });
     }
     let items = match &call.uri {
-        uri if uri.contains("rasppolicies") => {
+        uri if uri.contains("/clusterrasppolicies") || uri.contains("/raspexceptions") => json!([]),
+        uri if uri.contains("/services") => json!([{ "metadata": { "name": "web", "namespace": "shop" } }]),
+        uri if uri.contains("/rasppolicies") => {
             json!([
                 policy("broken", json!({ "mode": 7, "newer": true })),
                 policy("good", json!({ "mode": "Block" }))

@@ -30,6 +30,7 @@ impl Signer {
             namespace: "shop".into(),
             namespace_uid: Some("uid-1".into()),
             floor: 100,
+            workload: "Deployment/web".into(),
         }
     }
 }
@@ -46,7 +47,7 @@ pub(crate) fn bundle(sequence: u64, mode: Mode, selector: Option<LabelSelector>)
         schema_version: SCHEMA_VERSION,
         namespace: Namespace { name: "shop".into(), uid: "uid-1".into() },
         sequence,
-        entries: vec![Entry { source, spec }],
+        entries: vec![Entry::policy(source, spec)],
     }
 }
 
@@ -124,6 +125,32 @@ fn what_was_in_force_is_the_floor_and_may_come_again_after_a_restart() {
         let text = signer.seal(&candidate.to_bytes());
         assert_eq!(refusal(&checks, &text, Some(&last)), expected, "{candidate:?}");
     }
+}
+
+#[test]
+fn a_port_that_a_policy_names_has_a_ruleset_of_its_own() {
+    use rasp_policy::bundle::Target;
+    let signer = Signer::new();
+    let target = |name: &str, port| Target {
+        kind: rasp_policy::api::TargetKind::Deployment,
+        name: name.into(),
+        selector: Labels::new(),
+        ports: Some(vec![port]),
+    };
+    let mut offered = bundle(100, Mode::Block, None);
+    offered.entries[0].targets = Some(vec![target("web", 8443), target("web", 8080), target("other", 9090)]);
+    let verified = signer.checks().open(signer.seal(&offered.to_bytes()).as_bytes(), None).unwrap();
+    let in_force = verified.build(&Labels::new(), &crate::policy::now()).unwrap();
+    let numbers: Vec<u16> = in_force.ports.iter().map(|(port, _)| *port).collect();
+    assert_eq!(numbers, [8080, 8443], "of this workload alone, in their order");
+    assert!(std::sync::Arc::ptr_eq(&in_force.ports[0].1, &in_force.ports[1].1), "the same, so one");
+    assert_eq!(in_force.effective_mode(), rasp_policy::report::EffectiveMode::Mixed);
+    let metrics = std::sync::Arc::new(crate::metrics::Metrics::new().unwrap());
+    let handle = crate::policy::Handle::new(in_force, metrics);
+    let mode = |port| handle.load_on(port).ruleset.effective().mode;
+    assert_eq!([mode(8080), mode(8443), mode(9090)], [Mode::Block, Mode::Block, Mode::Monitor]);
+    assert_eq!(handle.load().ruleset.effective().mode, Mode::Monitor);
+    assert_eq!(handle.load_on(8080).digest, handle.load().digest);
 }
 
 #[test]
