@@ -61,6 +61,12 @@ count "$work/minimal" 'hostNetwork\|hostPath\|privileged' 0
 # Least rights: no wildcard, no Secret of other namespaces, no write access to pods.
 count "$work/minimal" '"\*"\|\[\*\]' 0
 count "$work/minimal" 'resources: \[secrets\]' 2
+# A certificate of somebody else may be read, and the operator's own Secret is the only one it may write.
+count "$work/minimal" 'resourceNames: \[kube-rasp-webhook-tls, kube-rasp-signing-key\]' 1
+count "$work/full" 'resourceNames: \[kube-rasp-signing-key\]' 1
+count "$work/full" 'resourceNames: \[webhook-certificate\]' 1
+count "$work/full" 'kind: Certificate$' 1
+count "$work/minimal" 'kind: Certificate$' 0
 count "$work/minimal" 'resources: \[namespaces, pods\]' 1
 # What depends on the number of replicas and on settings.
 count "$work/minimal" 'kind: PodDisruptionBudget' 1
@@ -92,6 +98,8 @@ refused /operator/replicas --set operator.replicas=two
 refused sidecar --set sidecar.image=x
 refused /proxy/resources/limits/memory --set proxy.resources.limits.memory=lots
 refused /proxy/resources/requests --set proxy.resources.requests.cpu=null
+refused /webhook/certificate/source --set webhook.certificate.source=vault
+refused issuerRef --set webhook.certificate.source=certManager
 refused /webhook/port --set webhook.port=8080
 refused /webhook/excludedNamespaces/0 --set 'webhook.excludedNamespaces={Kube_System}'
 refused failurePolicy --set webhook.failurePolicy=Fail

@@ -34,6 +34,8 @@ pub struct Readiness {
     pub serving: AtomicBool,
     /// The CA was seen in the webhook configuration.
     pub ca_in_place: Arc<AtomicBool>,
+    /// API servers would accept this replica's certificate.
+    pub accepted: AtomicBool,
     /// SIGTERM arrived.
     pub stopping: AtomicBool,
 }
@@ -45,6 +47,7 @@ impl Readiness {
             cache,
             serving: AtomicBool::new(false),
             ca_in_place: Arc::default(),
+            accepted: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }
     }
@@ -54,6 +57,7 @@ impl Readiness {
         let flags = [
             ("certificate", self.serving.load(Ordering::Acquire)),
             ("ca_bundle", self.ca_in_place.load(Ordering::Acquire)),
+            ("accepted_by_api_servers", self.accepted.load(Ordering::Acquire)),
             ("not_stopping", !self.stopping.load(Ordering::Acquire)),
         ];
         let unset = flags.into_iter().filter_map(|(name, set)| (!set).then_some(name));
@@ -117,7 +121,15 @@ fn answer<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics) -> 
         "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match readiness.missing().as_slice() {
             [] => text(StatusCode::OK, "ok\n"),
-            missing => text(StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}\n", missing.join(", "))),
+            missing => {
+                let problems: String = metrics
+                    .secret_problems()
+                    .iter()
+                    .map(|problem| format!("secret of {problem}\n"))
+                    .collect();
+                let missing = missing.join(", ");
+                text(StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {missing}\n{problems}"))
+            }
         },
         "/metrics" => {
             let mut response = text(StatusCode::OK, metrics.render(Timestamp::now()));

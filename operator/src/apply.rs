@@ -1,6 +1,8 @@
 //! Writes what was decided: the signed Bundle into its ConfigMap and statuses onto policies, by server-side apply.
 //!
-//! Nothing is written by a process that is not leader at that very moment. Called by `controller` only.
+//! Nothing is written by a process that is not leader at that very moment, and nothing over a version that it has not
+//! seen: a write that was on its way when another replica became leader is refused by the API server once that one has
+//! written. Called by `controller` and `publish`.
 
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 use crate::api_error;
 use crate::inject::Settings;
 use crate::leader::Leadership;
-use crate::observe::{MANAGED_BY, MANAGED_BY_LABEL, Policy, Stored};
+use crate::observe::{Kept as _, MANAGED_BY, MANAGED_BY_LABEL, Policy, Stored};
 use crate::publish::{SETTINGS_CONFIG_MAP, SETTINGS_KEY};
 use crate::signing::Key;
 
@@ -40,6 +42,9 @@ pub enum Error {
         /// Size of the envelope.
         bytes: usize,
     },
+    /// Somebody wrote since this was decided; it is decided again.
+    #[error("the object was changed meanwhile; trying again")]
+    Raced,
     /// The API server refused.
     #[error("{}", api_error::text(.0))]
     Api(Box<kube::Error>),
@@ -70,25 +75,32 @@ impl Writer {
         Self { client, leadership }
     }
 
-    /// Signs a Bundle and writes it; returns the ConfigMap as it then stands.
-    pub async fn bundle(&self, bundle: &Bundle, key: &Key) -> Result<Stored, Error> {
+    /// Signs a Bundle and writes it over what was `found`; returns the ConfigMap as it then stands.
+    pub async fn bundle(&self, bundle: &Bundle, found: Option<&Stored>, key: &Key) -> Result<Stored, Error> {
         let (text, _) = key.seal(bundle);
         if text.len() > MAX_TEXT_BYTES {
             return Err(Error::TooLarge { bytes: text.len() });
         }
-        let written =
-            self.config_map(&bundle.namespace.name, BUNDLE_CONFIG_MAP, &json!({ BUNDLE_KEY: text })).await?;
+        let (namespace, data) = (&bundle.namespace.name, json!({ BUNDLE_KEY: text }));
+        let version = found.and_then(|stored| stored.version());
+        let written = self.config_map(namespace, BUNDLE_CONFIG_MAP, &data, version).await?;
         Ok(Stored::read(written, key))
     }
 
     /// Writes what pods are injected with, for those who do it without the webhook.
     pub async fn settings(&self, namespace: &str, settings: &Settings) -> Result<(), Error> {
         let text = serde_yaml::to_string(settings).unwrap_or_default(); // plain structs always serialise
-        self.config_map(namespace, SETTINGS_CONFIG_MAP, &json!({ SETTINGS_KEY: text })).await.map(drop)
+        self.config_map(namespace, SETTINGS_CONFIG_MAP, &json!({ SETTINGS_KEY: text }), None).await.map(drop)
     }
 
-    async fn config_map(&self, namespace: &str, name: &str, data: &Value) -> Result<DynamicObject, Error> {
-        let object = json!({
+    async fn config_map(
+        &self,
+        namespace: &str,
+        name: &str,
+        data: &Value,
+        version: Option<u64>,
+    ) -> Result<DynamicObject, Error> {
+        let mut object = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {
@@ -98,6 +110,7 @@ impl Writer {
             },
             "data": data,
         });
+        fence(&mut object, version);
         let kind = ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
         let params = PatchParams::apply(FIELD_MANAGER).force();
@@ -115,6 +128,7 @@ impl Writer {
             "metadata": { "name": policy.name, "uid": policy.uid },
             "status": status,
         });
+        fence(&mut object, policy.version());
         let api: Api<DynamicObject> = if kind == Kind::ClusterRaspPolicy {
             Api::all_with(self.client.clone(), &ApiResource::erase::<ClusterRaspPolicy>(&()))
         } else {
@@ -135,10 +149,19 @@ impl Writer {
         if !self.leadership.is_leader() {
             return Err(Error::NotLeader);
         }
-        tokio::time::timeout(PATIENCE, write)
-            .await
-            .map_err(|_| Error::Timeout)?
-            .map_err(|error| Error::Api(Box::new(error)))
+        tokio::time::timeout(PATIENCE, write).await.map_err(|_| Error::Timeout)?.map_err(
+            |error| match error {
+                kube::Error::Api(status) if status.code == 409 => Error::Raced,
+                error => Error::Api(Box::new(error)),
+            },
+        )
+    }
+}
+
+/// The API server refuses the write unless the object is still at this version, also by a forced apply.
+fn fence(object: &mut Value, version: Option<u64>) {
+    if let Some(version) = version {
+        object["metadata"]["resourceVersion"] = json!(version.to_string());
     }
 }
 

@@ -47,6 +47,12 @@ pub struct Run {
     /// Name of the MutatingWebhookConfiguration whose caBundle is kept true.
     #[arg(long, env = "RASP_WEBHOOK_CONFIGURATION", default_value = "kube-rasp-injector")]
     pub webhook_configuration: String,
+    /// Who keeps the certificate: `self` makes and renews it, with `secret` somebody else does, for example cert-manager.
+    #[arg(long, env = "RASP_CERTIFICATE_SOURCE", value_enum, default_value_t = CertificateSource::Own)]
+    pub certificate_source: CertificateSource,
+    /// Secret with the certificate: tls.crt, tls.key and ca.crt.
+    #[arg(long, env = "RASP_CERTIFICATE_SECRET", default_value = "kube-rasp-webhook-tls")]
+    pub certificate_secret: String,
     /// Image of the sidecar and its init container.
     #[arg(long, env = "RASP_PROXY_IMAGE")]
     pub proxy_image: String,
@@ -81,6 +87,16 @@ pub struct Run {
     /// Log filter, for example info or rasp_operator=debug.
     #[arg(long, env = "RASP_LOG", default_value = "info")]
     pub log: String,
+}
+
+/// Who keeps the certificate of the webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum CertificateSource {
+    /// The operator, with a CA of its own.
+    #[value(name = "self")]
+    Own,
+    /// Whoever writes the Secret.
+    Secret,
 }
 
 impl Run {

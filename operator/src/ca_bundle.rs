@@ -26,6 +26,8 @@ use crate::observe::watch::follow;
 
 /// How often it is looked at without a cause, so that a failed patch is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// Longest wait for a patch. Less than the margin between the end of our term and the next leader's.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Follows one configuration.
 pub struct Keeper {
@@ -39,6 +41,8 @@ pub struct Keeper {
     pub metrics: Arc<Metrics>,
     /// Whether the CA was seen in place.
     pub in_place: Arc<AtomicBool>,
+    /// The webhooks as they stand, for others.
+    pub seen: watch::Sender<Vec<Value>>,
 }
 
 impl Keeper {
@@ -46,7 +50,7 @@ impl Keeper {
     pub async fn run(self, mut ca: watch::Receiver<Arc<Issued>>) {
         let kind = ApiResource::erase::<MutatingWebhookConfiguration>(&());
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
-        let (seen, mut webhooks) = watch::channel(Vec::new());
+        let (seen, mut webhooks) = (&self.seen, self.seen.subscribe());
         let only = Config::default().fields(&format!("metadata.name={}", self.name));
         let observe = follow(api.clone(), only, &self.metrics, |event| match event {
             Event::Apply(object) | Event::InitApply(object) => {
@@ -75,11 +79,11 @@ impl Keeper {
 
     async fn look(&self, api: &Api<DynamicObject>, webhooks: &[Value], pem: &str) {
         let patch = patch(webhooks, pem);
-        self.in_place.store(!webhooks.is_empty() && patch.is_none(), Ordering::Release);
+        self.in_place.store(is_placed(webhooks, pem), Ordering::Release);
         let Some(patch) = patch.filter(|_| self.leadership.is_leader()) else { return };
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch: Patch<Value> = Patch::Json(patch);
-        match tokio::time::timeout(Duration::from_secs(10), api.patch(&self.name, &params, &patch)).await {
+        match tokio::time::timeout(PATIENCE, api.patch(&self.name, &params, &patch)).await {
             Ok(Ok(_)) => {
                 tracing::info!(configuration = self.name, "the CA was put into the webhook configuration");
             }
@@ -93,7 +97,13 @@ impl Keeper {
     }
 }
 
-/// The patch that puts the CA into every webhook that has not got it, if there is one.
+/// Whether every webhook has exactly these CAs.
+pub fn is_placed(webhooks: &[Value], pem: &str) -> bool {
+    !webhooks.is_empty() && patch(webhooks, pem).is_none()
+}
+
+/// The patch that puts the CA into every webhook that has not got it, if there is one. It tests what is replaced, so that
+/// a writer that is no longer leader cannot undo what its successor did.
 fn patch(webhooks: &[Value], pem: &str) -> Option<json_patch::Patch> {
     let wanted = BASE64.encode(pem);
     let operations: Vec<Value> = webhooks
@@ -101,10 +111,16 @@ fn patch(webhooks: &[Value], pem: &str) -> Option<json_patch::Patch> {
         .enumerate()
         .filter(|(_, webhook)| webhook["clientConfig"]["caBundle"].as_str() != Some(&wanted))
         .flat_map(|(index, webhook)| {
-            [
+            let path = format!("/webhooks/{index}/clientConfig/caBundle");
+            let found = &webhook["clientConfig"]["caBundle"];
+            let mut operations = vec![
                 json!({ "op": "test", "path": format!("/webhooks/{index}/name"), "value": webhook["name"] }),
-                json!({ "op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": wanted }),
-            ]
+            ];
+            if !found.is_null() {
+                operations.push(json!({ "op": "test", "path": path, "value": found }));
+            }
+            operations.push(json!({ "op": "add", "path": path, "value": wanted }));
+            operations
         })
         .collect();
     if operations.is_empty() { None } else { serde_json::from_value(Value::Array(operations)).ok() }
@@ -128,6 +144,7 @@ mod tests {
             operations,
             json!([
                 { "op": "test", "path": "/webhooks/1/name", "value": "b" },
+                { "op": "test", "path": "/webhooks/1/clientConfig/caBundle", "value": "b3RoZXI=" },
                 { "op": "add", "path": "/webhooks/1/clientConfig/caBundle", "value": "UEVN" },
                 { "op": "test", "path": "/webhooks/2/name", "value": "c" },
                 { "op": "add", "path": "/webhooks/2/clientConfig/caBundle", "value": "UEVN" },

@@ -1,34 +1,32 @@
 //! The operator's own CA and serving certificate: made here, kept in a Secret, checked before use, served reloadably.
 //!
 //! Pure but for the random number generator: the clock is passed in, and reading or writing the Secret is the caller's.
-//! A CA that is still good is kept when the serving certificate is replaced, because every sidecar was injected with
-//! it. Private keys are never logged; `Debug` hides them.
-//! Called by the operator at start, and by whoever renews later.
+//! A CA that is still good is kept when the serving certificate is replaced, and a new CA is signed by the one before
+//! it, because sidecars know only the CAs they were injected with (ADR 15). Private keys are never logged.
+//! Called by `serving`, which reads, makes and renews.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use k8s_openapi::ByteString;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-};
 
 mod check;
+mod issue;
 mod serve;
 
-pub use check::{Problem, expiry};
+pub use check::{Problem, accepted_by, expiry, has_ended};
+pub use issue::{issue, renew, rotate_ca};
 pub use serve::{Resolver, server_config};
 
-/// A CA and a certificate signed by it, in PEM.
+/// CAs and a certificate signed by the first of them, in PEM.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Issued {
-    /// Certificate of the CA: goes into `caBundle` and into every sidecar.
+    /// Certificates of the CAs, the one in use first: they go into `caBundle` and into every sidecar.
     pub ca_pem: String,
-    /// Key of the CA.
+    /// Key of the first CA. Empty where somebody else signs.
     pub ca_key_pem: String,
-    /// Serving certificate.
+    /// Serving certificate, and what leads from it to earlier CAs.
     pub cert_pem: String,
     /// Key of the serving certificate.
     pub key_pem: String,
@@ -64,7 +62,16 @@ impl Ensured {
     }
 }
 
-/// The names under which the API server and the sidecars reach the operator's Service.
+/// What has reached two thirds of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The serving certificate alone.
+    Certificate,
+    /// The CA, and with it the serving certificate.
+    Ca,
+}
+
+/// The names under which the API server and the sidecars reach the operator's Service; both use the first.
 pub fn dns_names(service: &str, namespace: &str) -> Vec<String> {
     vec![
         format!("{service}.{namespace}.svc"),
@@ -74,19 +81,8 @@ pub fn dns_names(service: &str, namespace: &str) -> Vec<String> {
     ]
 }
 
-/// Makes a CA and a serving certificate.
-pub fn issue(dns_names: &[String], now: SystemTime) -> Result<Issued, Error> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(Error::Issue)?;
-    let ca = ca_params(now).self_signed(&key).map_err(Error::Issue)?;
-    sign(ca.pem(), &key, dns_names, now)
-}
-
-/// Makes a new serving certificate with the CA that is there.
-pub fn renew(old: &Issued, dns_names: &[String], now: SystemTime) -> Result<Issued, Error> {
-    sign_with(old.ca_pem.clone(), &old.ca_key_pem, dns_names, now)
-}
-
-/// Checks what a Secret holds, and makes new what cannot be used or soon could not be. An absent Secret has no data.
+/// Checks what a Secret holds, and makes new what cannot be used. An absent Secret has no data. What is merely due is
+/// kept: the leader renews it.
 pub fn ensure(data: &SecretData, dns_names: &[String], now: SystemTime) -> Result<Ensured, Error> {
     let problem = match from_secret(data, dns_names, now) {
         Ok(issued) => return Ok(Ensured::Kept(issued)),
@@ -104,30 +100,56 @@ pub fn secret_data(issued: &Issued) -> SecretData {
     let values = [&issued.ca_pem, &issued.ca_key_pem, &issued.cert_pem, &issued.key_pem];
     KEYS.into_iter()
         .zip(values)
+        .filter(|(_, value)| !value.is_empty())
         .map(|(key, value)| (key.to_owned(), ByteString(value.clone().into_bytes())))
         .collect()
 }
 
-/// Reads a Secret and checks that what it holds can be served under these names, now and for a while.
+/// Reads a Secret of ours and checks that what it holds can be served under these names now.
 pub fn from_secret(data: &SecretData, dns_names: &[String], now: SystemTime) -> Result<Issued, Problem> {
-    let issued = read(data)?;
-    check::check(&issued, dns_names, now)?;
+    let issued = read(data, true)?;
+    check::own(&issued, dns_names, now)?;
     Ok(issued)
+}
+
+/// Reads a Secret that somebody else keeps: any CA of `ca.crt` may have signed, and only the name that is dialled counts.
+pub fn from_foreign_secret(
+    data: &SecretData,
+    dns_names: &[String],
+    now: SystemTime,
+) -> Result<Issued, Problem> {
+    let issued = read(data, false)?;
+    check::foreign(&issued, dns_names, now)?;
+    Ok(issued)
+}
+
+/// What is to be renewed, if anything.
+pub fn due(issued: &Issued, now: SystemTime) -> Option<Due> {
+    if check::is_due(&issued.ca_pem, now) {
+        return Some(Due::Ca);
+    }
+    check::is_due(&issued.cert_pem, now).then_some(Due::Certificate)
 }
 
 /// `None` when the CA cannot sign what its clients accept: then a new one does no more harm.
 fn with_same_ca(data: &SecretData, dns_names: &[String], now: SystemTime) -> Option<Issued> {
-    let [ca, ca_key, ..] = KEYS;
-    let renewed = sign_with(text(data, ca).ok()?, &text(data, ca_key).ok()?, dns_names, now).ok()?;
-    check::check(&renewed, dns_names, now).ok()?;
+    let [ca, ca_key, cert, _] = KEYS;
+    let old = Issued {
+        ca_pem: text(data, ca).ok()?,
+        ca_key_pem: text(data, ca_key).ok()?,
+        cert_pem: text(data, cert).unwrap_or_default(),
+        key_pem: String::new(),
+    };
+    let renewed = renew(&old, dns_names, now).ok()?;
+    check::own(&renewed, dns_names, now).ok()?;
     Some(renewed)
 }
 
-fn read(data: &SecretData) -> Result<Issued, Problem> {
+fn read(data: &SecretData, with_ca_key: bool) -> Result<Issued, Problem> {
     let [ca, ca_key, cert, key] = KEYS;
     Ok(Issued {
         ca_pem: text(data, ca)?,
-        ca_key_pem: text(data, ca_key)?,
+        ca_key_pem: if with_ca_key { text(data, ca_key)? } else { String::new() },
         cert_pem: text(data, cert)?,
         key_pem: text(data, key)?,
     })
@@ -142,61 +164,11 @@ fn text(data: &SecretData, key: &'static str) -> Result<String, Problem> {
 pub const KEYS: [&str; 4] = ["ca.crt", "ca.key", "tls.crt", "tls.key"];
 
 const DAY: Duration = Duration::from_hours(24);
-/// Longer than most pods live: a sidecar knows only the CA it was injected with.
-const CA_LIFETIME: Duration = DAY.saturating_mul(730);
+/// Longer than any pod lives: a sidecar knows only the CAs it was injected with.
+const CA_LIFETIME: Duration = DAY.saturating_mul(3650);
 const LEAF_LIFETIME: Duration = DAY.saturating_mul(90);
-/// Clocks of nodes differ.
-const BACKDATED: Duration = Duration::from_hours(1);
-
-fn sign_with(
-    ca_pem: String,
-    ca_key_pem: &str,
-    dns_names: &[String],
-    now: SystemTime,
-) -> Result<Issued, Error> {
-    let key = KeyPair::from_pem(ca_key_pem).map_err(Error::Issue)?;
-    sign(ca_pem, &key, dns_names, now)
-}
-
-fn sign(ca_pem: String, ca_key: &KeyPair, dns_names: &[String], now: SystemTime) -> Result<Issued, Error> {
-    let issuer = Issuer::new(ca_params(now), ca_key);
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(Error::Issue)?;
-    let cert = leaf_params(dns_names, now)?.signed_by(&key, &issuer).map_err(Error::Issue)?;
-    Ok(Issued {
-        ca_pem,
-        ca_key_pem: ca_key.serialize_pem(),
-        cert_pem: cert.pem(),
-        key_pem: key.serialize_pem(),
-    })
-}
-
-/// A serving certificate is told from its CA by the name only, so the name never changes.
-fn ca_params(now: SystemTime) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = name("kube-rasp-operator CA");
-    params.not_before = (now - BACKDATED).into();
-    params.not_after = (now + CA_LIFETIME).into();
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
-}
-
-fn leaf_params(dns_names: &[String], now: SystemTime) -> Result<CertificateParams, Error> {
-    let mut params = CertificateParams::new(dns_names).map_err(Error::Issue)?;
-    params.distinguished_name = name("kube-rasp-operator");
-    params.not_before = (now - BACKDATED).into();
-    params.not_after = (now + LEAF_LIFETIME).into();
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    Ok(params)
-}
-
-fn name(common_name: &str) -> DistinguishedName {
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, common_name);
-    name
-}
+/// Clocks of nodes differ, and a node that has just started may not have set its own yet.
+const BACKDATED: Duration = DAY;
 
 fn unix_seconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -63,6 +63,22 @@ impl Notice {
         Self { object, action: "Compile", reason: reasons::INVALID.to_owned(), message: message.to_owned() }
     }
 
+    /// The webhook does not answer through its Service; `result` is one word for where it failed.
+    pub fn unreachable(namespace: &str, service: &str, result: &str) -> Self {
+        let object = Object {
+            api_version: "v1".to_owned(),
+            kind: "Service".to_owned(),
+            namespace: namespace.to_owned(),
+            name: service.to_owned(),
+            uid: None,
+        };
+        let message = format!(
+            "the webhook does not answer through this Service ({result}): pods start unprotected, or are refused where \
+             the namespace is enforced"
+        );
+        Self { object, action: "Probe", reason: "WebhookUnreachable".to_owned(), message }
+    }
+
     /// Somebody changed the ConfigMap of a namespace; `found` is one word for what stood there.
     pub fn repaired(namespace: &str, found: &str) -> Self {
         let object = Object {

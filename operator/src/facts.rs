@@ -20,17 +20,37 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Facts {
     cache: Arc<Cache>,
     settings: ArcSwap<Settings>,
+    /// Other settings that a pod may have been injected with a moment ago, here or by another replica.
+    accepted: ArcSwap<Vec<Arc<Settings>>>,
 }
+
+/// Other settings that are remembered.
+const MAX_ACCEPTED: usize = 8;
 
 impl Facts {
     /// Facts from this cache.
     pub fn new(cache: Arc<Cache>, settings: Settings) -> Self {
-        Self { cache, settings: ArcSwap::from_pointee(settings) }
+        Self { cache, settings: ArcSwap::from_pointee(settings), accepted: ArcSwap::default() }
+    }
+
+    /// Pods that have these settings already are taken for injected from now on. `false` when new pods get them anyway.
+    pub fn accept(&self, settings: &Settings) -> bool {
+        if **self.settings.load() == *settings {
+            return false;
+        }
+        self.remember(Arc::new(settings.clone()));
+        true
     }
 
     /// New pods get these settings from now on.
     pub fn replace(&self, settings: Settings) {
-        self.settings.store(Arc::new(settings));
+        self.remember(self.settings.swap(Arc::new(settings)));
+    }
+
+    fn remember(&self, settings: Arc<Settings>) {
+        let known = self.accepted.load_full();
+        let others = known.iter().filter(|known| **known != settings).take(MAX_ACCEPTED - 1);
+        self.accepted.store(Arc::new(std::iter::once(&settings).chain(others).cloned().collect()));
     }
 
     /// Why a running pod has no sidecar, in the words of the webhook.
@@ -63,6 +83,10 @@ impl webhook::Facts for Facts {
     fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
     }
+
+    fn accepted(&self) -> Arc<Vec<Arc<Settings>>> {
+        self.accepted.load_full()
+    }
 }
 
 fn facts(namespace: &Namespace, bundle: Option<Arc<rasp_policy::bundle::Bundle>>) -> NamespaceFacts {
@@ -82,7 +106,7 @@ pub fn settings(args: &Run, key: &Key, issued: &Issued) -> Settings {
         pull_policy: args.proxy_image_pull_policy.clone(),
         operator_url: args.operator_url(),
         operator_ca_pem: issued.ca_pem.clone(),
-        public_keys: vec![key.public_base64()],
+        public_keys: key.trusted(std::time::SystemTime::now()),
         resources: Resources {
             cpu_request: args.proxy_cpu_request.clone(),
             cpu_limit: args.proxy_cpu_limit.clone(),

@@ -4,14 +4,14 @@
 //! in and out) with [`facts`], [`certificate`], [`observe`] (caches), [`plan`] and [`status`] (pure decisions),
 //! [`controller`] (the leader's loop), [`apply`] (writes), [`leader`], [`secrets`] with [`signing`] and
 //! [`serving`], [`ca_bundle`], [`publish`],
-//! [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and [`admin`].
+//! [`probe`] (is the webhook answered?), [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and [`admin`].
 //!
 //! # Rights
 //!
 //! The chart's `rbac.yaml` grants exactly what is used here. Cluster-wide: list and watch Namespaces, Pods,
 //! Services, RaspPolicies, ClusterRaspPolicies and RaspExceptions, and patch the status of these three; list, watch, create
 //! and patch the ConfigMap of the fixed name; create TokenReviews; create and patch Events; list, watch and patch the one MutatingWebhookConfiguration. In the own
-//! namespace: create Secrets, get, list, watch and update the two by name; create Leases, get and update the one; create
+//! namespace: get the Service; create Secrets, get, list, watch and update the two by name; create Leases, get and update the one; create
 //! and patch the ConfigMap of settings.
 
 pub mod admin;
@@ -28,6 +28,7 @@ pub mod leader;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
+pub mod probe;
 pub mod publish;
 pub mod report;
 pub mod routes;

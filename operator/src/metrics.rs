@@ -10,6 +10,7 @@ use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::probe;
 use crate::webhook::Subject;
 
 /// Namespaces that get a label value of their own; the rest is `other`, so that a cluster with many short-lived
@@ -103,6 +104,34 @@ impl Rollout {
     }
 }
 
+/// What was exchanged before its time. Values of `rasp_rotations_total{what}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// The serving certificate.
+    Certificate,
+    /// The CA and the serving certificate.
+    Ca,
+    /// The key that signs Bundles; the one before it vouched for it.
+    SigningKey,
+    /// The key that signs Bundles; nobody vouched for it.
+    StolenSigningKey,
+}
+
+impl Rotation {
+    /// Every rotation.
+    pub const ALL: [Self; 4] = [Self::Certificate, Self::Ca, Self::SigningKey, Self::StolenSigningKey];
+
+    /// Label value.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Ca => "ca",
+            Self::SigningKey => "signing_key",
+            Self::StolenSigningKey => "stolen_signing_key",
+        }
+    }
+}
+
 /// All metrics of the operator.
 pub struct Metrics {
     registry: Registry,
@@ -111,11 +140,15 @@ pub struct Metrics {
     unprotected: IntGaugeVec,
     outdated: IntGaugeVec,
     cert_expiry: IntGauge,
+    secret_problems: IntGaugeVec,
+    rotations: IntCounterVec,
+    probes: IntCounterVec,
     rollouts: IntCounterVec,
     errors: IntCounterVec,
     namespaces: Mutex<BTreeSet<String>>,
     pods: Mutex<BTreeMap<String, (i64, i64)>>,
     cert_not_after: Mutex<Option<Timestamp>>,
+    problems: Mutex<BTreeMap<&'static str, &'static str>>,
 }
 
 impl Metrics {
@@ -146,6 +179,24 @@ impl Metrics {
                 &["namespace"],
             )?,
             cert_expiry: expiry(&registry)?,
+            secret_problems: gauge(
+                &registry,
+                "rasp_secret_problem",
+                "1 while the Secret cannot be used for this reason; what was in it before stays in use.",
+                &["secret", "reason"],
+            )?,
+            rotations: counter(
+                &registry,
+                "rasp_rotations_total",
+                "Certificates and keys that this replica exchanged.",
+                &["what"],
+            )?,
+            probes: counter(
+                &registry,
+                "rasp_webhook_probe_total",
+                "Calls of the webhook through its Service, as an API server makes them.",
+                &["result"],
+            )?,
             rollouts: counter(
                 &registry,
                 "rasp_policy_rollouts_total",
@@ -161,6 +212,7 @@ impl Metrics {
             namespaces: Mutex::default(),
             pods: Mutex::default(),
             cert_not_after: Mutex::default(),
+            problems: Mutex::default(),
             registry,
         };
         metrics.start_at_zero();
@@ -171,6 +223,12 @@ impl Metrics {
     fn start_at_zero(&self) {
         for kind in ErrorKind::ALL {
             self.errors.with_label_values(&[kind.id()]);
+        }
+        for rotation in Rotation::ALL {
+            self.rotations.with_label_values(&[rotation.id()]);
+        }
+        for result in probe::Outcome::ALL {
+            self.probes.with_label_values(&[result.id()]);
         }
         for result in Rollout::ALL {
             self.rollouts.with_label_values(&[result.id()]);
@@ -232,6 +290,39 @@ impl Metrics {
     /// The certificate now served.
     pub fn certificate(&self, not_after: Timestamp) {
         *lock(&self.cert_not_after) = Some(not_after);
+    }
+
+    /// What is wrong with a Secret now, if anything; whether that is new.
+    pub fn secret_problem(&self, secret: &'static str, reason: Option<&'static str>) -> bool {
+        let mut problems = lock(&self.problems);
+        let before = problems.get(secret).copied();
+        if before == reason {
+            return false;
+        }
+        if let Some(before) = before {
+            self.secret_problems.with_label_values(&[secret, before]).set(0);
+            problems.remove(secret);
+        }
+        if let Some(reason) = reason {
+            self.secret_problems.with_label_values(&[secret, reason]).set(1);
+            problems.insert(secret, reason);
+        }
+        true
+    }
+
+    /// What is wrong with the Secrets, as `secret: reason`.
+    pub fn secret_problems(&self) -> Vec<String> {
+        lock(&self.problems).iter().map(|(secret, reason)| format!("{secret}: {reason}")).collect()
+    }
+
+    /// Something was exchanged before its time.
+    pub fn rotated(&self, what: Rotation) {
+        self.rotations.with_label_values(&[what.id()]).inc();
+    }
+
+    /// The webhook was called as an API server calls it.
+    pub fn probed(&self, result: probe::Outcome) {
+        self.probes.with_label_values(&[result.id()]).inc();
     }
 
     /// A step of distribution.

@@ -86,7 +86,7 @@ pub struct Plan {
 /// Why a Bundle is written. The id is a value of `rasp_policy_rollouts_total{result}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The policies changed, or there was no Bundle.
+    /// The policies or the key changed, or there was no Bundle.
     Written,
     /// Somebody else changed what we had written.
     Repaired,
@@ -184,7 +184,8 @@ fn needed(input: &Input<'_>, previous: Option<&Bundle>, entries: &[Entry]) -> Op
         return Some(Cause::Repaired);
     }
     let unchanged = previous.is_some_and(|bundle| bundle.entries == entries);
-    (!unchanged).then_some(Cause::Written)
+    let outdated = stored.opened.as_ref().is_ok_and(|opened| opened.is_outdated);
+    (outdated || !unchanged).then_some(Cause::Written)
 }
 
 /// Sidecars refuse what is older than what they have, so a restored backup has to be overtaken. What they say is

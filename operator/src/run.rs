@@ -12,14 +12,14 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::admin::{self, Readiness};
 use crate::apply::Writer;
-use crate::args::Run;
+use crate::args::{CertificateSource, Run};
 use crate::ca_bundle::Keeper;
 use crate::certificate::{self, Issued, Resolver};
 use crate::controller::{self, Controller};
@@ -28,16 +28,15 @@ use crate::facts::{self, Facts};
 use crate::leader::{Election, Leadership};
 use crate::metrics::{ErrorKind, Metrics};
 use crate::observe::{self, Cache};
+use crate::probe::Probe;
 use crate::publish::Publisher;
 use crate::report::{Receiver, Reports, Tokens};
 use crate::routes::Routes;
-use crate::secrets::{Held, Material};
+use crate::secrets::{Held, Material, Terms};
 use crate::server;
 use crate::serving::Serving;
 use crate::signing::Key;
 
-/// Secret with the CA and the serving certificate.
-pub const CERTIFICATE_SECRET: &str = "kube-rasp-webhook-tls";
 /// Secret with the signing key.
 pub const SIGNING_SECRET: &str = "kube-rasp-signing-key";
 /// Occurrences that wait for the API server; more are dropped, the webhook never waits.
@@ -130,21 +129,25 @@ fn ended_early(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> a
 async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow::Result<()> {
     let Shared { args, metrics, stop, .. } = shared;
     let names = certificate::dns_names(&args.service, &args.namespace);
-    let signing = Arc::new(obtain::<Key>(shared, SIGNING_SECRET, &names).await);
-    let issued = Arc::new(obtain::<Issued>(shared, CERTIFICATE_SECRET, &names).await);
+    let terms = Terms { names, owned: true };
+    let signing = Arc::new(obtain::<Key>(shared, SIGNING_SECRET, &terms).await);
+    let terms = Terms { owned: args.certificate_source == CertificateSource::Own, ..terms };
+    let issued = Arc::new(obtain::<Issued>(shared, &args.certificate_secret, &terms).await);
     let served = issued.get();
     let resolver = Arc::new(Resolver::new(&served.cert_pem, &served.key_pem)?);
     let settings = facts::settings(args, &signing.get(), &served);
     let facts = Arc::new(Facts::new(Arc::clone(&shared.cache), settings));
 
     spawn_election(parts, election, metrics, stop);
-    spawn_watches(shared, parts, &signing, &issued);
+    let (seen, webhooks) = watch::channel(Vec::new());
+    spawn_watches(shared, parts, &signing, &issued, seen);
     let serving = Serving {
         issued: Arc::clone(&issued),
         signing: Arc::clone(&signing),
         resolver: Arc::clone(&resolver),
         facts: Arc::clone(&facts),
         cache: Arc::clone(&shared.cache),
+        webhooks: webhooks.clone(),
         metrics: Arc::clone(metrics),
     };
     let serving = serving.run(args.clone());
@@ -166,6 +169,7 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
 
     let reports = Arc::new(Reports::default());
     let (occurrences, notices) = spawn_events(shared, parts);
+    spawn_probe(shared, parts, webhooks, notices.clone());
     let controller = controller(shared, &facts, &signing, &reports, notices);
     parts.spawn(async move {
         controller.run().await;
@@ -186,12 +190,16 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
 }
 
 /// Waits for the API server as long as it takes: at first start it may come up after us.
-async fn obtain<T: Material>(shared: &Shared, name: &str, names: &[String]) -> Held<T> {
+async fn obtain<T: Material>(shared: &Shared, name: &str, terms: &Terms) -> Held<T> {
     loop {
         let api: Api<Secret> = Api::namespaced(shared.client.clone(), &shared.args.namespace);
-        match Held::obtain(api, name, names).await {
-            Ok(held) => return held,
+        match Held::obtain(api, name, terms).await {
+            Ok(held) => {
+                shared.metrics.secret_problem(T::WHAT, None);
+                return held;
+            }
             Err(error) => {
+                shared.metrics.secret_problem(T::WHAT, Some(error.reason()));
                 shared.metrics.failed(ErrorKind::Secret);
                 tracing::error!(%error, "waiting for a secret");
                 tokio::time::sleep(AGAIN).await;
@@ -208,7 +216,13 @@ fn spawn_election(parts: &mut Parts, election: Election, metrics: &Arc<Metrics>,
     });
 }
 
-fn spawn_watches(shared: &Shared, parts: &mut Parts, signing: &Arc<Held<Key>>, issued: &Arc<Held<Issued>>) {
+fn spawn_watches(
+    shared: &Shared,
+    parts: &mut Parts,
+    signing: &Arc<Held<Key>>,
+    issued: &Arc<Held<Issued>>,
+    seen: watch::Sender<Vec<serde_json::Value>>,
+) {
     let metrics = &shared.metrics;
     // So many watches at once make a large future.
     let all = Box::pin(observe::watch::all(
@@ -221,27 +235,51 @@ fn spawn_watches(shared: &Shared, parts: &mut Parts, signing: &Arc<Held<Key>>, i
         all.await;
         "watches"
     });
-    let (held, counted) = (Arc::clone(signing), Arc::clone(metrics));
-    parts.spawn(async move {
-        held.follow(&counted).await;
-        SIGNING_SECRET
-    });
-    let (held, counted) = (Arc::clone(issued), Arc::clone(metrics));
-    parts.spawn(async move {
-        held.follow(&counted).await;
-        CERTIFICATE_SECRET
-    });
+    spawn_held(shared, parts, signing);
+    spawn_held(shared, parts, issued);
     let keeper = Keeper {
         client: shared.client.clone(),
         name: shared.args.webhook_configuration.clone(),
         leadership: shared.leadership.clone(),
         metrics: Arc::clone(metrics),
         in_place: Arc::clone(&shared.readiness.ca_in_place),
+        seen,
     };
     let keeper = keeper.run(issued.subscribe());
     parts.spawn(async move {
         keeper.await;
         "ca_bundle"
+    });
+}
+
+fn spawn_held<T: Material>(shared: &Shared, parts: &mut Parts, held: &Arc<Held<T>>) {
+    let (held, counted) = (Arc::clone(held), Arc::clone(&shared.metrics));
+    let leadership = shared.leadership.clone();
+    parts.spawn(async move {
+        held.follow(&leadership, &counted).await;
+        T::WHAT
+    });
+}
+
+fn spawn_probe(
+    shared: &Shared,
+    parts: &mut Parts,
+    webhooks: watch::Receiver<Vec<serde_json::Value>>,
+    notices: mpsc::Sender<Notice>,
+) {
+    let probe = Probe {
+        services: Api::namespaced(shared.client.clone(), &shared.args.namespace),
+        service: shared.args.service.clone(),
+        namespace: shared.args.namespace.clone(),
+        listen: shared.args.listen,
+        webhooks,
+        metrics: Arc::clone(&shared.metrics),
+        readiness: Arc::clone(&shared.readiness),
+        notices,
+    };
+    parts.spawn(async move {
+        probe.run().await;
+        "probe"
     });
 }
 

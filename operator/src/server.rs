@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,8 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// Longest wait for the head of a request; also the longest idle time of a kept connection, so it is generous.
-const HEAD: Duration = Duration::from_secs(75);
+/// Longest wait for the head of a request; also the longest idle time of a kept connection. Longer than the 90 s after
+/// which API servers close theirs: a review that meets our end of a connection is lost, and not sent again.
+const HEAD: Duration = Duration::from_secs(120);
 /// Connections at once. A connection costs about 50 KiB, so all of them fit into the memory limit of the chart.
 const MAX_CONNECTIONS: usize = 1024;
 /// Longest wait for requests in flight at the end.
@@ -68,7 +69,8 @@ pub async fn serve<H: Handler>(
             () = &mut end => break,
         };
         let watcher = graceful.watcher();
-        tokio::spawn(connection(stream, acceptor.clone(), Arc::clone(&handler), watcher, permit));
+        let (acceptor, handler, stop) = (acceptor.clone(), Arc::clone(&handler), stop.clone());
+        tokio::spawn(connection(stream, acceptor, handler, watcher, stop, permit));
     }
     drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
@@ -90,6 +92,7 @@ async fn connection<H: Handler>(
     acceptor: TlsAcceptor,
     handler: Arc<H>,
     watcher: hyper_util::server::graceful::Watcher,
+    stop: CancellationToken,
     permit: OwnedSemaphorePermit,
 ) {
     let _permit = permit;
@@ -101,13 +104,18 @@ async fn connection<H: Handler>(
         Err(_) => return,
     };
     let service = service_fn(move |request| {
-        let handler = Arc::clone(&handler);
+        let (handler, stop) = (Arc::clone(&handler), stop.clone());
         async move {
             let answer = AssertUnwindSafe(handler.handle(request)).catch_unwind().await;
-            Ok::<_, Infallible>(answer.unwrap_or_else(|_| {
+            let mut answer = answer.unwrap_or_else(|_| {
                 tracing::error!("a handler panicked");
                 empty(StatusCode::INTERNAL_SERVER_ERROR)
-            }))
+            });
+            // An API server that is told so goes to another replica before this one ends.
+            if stop.is_cancelled() {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
         }
     });
     let connection = http1::Builder::new()

@@ -1,9 +1,11 @@
 //! The key that signs Bundles: made once, kept in a Secret, used by the leader only.
 //!
 //! A Bundle is signed and verified here and nowhere else in the operator. The private key never leaves this module
-//! except as the contents of its Secret. Called by `credentials` (load), `observe` (verify) and `apply` (sign).
+//! except as the contents of its Secret. A rotation makes a new key and lets the old one sign a last time: the key
+//! document by which running sidecars learn of it (ADR 15). Called by `serving`, `observe` (verify), `apply` (sign).
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -11,13 +13,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use k8s_openapi::ByteString;
 use rasp_policy::bundle::{Bundle, Envelope, Refusal, digest};
+use rasp_policy::keys::{self, KeyDocument, MAX_DOCUMENTS, Signed};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use serde::{Deserialize, Serialize};
 
-use crate::secrets::{Data, Material};
+use crate::secrets::Data;
 
 /// Key in the Secret: PKCS#8 in PEM.
 pub const SECRET_KEY: &str = "signing.key";
+/// Key in the Secret: what came before the key, as JSON. Absent before the first rotation.
+pub const HISTORY_KEY: &str = "history.json";
+/// How long a key that was replaced is still trusted by new pods and by the operator: until every Bundle is signed anew
+/// and kubelet has brought it everywhere.
+const OVERLAP: Duration = Duration::from_hours(1);
 
 /// Why there is no signing key.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +42,39 @@ pub enum Error {
         "entry {SECRET_KEY} is not a PKCS#8 Ed25519 key in PEM; restore it, or delete the secret to have a new key made"
     )]
     Malformed,
+    /// The history is none.
+    #[error("entry {HISTORY_KEY} cannot be read; restore it, or take it away if no key was ever rotated")]
+    History,
+}
+
+impl Error {
+    /// One word from a closed list.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Generate => "unusable",
+            Self::Missing => "missing",
+            Self::Malformed | Self::History => "malformed",
+        }
+    }
+}
+
+/// What came before a key. Nothing in it is secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct History {
+    generation: u64,
+    documents: Vec<Signed>,
+    previous: Vec<Previous>,
+}
+
+/// A key that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Previous {
+    /// Standard base64 of the raw public key.
+    public_key: String,
+    /// End of its overlap, in seconds since the epoch.
+    until: u64,
 }
 
 /// A signing key with its public half.
@@ -41,6 +83,7 @@ pub struct Key {
     pem: String,
     public: Vec<u8>,
     id: String,
+    history: History,
 }
 
 /// A Bundle whose signature was checked.
@@ -50,6 +93,8 @@ pub struct Opened {
     pub bundle: Arc<Bundle>,
     /// Digest of its exact bytes.
     pub digest: String,
+    /// Signed by a key that was replaced: to be signed anew.
+    pub is_outdated: bool,
 }
 
 impl Key {
@@ -68,18 +113,61 @@ impl Key {
             Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_der()).map_err(|_| Error::Malformed)?;
         let public = pair.public_key().as_ref().to_vec();
         let id = digest(&public).chars().skip("sha256:".len()).take(16).collect();
-        Ok(Self { pair, pem: pem.to_owned(), public, id })
+        Ok(Self { pair, pem: pem.to_owned(), public, id, history: History::default() })
     }
 
     /// Reads the key from its Secret.
     pub fn from_secret(data: &Data) -> Result<Self, Error> {
         let pem = data.get(SECRET_KEY).ok_or(Error::Missing)?;
-        Self::from_pem(std::str::from_utf8(&pem.0).map_err(|_| Error::Malformed)?)
+        let key = Self::from_pem(std::str::from_utf8(&pem.0).map_err(|_| Error::Malformed)?)?;
+        let history = data.get(HISTORY_KEY).map(|text| serde_json::from_slice(&text.0));
+        Ok(Self { history: history.transpose().map_err(|_| Error::History)?.unwrap_or_default(), ..key })
     }
 
     /// Contents of the Secret.
     pub fn secret_data(&self) -> Data {
-        Data::from([(SECRET_KEY.to_owned(), ByteString(self.pem.clone().into_bytes()))])
+        let mut data = Data::from([(SECRET_KEY.to_owned(), ByteString(self.pem.clone().into_bytes()))]);
+        if self.history != History::default() {
+            let text = serde_json::to_vec(&self.history).unwrap_or_default(); // plain structs always serialise
+            data.insert(HISTORY_KEY.to_owned(), ByteString(text));
+        }
+        data
+    }
+
+    /// A new key, which this one vouches for: running sidecars go over to it.
+    pub fn successor(&self, now: SystemTime) -> Result<Self, Error> {
+        let next = Self::generate()?;
+        let generation = self.history.generation.saturating_add(1);
+        let document = KeyDocument {
+            schema_version: keys::SCHEMA_VERSION,
+            generation,
+            keys: vec![next.public_base64()],
+        };
+        let mut documents = self.history.documents.clone();
+        documents.push(Signed::seal(&document, |message| self.pair.sign(message).as_ref().to_vec()));
+        let documents = documents.split_off(documents.len().saturating_sub(MAX_DOCUMENTS));
+        let mut previous = self.history.previous.clone();
+        previous.retain(|previous| previous.until > unix_seconds(now));
+        previous.push(Previous { public_key: self.public_base64(), until: unix_seconds(now + OVERLAP) });
+        Ok(Self { history: History { generation, documents, previous }, ..next })
+    }
+
+    /// A new key without a word of this one, which may be in the wrong hands: running sidecars refuse Bundles until
+    /// their pods are made anew.
+    pub fn stranger(&self) -> Result<Self, Error> {
+        let generation = self.history.generation.saturating_add(1);
+        Ok(Self { history: History { generation, ..History::default() }, ..Self::generate()? })
+    }
+
+    /// The raw public keys in standard base64 that new pods trust: this one, and those still in their overlap.
+    pub fn trusted(&self, now: SystemTime) -> Vec<String> {
+        std::iter::once(self.public_base64()).chain(self.overlapping(now).map(ToOwned::to_owned)).collect()
+    }
+
+    fn overlapping(&self, now: SystemTime) -> impl Iterator<Item = &str> {
+        let now = unix_seconds(now);
+        let previous = self.history.previous.iter().filter(move |previous| previous.until > now);
+        previous.map(|previous| previous.public_key.as_str())
     }
 
     /// First 16 hex digits of the SHA-256 of the public key.
@@ -97,34 +185,28 @@ impl Key {
         let payload = bundle.to_bytes();
         let envelope =
             Envelope::seal(&payload, &self.id, |message| self.pair.sign(message).as_ref().to_vec());
-        (envelope.to_text(), digest(&payload))
+        (keys::attach(envelope.to_text(), &self.history.documents), digest(&payload))
     }
 
     /// Verifies and reads what stands in a ConfigMap.
     pub fn open(&self, text: &str) -> Result<Opened, Refusal> {
+        let (own, now) = (std::cell::Cell::new(false), SystemTime::now());
         let payload = Envelope::open(text.as_bytes(), |_, message, signature| {
-            UnparsedPublicKey::new(&ED25519, &self.public).verify(message, signature).is_ok()
+            let by =
+                |public: &[u8]| UnparsedPublicKey::new(&ED25519, public).verify(message, signature).is_ok();
+            own.set(by(&self.public));
+            let mut previous = self.overlapping(now).filter_map(|public| BASE64.decode(public).ok());
+            own.get() || previous.any(|public| by(&public))
         })?;
-        Ok(Opened { bundle: Arc::new(Bundle::from_verified(&payload)?), digest: digest(&payload) })
+        let bundle = Arc::new(Bundle::from_verified(&payload)?);
+        // A Bundle without the documents was written by an operator that had forgotten them.
+        let complete = keys::attached(text.as_bytes()) == self.history.documents;
+        Ok(Opened { bundle, digest: digest(&payload), is_outdated: !(own.get() && complete) })
     }
 }
 
-impl Material for Key {
-    /// A key that cannot be read is never replaced: every injected sidecar trusts it, so a person has to decide.
-    fn ensure(data: &Data, names: &[String]) -> Result<(Self, bool), String> {
-        if data.is_empty() {
-            return Self::generate().map(|key| (key, true)).map_err(|error| error.to_string());
-        }
-        Self::read(data, names).map(|key| (key, false))
-    }
-
-    fn read(data: &Data, _names: &[String]) -> Result<Self, String> {
-        Self::from_secret(data).map_err(|error| error.to_string())
-    }
-
-    fn data(&self) -> Data {
-        self.secret_data()
-    }
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]
@@ -163,7 +245,55 @@ mod tests {
     }
 
     #[test]
+    fn a_successor_is_vouched_for_and_the_key_before_it_is_trusted_for_an_hour() {
+        let now = std::time::SystemTime::now();
+        let first = Key::generate().unwrap();
+        let (before, digest) = first.seal(&mk_bundle());
+        let second = first.successor(now).unwrap();
+        let second = Key::from_secret(&second.secret_data()).unwrap();
+        let opened = second.open(&before).unwrap();
+        assert!(opened.is_outdated && opened.digest == digest);
+        let (text, _) = second.seal(&mk_bundle());
+        assert!(!second.open(&text).unwrap().is_outdated);
+        assert_eq!(first.open(&text).unwrap_err(), Refusal::Signature, "only sidecars read documents");
+
+        let [document] = rasp_policy::keys::attached(text.as_bytes()).try_into().unwrap();
+        let verify = |key: &Key, message: &[u8], signature: &[u8]| {
+            aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, &key.public)
+                .verify(message, signature)
+                .is_ok()
+        };
+        let told = document.open(|message, signature| verify(&first, message, signature)).unwrap();
+        assert_eq!((told.generation, told.keys), (1, vec![second.public_base64()]));
+
+        let hour = std::time::Duration::from_hours(1);
+        assert_eq!(second.trusted(now), [second.public_base64(), first.public_base64()]);
+        assert_eq!(second.trusted(now + hour), [second.public_base64()]);
+        let past = first.successor(now - 2 * hour).unwrap();
+        assert_eq!(past.open(&before).unwrap_err(), Refusal::Signature, "its time is over");
+    }
+
+    #[test]
+    fn rotations_in_a_row_are_all_told_up_to_a_bound() {
+        let now = std::time::SystemTime::now();
+        let mut key = Key::generate().unwrap();
+        for _ in 0..20 {
+            key = key.successor(now).unwrap();
+        }
+        let documents = rasp_policy::keys::attached(key.seal(&mk_bundle()).0.as_bytes());
+        assert_eq!(documents.len(), rasp_policy::keys::MAX_DOCUMENTS);
+        let newest = documents.last().unwrap().open(|_, _| true).unwrap();
+        assert_eq!((newest.generation, newest.keys), (20, vec![key.public_base64()]));
+        let stranger = key.stranger().unwrap();
+        assert_eq!(rasp_policy::keys::attached(stranger.seal(&mk_bundle()).0.as_bytes()), []);
+        assert_eq!(stranger.trusted(now), [stranger.public_base64()], "nobody vouches for it");
+    }
+
+    #[test]
     fn a_broken_secret_says_what_to_do() {
+        let mut data = Key::generate().unwrap().secret_data();
+        data.insert("history.json".to_owned(), k8s_openapi::ByteString(b"{".to_vec()));
+        assert!(matches!(Key::from_secret(&data), Err(Error::History)));
         assert!(matches!(Key::from_secret(&std::collections::BTreeMap::new()), Err(Error::Missing)));
         assert!(matches!(
             Key::from_pem("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),

@@ -26,6 +26,10 @@ pub trait Facts: Send + Sync + 'static {
     fn namespace(&self, name: &str) -> impl Future<Output = Option<NamespaceFacts>> + Send;
     /// The settings in force.
     fn settings(&self) -> Arc<Settings>;
+    /// Other settings that a pod may carry: another replica is about to use them, or we did a moment ago.
+    fn accepted(&self) -> Arc<Vec<Arc<Settings>>> {
+        Arc::default()
+    }
 }
 
 /// One decision about a pod that will exist, for metrics and events. Dry runs make none.
@@ -147,7 +151,15 @@ async fn answer<F: Facts>(
         // Better to protect a pod whose namespace is too new to be known than to start it without the sidecar.
         tracing::warn!(namespace, "namespace is not known yet");
     }
-    let decision = inject::decide(pod, level, &known.unwrap_or_default(), &facts.settings());
+    let known = known.unwrap_or_default();
+    let mut decision = inject::decide(pod, level, &known, &facts.settings());
+    if matches!(decision, Decision::Refuse(Reason::NameInUse { .. })) {
+        // The API server asks twice about a pod, and a key or a CA may have been exchanged in between.
+        let others = facts.accepted();
+        let mut decisions = others.iter().map(|other| inject::decide(pod, level, &known, other));
+        let injected = decisions.find(|decision| matches!(decision, Decision::Skip(Reason::AlreadyInjected)));
+        decision = injected.unwrap_or(decision);
+    }
     if !request.is_dry_run() {
         tell(occurrence(namespace, pod, level, &decision), occurrences);
     }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rasp_operator::certificate::Problem;
 use rasp_operator::inject::Reason;
-use rasp_operator::metrics::{ErrorKind, Metrics, Rollout};
+use rasp_operator::metrics::{ErrorKind, Metrics, Rollout, Rotation};
 use rasp_operator::webhook::Outcome;
+use rasp_operator::{probe, secrets};
 
 const METRICS: &str = include_str!("../../docs/metrics.md");
 const INJECTION: &str = include_str!("../../docs/injection.md");
@@ -46,6 +48,7 @@ fn the_table_of_metrics_is_what_is_published() {
     metrics.injected("shop", "Pod", "injected", "");
     metrics.answered(Duration::from_millis(1));
     metrics.pods("shop", 1, 1);
+    metrics.secret_problem("certificate", Some("absent"));
     let page = String::from_utf8(metrics.render(jiff::Timestamp::UNIX_EPOCH)).unwrap();
     let documented: BTreeMap<String, (String, BTreeSet<String>)> = table(METRICS, "## Operator")
         .into_iter()
@@ -67,6 +70,13 @@ fn the_table_of_metrics_names_every_label_value() {
     assert!(ErrorKind::ALL.iter().all(|kind| errors.contains(kind.id())), "{errors:?}");
     let rollouts = meaning("rasp_policy_rollouts_total");
     assert!(Rollout::ALL.iter().all(|result| rollouts.contains(result.id())), "{rollouts:?}");
+    let rotations = meaning("rasp_rotations_total");
+    assert!(Rotation::ALL.iter().all(|what| rotations.contains(what.id())), "{rotations:?}");
+    let probes = meaning("rasp_webhook_probe_total");
+    assert!(probe::Outcome::ALL.iter().all(|result| probes.contains(result.id())), "{probes:?}");
+    let problems = meaning("rasp_secret_problem");
+    let reasons = Problem::IDS.into_iter().chain([secrets::ABSENT, secrets::ACCESS]);
+    assert!(reasons.into_iter().all(|reason| problems.contains(reason)), "{problems:?}");
     let results = meaning("rasp_injection_requests_total");
     assert!(Outcome::ALL.iter().all(|result| results.contains(result.as_str())), "{results:?}");
 }

@@ -315,7 +315,7 @@ impl Envelope {
 }
 
 /// `PAE(type, body)` of DSSE v1: what is signed, so that the type cannot be exchanged.
-fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut message =
         format!("DSSEv1 {} {} {} ", payload_type.len(), payload_type, payload.len()).into_bytes();
     message.extend_from_slice(payload);

@@ -84,6 +84,7 @@ fn watch_policy(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Handle>, 
     let first = InForce::bootstrapping(Ruleset::bootstrapping(config.failure_mode));
     let policy = Arc::new(Handle::new(first, Arc::clone(metrics)));
     let store = Store::new(&config.run_directory);
+    config.checks.keys.keep_in(&config.run_directory);
     let mut watch = Watch::new(
         config.config_directory.clone(),
         config.checks.clone(),

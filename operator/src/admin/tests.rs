@@ -23,13 +23,14 @@ fn ask(address: SocketAddr, request_line: &str) -> String {
 fn answers_kubelet_and_prometheus_and_nobody_else() {
     let (cache, metrics) = (Arc::new(Cache::default()), Arc::new(Metrics::new().unwrap()));
     let readiness = Arc::new(Readiness::new(Arc::clone(&cache)));
+    let counted = Arc::clone(&metrics);
     let address = start("127.0.0.1:0".parse().unwrap(), Arc::clone(&readiness), metrics).unwrap();
 
     assert!(ask(address, "GET /livez").starts_with("HTTP/1.1 200"));
     let waiting = ask(address, "GET /readyz");
     assert!(waiting.starts_with("HTTP/1.1 503"), "{waiting}");
     assert!(
-        waiting.ends_with("waiting for namespaces, pods, rasppolicies, configmaps, services, clusterrasppolicies, raspexceptions, certificate, ca_bundle\n")
+        waiting.ends_with("waiting for namespaces, pods, rasppolicies, configmaps, services, clusterrasppolicies, raspexceptions, certificate, ca_bundle, accepted_by_api_servers\n")
     );
 
     cache.update(|state| {
@@ -42,8 +43,13 @@ fn answers_kubelet_and_prometheus_and_nobody_else() {
         state.bundles.apply(Event::InitDone)
     });
     readiness.serving.store(true, Ordering::Release);
-    assert!(ask(address, "GET /readyz").ends_with("waiting for ca_bundle\n"));
+    assert!(ask(address, "GET /readyz").ends_with("waiting for ca_bundle, accepted_by_api_servers\n"));
     readiness.ca_in_place.store(true, Ordering::Release);
+    assert!(ask(address, "GET /readyz").ends_with("waiting for accepted_by_api_servers\n"));
+    counted.secret_problem("certificate", Some("ends"));
+    assert!(ask(address, "GET /readyz").ends_with("api_servers\nsecret of certificate: ends\n"));
+    counted.secret_problem("certificate", None);
+    readiness.accepted.store(true, Ordering::Release);
     assert!(ask(address, "GET /readyz").starts_with("HTTP/1.1 200"));
     readiness.stopping.store(true, Ordering::Release);
     assert!(ask(address, "GET /readyz").starts_with("HTTP/1.1 503"));

@@ -20,7 +20,7 @@ async fn a_bundle_is_applied_to_the_config_map_of_its_namespace() {
     let (client, calls) = api(|call| (200, call.body.clone()));
     let key = Key::generate().unwrap();
     let writer = Writer::new(client, Leadership::for_test(true));
-    let stored = writer.bundle(&mk_bundle(vec![]), &key).await.unwrap();
+    let stored = writer.bundle(&mk_bundle(vec![]), None, &key).await.unwrap();
     assert_eq!(*stored.opened.unwrap().bundle, mk_bundle(vec![]));
     assert!(stored.labelled);
     let calls = calls.lock().unwrap();
@@ -47,7 +47,25 @@ async fn a_status_is_applied_to_the_very_object_that_was_read() {
         "/apis/rasp.dev/v1alpha1/namespaces/shop/rasppolicies/p/status?&force=true&fieldManager=kube-rasp-operator"
     );
     assert_eq!(calls[0].body["metadata"]["uid"], "p-uid");
+    assert_eq!(calls[0].body["metadata"]["resourceVersion"], "1");
     assert_eq!(calls[0].body["status"], json!({ "effectiveMode": "Block" }));
+}
+
+#[tokio::test]
+async fn a_write_of_a_leader_of_yesterday_is_refused_once_its_successor_has_written() {
+    let key = Key::generate().unwrap();
+    let seen = crate::testing::mk_stored(&mk_bundle(vec![]), &key);
+    // The API server's rule: a named version has to be the one that is there. The successor wrote version 2.
+    let (client, calls) = api(|call| match call.body["metadata"]["resourceVersion"].as_str() {
+        Some("2") | None => (200, call.body.clone()),
+        Some(_) => refusal(409, "Conflict"),
+    });
+    // Leader when it looked, and still so by its own clock.
+    let writer = Writer::new(client, Leadership::for_test(true));
+    assert!(matches!(writer.bundle(&mk_bundle(vec![]), Some(&seen), &key).await, Err(Error::Raced)));
+    let policy = mk_policy("p", 1, json!({}));
+    assert!(matches!(writer.status(&policy, &RaspPolicyStatus::default()).await, Err(Error::Raced)));
+    assert_eq!(calls.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -55,7 +73,7 @@ async fn who_is_not_leader_writes_nothing() {
     let (client, calls) = api(|call| (200, call.body.clone()));
     let key = Key::generate().unwrap();
     let writer = Writer::new(client, Leadership::for_test(false));
-    assert!(matches!(writer.bundle(&mk_bundle(vec![]), &key).await, Err(Error::NotLeader)));
+    assert!(matches!(writer.bundle(&mk_bundle(vec![]), None, &key).await, Err(Error::NotLeader)));
     let status = RaspPolicyStatus::default();
     assert!(matches!(writer.status(&mk_policy("p", 1, json!({})), &status).await, Err(Error::NotLeader)));
     assert!(calls.lock().unwrap().is_empty());
@@ -80,7 +98,7 @@ async fn policies_that_do_not_fit_are_refused_with_what_to_do() {
         created_at: String::new(),
     };
     let entry = rasp_policy::bundle::Entry::policy(source, spec);
-    let error = writer.bundle(&mk_bundle(vec![entry; 100]), &key).await.unwrap_err().to_string();
+    let error = writer.bundle(&mk_bundle(vec![entry; 100]), None, &key).await.unwrap_err().to_string();
     assert!(error.contains("merge policies or shorten response bodies"), "{error}");
     assert!(calls.lock().unwrap().is_empty());
 }

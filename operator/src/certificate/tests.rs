@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 use super::{
-    DAY, Ensured, Issued, Problem, Resolver, SecretData, dns_names, ensure, expiry, from_secret, issue,
-    renew, secret_data, server_config, unix_seconds,
+    DAY, Due, Ensured, Issued, Problem, Resolver, SecretData, accepted_by, dns_names, due, ensure, expiry,
+    from_foreign_secret, from_secret, issue, renew, rotate_ca, secret_data, server_config, unix_seconds,
 };
 
 fn names() -> Vec<String> {
@@ -49,7 +49,7 @@ fn the_end_of_a_certificate_is_told_in_unix_seconds() {
     let now = SystemTime::now();
     let issued = issue(&names(), now).unwrap();
     assert_eq!(expiry(&issued.cert_pem).unwrap(), unix_seconds(now + 90 * DAY));
-    assert_eq!(expiry(&issued.ca_pem).unwrap(), unix_seconds(now + 730 * DAY));
+    assert_eq!(expiry(&issued.ca_pem).unwrap(), unix_seconds(now + 3650 * DAY));
     assert!(expiry("no certificate").is_err());
 }
 
@@ -111,22 +111,108 @@ fn a_secret_that_cannot_be_served_is_named_and_replaced() {
 }
 
 #[test]
-fn time_makes_a_certificate_unusable() {
+fn time_makes_a_certificate_due_and_then_unusable() {
     let now = SystemTime::now();
-    let data = secret_data(&issue(&names(), now).unwrap());
+    let issued = issue(&names(), now).unwrap();
+    let data = secret_data(&issued);
     let table = [
-        // days after it was issued, the problem
-        (0, None),
-        (59, None),
-        (61, Some(Problem::Ends)),
-        (91, Some(Problem::Ends)),
-        (641, Some(Problem::CaEnds)),
-        (800, Some(Problem::CaEnds)),
+        // days after it was issued, what is due, the problem
+        (0, None, None),
+        (59, None, None),
+        (60, Some(Due::Certificate), None),
+        (89, Some(Due::Certificate), None),
+        (91, Some(Due::Certificate), Some(Problem::Ends)),
+        (2432, Some(Due::Certificate), Some(Problem::Ends)),
+        (2434, Some(Due::Ca), Some(Problem::Ends)),
+        (3651, Some(Due::Ca), Some(Problem::CaEnds)),
     ];
-    for (days, problem) in table {
-        assert_eq!(from_secret(&data, &names(), now + days * DAY).err(), problem, "{days} days");
+    for (days, expected, problem) in table {
+        let then = now + days * DAY;
+        assert_eq!(due(&issued, then), expected, "{days} days");
+        assert_eq!(from_secret(&data, &names(), then).err(), problem, "{days} days");
     }
-    assert_eq!(from_secret(&data, &names(), now - DAY), Err(Problem::NotYetValid));
+    let slow = Duration::from_hours(23);
+    assert!(from_secret(&data, &names(), now - slow).is_ok(), "a clock that is a day behind");
+    assert_eq!(from_secret(&data, &names(), now - 2 * DAY), Err(Problem::NotYetValid));
+}
+
+#[test]
+fn a_new_ca_is_accepted_by_those_who_know_only_one_before_it() {
+    let start = SystemTime::now();
+    let mut issued = issue(&names(), start).unwrap();
+    let mut known = vec![issued.ca_pem.clone()];
+    for times in 1..=3 {
+        let now = start + times * 2434 * DAY;
+        issued = rotate_ca(&issued, &names(), now).unwrap();
+        let later = renew(&issued, &names(), now + 60 * DAY).unwrap();
+        for (name, issued) in [("rotated", &issued), ("renewed", &later)] {
+            assert!(from_secret(&secret_data(issued), &names(), now + 61 * DAY).is_ok(), "{name}");
+            // The CA before the last has ended when the third comes; bridges over it end with it.
+            let reachable = known.len().saturating_sub(1);
+            for ca in &known[reachable..] {
+                assert_eq!(accepted_by(ca, &issued.cert_pem, &names()[0], now + 61 * DAY), Ok(()), "{name}");
+            }
+        }
+        assert_eq!(due(&issued, now), None);
+        known.push(issued.ca_pem.clone());
+    }
+    let stranger = mk_issued();
+    assert_eq!(
+        accepted_by(&stranger.ca_pem, &issued.cert_pem, &names()[0], start + 7302 * DAY),
+        Err(Problem::OtherCa)
+    );
+}
+
+#[test]
+fn cas_that_are_rotated_at_once_all_stay_known_and_what_has_ended_is_left_out() {
+    let now = SystemTime::now();
+    let first = issue(&names(), now).unwrap();
+    let mut issued = first.clone();
+    for _ in 0..6 {
+        issued = rotate_ca(&issued, &names(), now).unwrap();
+    }
+    let count = |pem: &str| pem.matches("BEGIN CERTIFICATE").count();
+    assert_eq!((count(&issued.ca_pem), count(&issued.cert_pem)), (5, 5), "bounded");
+    let twice = rotate_ca(&rotate_ca(&first, &names(), now).unwrap(), &names(), now).unwrap();
+    assert!(twice.ca_pem.ends_with(&first.ca_pem), "the newest first");
+    assert_eq!(accepted_by(&first.ca_pem, &twice.cert_pem, &names()[0], now), Ok(()), "over two bridges");
+    let ended = renew(&twice, &names(), now + 3651 * DAY).unwrap();
+    assert_eq!((count(&ended.ca_pem), count(&ended.cert_pem)), (1, 1));
+}
+
+#[test]
+fn a_secret_of_somebody_else_needs_no_key_of_a_ca_and_one_name() {
+    let now = SystemTime::now();
+    let issued = issue(&names()[..1], now).unwrap();
+    let mut data = secret_data(&issued);
+    data.remove("ca.key");
+    assert!(from_foreign_secret(&data, &names(), now).is_ok());
+    assert_eq!(from_secret(&data, &names(), now), Err(Problem::Missing("ca.key")));
+    // Another CA is trusted as well, in front of the one that signed.
+    let both = mk_issued().ca_pem + &issued.ca_pem;
+    data.insert("ca.crt".to_owned(), ByteString(both.into_bytes()));
+    assert!(from_foreign_secret(&data, &names(), now).is_ok());
+    // Signed by an intermediate that only tls.crt holds.
+    let rotated = Issued { ca_pem: issued.ca_pem.clone(), ..rotate_ca(&issued, &names(), now).unwrap() };
+    assert!(from_foreign_secret(&secret_data(&rotated), &names(), now).is_ok());
+
+    let elsewhere = secret_data(&issue(&["elsewhere.svc".to_owned()], now).unwrap());
+    let without = |key: &str| {
+        let mut data = data.clone();
+        data.remove(key);
+        data
+    };
+    let stranger = Issued { ca_pem: mk_issued().ca_pem, ..issued.clone() };
+    let table = [
+        (without("ca.crt"), now, Problem::Missing("ca.crt")),
+        (without("tls.key"), now, Problem::Missing("tls.key")),
+        (elsewhere, now, Problem::WrongName(names()[0].clone())),
+        (data.clone(), now + 91 * DAY, Problem::Ends),
+        (secret_data(&stranger), now, Problem::OtherCa),
+    ];
+    for (data, now, problem) in table {
+        assert_eq!(from_foreign_secret(&data, &names(), now), Err(problem));
+    }
 }
 
 #[test]

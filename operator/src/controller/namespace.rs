@@ -89,7 +89,7 @@ impl Controller {
             tracing::warn!(namespace, found, "the ConfigMap does not hold what was written and is repaired");
             self.tell(Notice::repaired(namespace, found));
         }
-        match self.writer.bundle(bundle, &self.signing.get()).await {
+        match self.writer.bundle(bundle, view.stored.as_deref(), &self.signing.get()).await {
             Ok(stored) => {
                 self.metrics.rollout(match cause {
                     Cause::Written => Rollout::Written,

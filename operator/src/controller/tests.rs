@@ -54,8 +54,13 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         true => (201, call.body.clone()),
         false => writes(&call.body),
     });
-    let signing =
-        Held::<Key>::obtain(kube::Api::namespaced(client.clone(), "kube-rasp"), "s", &[]).await.unwrap();
+    let signing = Held::<Key>::obtain(
+        kube::Api::namespaced(client.clone(), "kube-rasp"),
+        "s",
+        &crate::secrets::Terms { names: Vec::new(), owned: true },
+    )
+    .await
+    .unwrap();
     calls.lock().unwrap().clear();
     let (cache, reports) = (Arc::new(Cache::default()), Arc::new(Reports::default()));
     let (noticed, notices) = mpsc::channel(8);

@@ -76,3 +76,54 @@ fn says_why_a_running_pod_has_no_sidecar() {
     let injected = mk_pod("web", "web", true);
     assert_eq!(facts.why(&injected, &mk_namespace("shop", None), false), None);
 }
+
+#[tokio::test]
+async fn a_pod_that_another_replica_injected_a_moment_ago_is_injected_also_while_keys_are_exchanged() {
+    use crate::inject::Level;
+    use crate::webhook::review;
+    use base64::Engine as _;
+
+    let (cache, first) = (Arc::new(Cache::default()), Key::generate().unwrap());
+    cache.update(|state| state.namespaces.put(mk_namespace("shop", Some("enforced"))));
+    let second = first.successor(std::time::SystemTime::now()).unwrap();
+    let names = certificate::dns_names("kube-rasp-operator", "kube-rasp");
+    let issued = certificate::issue(&names, std::time::SystemTime::now()).unwrap();
+    let rotated = certificate::rotate_ca(&issued, &names, std::time::SystemTime::now()).unwrap();
+    let (old, new) = (settings(&args(), &first, &issued), settings(&args(), &second, &rotated));
+    let replica = || Facts::new(Arc::clone(&cache), old.clone());
+    let (ahead, behind, unaware) = (replica(), replica(), replica());
+    assert!(ahead.accept(&new));
+    ahead.replace(new.clone());
+    assert!(behind.accept(&new) && !ahead.accept(&new));
+
+    let pod = json!({
+        "metadata": { "name": "web" },
+        "spec": { "containers": [{ "name": "web", "image": "web:1" }] },
+    });
+    let ask = async |facts: &Facts, pod: &serde_json::Value| {
+        let request = json!({
+            "uid": "u", "kind": { "group": "", "version": "v1", "kind": "Pod" }, "operation": "CREATE",
+            "namespace": "shop", "object": pod,
+        });
+        let body =
+            json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request });
+        let (occurrences, _occurred) = tokio::sync::mpsc::channel(4);
+        let (_, answer) = review(facts, Level::Enforced, body.to_string().into(), &occurrences).await;
+        serde_json::from_slice::<serde_json::Value>(&answer).unwrap()["response"].clone()
+    };
+    let injected = async |facts: &Facts| {
+        let answer = ask(facts, &pod).await;
+        let patch =
+            base64::engine::general_purpose::STANDARD.decode(answer["patch"].as_str().unwrap()).unwrap();
+        let mut injected = pod.clone();
+        let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
+        json_patch::patch(&mut injected, &patch).unwrap();
+        injected
+    };
+    for (first, then) in [(&ahead, &behind), (&behind, &ahead)] {
+        let answer = ask(then, &injected(first).await).await;
+        assert_eq!((&answer["allowed"], answer.get("patch")), (&json!(true), None), "{answer}");
+    }
+    let answer = ask(&unaware, &injected(&ahead).await).await;
+    assert_eq!(answer["allowed"], false, "a key that nobody announced is no key: {answer}");
+}

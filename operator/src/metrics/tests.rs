@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{ErrorKind, MAX_NAMESPACES, Metrics, Rollout};
+use super::{ErrorKind, MAX_NAMESPACES, Metrics, Rollout, Rotation};
 
 fn text(metrics: &Metrics) -> String {
     String::from_utf8(metrics.render(Timestamp::UNIX_EPOCH)).unwrap()
@@ -11,7 +11,7 @@ fn text(metrics: &Metrics) -> String {
 /// Moves a metric; the line that must then stand in the text.
 type Row = (&'static str, fn(&Metrics), &'static str);
 
-const FROZEN: [Row; 8] = [
+const FROZEN: [Row; 11] = [
     (
         "rasp_injection_requests_total",
         |metrics| metrics.injected("shop", "ReplicaSet", "skipped", "host_network"),
@@ -42,6 +42,19 @@ const FROZEN: [Row; 8] = [
         "rasp_reconcile_errors_total",
         |metrics| metrics.failed(ErrorKind::Lease),
         r#"rasp_reconcile_errors_total{kind="lease"} 1"#,
+    ),
+    (
+        "rasp_secret_problem",
+        |metrics| {
+            metrics.secret_problem("certificate", Some("ends"));
+        },
+        r#"rasp_secret_problem{reason="ends",secret="certificate"} 1"#,
+    ),
+    ("rasp_rotations_total", |metrics| metrics.rotated(Rotation::Ca), r#"rasp_rotations_total{what="ca"} 1"#),
+    (
+        "rasp_webhook_probe_total",
+        |metrics| metrics.probed(crate::probe::Outcome::Tls),
+        r#"rasp_webhook_probe_total{result="tls"} 1"#,
     ),
     ("rasp_build_info", |_| {}, r"rasp_build_info{version="),
 ];
@@ -103,4 +116,18 @@ fn a_replica_that_is_no_longer_leader_says_nothing_about_pods() {
     metrics.pods("shop", 1, 1);
     metrics.forget_pods();
     assert!(!text(&metrics).contains("namespace=\"shop\""));
+}
+
+#[test]
+fn a_problem_of_a_secret_is_told_once_and_ends() {
+    let metrics = Metrics::new().unwrap();
+    assert!(!metrics.secret_problem("certificate", None));
+    assert!(metrics.secret_problem("certificate", Some("absent")));
+    assert!(!metrics.secret_problem("certificate", Some("absent")), "nothing new");
+    assert!(metrics.secret_problem("certificate", Some("ends")));
+    assert_eq!(metrics.secret_problems(), ["certificate: ends"]);
+    assert!(text(&metrics).contains(r#"{reason="absent",secret="certificate"} 0"#));
+    assert!(metrics.secret_problem("certificate", None));
+    assert!(text(&metrics).contains(r#"{reason="ends",secret="certificate"} 0"#));
+    assert_eq!(metrics.secret_problems(), Vec::<String>::new());
 }

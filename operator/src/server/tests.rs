@@ -34,3 +34,39 @@ async fn a_client_that_never_shakes_hands_is_cut_off() {
     assert_eq!(end.unwrap(), 0);
     assert!(started.elapsed() + Duration::from_millis(100) >= HANDSHAKE);
 }
+
+#[tokio::test]
+async fn a_replica_that_goes_says_so_in_every_answer() {
+    use tokio::io::AsyncWriteExt as _;
+
+    use rustls::pki_types::pem::PemObject as _;
+    let issued = certificate::issue(&["x.svc".to_owned()], std::time::SystemTime::now()).unwrap();
+    let resolver = Arc::new(Resolver::new(&issued.cert_pem, &issued.key_pem).unwrap());
+    let tls = Arc::new(certificate::server_config(resolver).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(listener, tls, Arc::new(Nothing), stop.clone(), Duration::from_secs(30)));
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(issued.ca_pem.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let mut stream = connector.connect("x.svc".try_into().unwrap(), stream).await.unwrap();
+    let mut answer = vec![0; 4096];
+    for (stopping, said) in [(false, false), (true, true)] {
+        if stopping {
+            stop.cancel();
+        }
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let length = stream.read(&mut answer).await.unwrap();
+        let head = String::from_utf8_lossy(&answer[..length]).to_lowercase();
+        assert!(head.starts_with("http/1.1 404"), "{head}");
+        assert_eq!(head.contains("connection: close"), said, "{head}");
+    }
+}

@@ -96,7 +96,8 @@ impl World {
             sequence: 1,
             entries: self.bundle.iter().map(entry).collect(),
         };
-        let written = Opened { bundle: Arc::new(bundle), digest: "sha256:f00d".to_owned() };
+        let written =
+            Opened { bundle: Arc::new(bundle), digest: "sha256:f00d".to_owned(), is_outdated: false };
         let targets: Vec<_> = self
             .pods
             .iter()

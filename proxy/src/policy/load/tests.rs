@@ -20,8 +20,12 @@ impl Signer {
         BASE64.encode(self.0.public_key().as_ref())
     }
 
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.0.sign(message).as_ref().to_vec()
+    }
+
     pub(crate) fn seal(&self, payload: &[u8]) -> String {
-        Envelope::seal(payload, "hint", |message| self.0.sign(message).as_ref().to_vec()).to_text()
+        Envelope::seal(payload, "hint", |message| self.sign(message)).to_text()
     }
 
     pub(crate) fn checks(&self) -> Checks {
