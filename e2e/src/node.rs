@@ -11,23 +11,7 @@ pub struct Sidecar {
 impl Sidecar {
     /// Finds the one `rasp-proxy sidecar` process of a pod.
     pub fn of_pod(uid: &str) -> anyhow::Result<Self> {
-        let wanted = format!("RASP_POD_UID={uid}");
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").context("read /proc")?.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-                continue;
-            };
-            let read = |file: &str| std::fs::read(entry.path().join(file)).unwrap_or_default();
-            let has =
-                |bytes: Vec<u8>, field: &str| bytes.split(|&byte| byte == 0).any(|f| f == field.as_bytes());
-            if has(read("environ"), &wanted) && has(read("cmdline"), "sidecar") {
-                found.push(pid);
-            }
-        }
-        match found.as_slice() {
-            [pid] => Ok(Self { pid: Pid::from_raw(*pid).context("a process id is positive")? }),
-            other => bail!("expected one sidecar process of pod {uid}, found {other:?}"),
-        }
+        Ok(Self { pid: find(&format!("RASP_POD_UID={uid}"), "sidecar")? })
     }
 
     /// SIGKILL.
@@ -37,8 +21,7 @@ impl Sidecar {
 
     /// SIGSTOP; continued when the guard is dropped.
     pub fn stop(&self) -> anyhow::Result<Stopped> {
-        kill_process(self.pid, Signal::STOP)?;
-        Ok(Stopped { pid: self.pid })
+        stop(self.pid)
     }
 
     /// Resident set size in KiB.
@@ -49,7 +32,48 @@ impl Sidecar {
     }
 }
 
-/// A sidecar that does not run until this is dropped.
+/// A process of the operator.
+pub struct Operator {
+    pid: Pid,
+}
+
+impl Operator {
+    /// Finds the one `rasp-operator run` process of a pod, by the pod's name.
+    pub fn of_pod(name: &str) -> anyhow::Result<Self> {
+        Ok(Self { pid: find(&format!("RASP_OPERATOR_POD_NAME={name}"), "run")? })
+    }
+
+    /// SIGSTOP; continued when the guard is dropped.
+    pub fn stop(&self) -> anyhow::Result<Stopped> {
+        stop(self.pid)
+    }
+}
+
+/// The one process with this variable in its environment and this word in its command line.
+fn find(variable: &str, argument: &str) -> anyhow::Result<Pid> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").context("read /proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let read = |file: &str| std::fs::read(entry.path().join(file)).unwrap_or_default();
+        let has = |bytes: Vec<u8>, field: &str| bytes.split(|&byte| byte == 0).any(|f| f == field.as_bytes());
+        if has(read("environ"), variable) && has(read("cmdline"), argument) {
+            found.push(pid);
+        }
+    }
+    match found.as_slice() {
+        [pid] => Pid::from_raw(*pid).context("a process id is positive"),
+        other => bail!("expected one process with {variable}, found {other:?}"),
+    }
+}
+
+fn stop(pid: Pid) -> anyhow::Result<Stopped> {
+    kill_process(pid, Signal::STOP)?;
+    Ok(Stopped { pid })
+}
+
+/// A process that does not run until this is dropped.
 pub struct Stopped {
     pid: Pid,
 }

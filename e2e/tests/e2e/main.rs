@@ -1,7 +1,9 @@
 //! kube-rasp on a real Kubernetes: each test is a sentence about the installed product. Run by `make e2e`.
 
 mod addresses;
+mod availability;
 mod bundles;
+mod certificates;
 mod drain;
 mod faults;
 mod injection;
