@@ -122,11 +122,9 @@ fn answer<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics) -> 
         "/readyz" => match readiness.missing().as_slice() {
             [] => text(StatusCode::OK, "ok\n"),
             missing => {
-                let problems: String = metrics
-                    .secret_problems()
-                    .iter()
-                    .map(|problem| format!("secret of {problem}\n"))
-                    .collect();
+                let problems = metrics.secret_problems();
+                let lines: Vec<_> = problems.iter().map(|problem| format!("secret of {problem}\n")).collect();
+                let problems = lines.concat();
                 let missing = missing.join(", ");
                 text(StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {missing}\n{problems}"))
             }

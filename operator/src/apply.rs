@@ -82,7 +82,7 @@ impl Writer {
             return Err(Error::TooLarge { bytes: text.len() });
         }
         let (namespace, data) = (&bundle.namespace.name, json!({ BUNDLE_KEY: text }));
-        let version = found.and_then(|stored| stored.version());
+        let version = found.and_then(Stored::version);
         let written = self.config_map(namespace, BUNDLE_CONFIG_MAP, &data, version).await?;
         Ok(Stored::read(written, key))
     }

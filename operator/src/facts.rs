@@ -38,19 +38,19 @@ impl Facts {
         if **self.settings.load() == *settings {
             return false;
         }
-        self.remember(Arc::new(settings.clone()));
+        self.remember(&Arc::new(settings.clone()));
         true
     }
 
     /// New pods get these settings from now on.
     pub fn replace(&self, settings: Settings) {
-        self.remember(self.settings.swap(Arc::new(settings)));
+        self.remember(&self.settings.swap(Arc::new(settings)));
     }
 
-    fn remember(&self, settings: Arc<Settings>) {
+    fn remember(&self, settings: &Arc<Settings>) {
         let known = self.accepted.load_full();
-        let others = known.iter().filter(|known| **known != settings).take(MAX_ACCEPTED - 1);
-        self.accepted.store(Arc::new(std::iter::once(&settings).chain(others).cloned().collect()));
+        let others = known.iter().filter(|known| *known != settings).take(MAX_ACCEPTED - 1);
+        self.accepted.store(Arc::new(std::iter::once(settings).chain(others).cloned().collect()));
     }
 
     /// Why a running pod has no sidecar, in the words of the webhook.

@@ -95,7 +95,7 @@ async fn a_certificate_that_somebody_else_keeps_is_served_never_written_and_miss
     let cluster = Cluster::connect_alone().await?;
     let seen = Seen::new(&cluster);
     let before = seen.secret().await?.context("a Secret")?;
-    let foreign = foreign().await;
+    let foreign = foreign();
     let result = match foreign {
         Ok(data) => with_foreign(&cluster, &seen, data).await,
         Err(error) => Err(error),
@@ -178,7 +178,7 @@ fn authority() -> anyhow::Result<(String, Issuer<'static, KeyPair>)> {
 }
 
 /// What cert-manager or a person would put there: no key of the CA.
-async fn foreign() -> anyhow::Result<std::collections::BTreeMap<String, ByteString>> {
+fn foreign() -> anyhow::Result<std::collections::BTreeMap<String, ByteString>> {
     let (ca, issuer) = authority()?;
     let key = KeyPair::generate()?;
     let leaf =

@@ -18,13 +18,13 @@ const MAX_BRIDGES: u8 = 4;
 pub fn issue(dns_names: &[String], now: SystemTime) -> Result<Issued, Error> {
     let key = new_key()?;
     let ca = ca_params(now).self_signed(&key).map_err(Error::Issue)?;
-    sign(ca.pem(), String::new(), &key, dns_names, now)
+    sign(ca.pem(), "", &key, dns_names, now)
 }
 
 /// Makes a new serving certificate with the CA that is there. CAs and bridges that have ended are left out.
 pub fn renew(old: &Issued, dns_names: &[String], now: SystemTime) -> Result<Issued, Error> {
     let key = KeyPair::from_pem(&old.ca_key_pem).map_err(Error::Issue)?;
-    sign(living_cas(old, MAX_BRIDGES + 1, now), bridges(old, now), &key, dns_names, now)
+    sign(living_cas(old, MAX_BRIDGES + 1, now), &bridges(old, now), &key, dns_names, now)
 }
 
 /// Makes a new CA, a bridge to it from the one that is there, and a serving certificate that the new one signed. The
@@ -40,7 +40,7 @@ pub fn rotate_ca(old: &Issued, dns_names: &[String], now: SystemTime) -> Result<
     params.use_authority_key_identifier_extension = true;
     let bridge = params.signed_by(&key, &Issuer::new(ca_params(now), &old_key)).map_err(Error::Issue)?;
     let bridges = bridge.pem() + &bridges(old, now);
-    sign(ca.pem() + &living_cas(old, MAX_BRIDGES, now), bridges, &key, dns_names, now)
+    sign(ca.pem() + &living_cas(old, MAX_BRIDGES, now), &bridges, &key, dns_names, now)
 }
 
 fn new_key() -> Result<KeyPair, Error> {
@@ -49,7 +49,7 @@ fn new_key() -> Result<KeyPair, Error> {
 
 fn sign(
     ca_pem: String,
-    bridges: String,
+    bridges: &str,
     ca_key: &KeyPair,
     dns_names: &[String],
     now: SystemTime,
@@ -60,7 +60,7 @@ fn sign(
     Ok(Issued {
         ca_pem,
         ca_key_pem: ca_key.serialize_pem(),
-        cert_pem: cert.pem() + &bridges,
+        cert_pem: cert.pem() + bridges,
         key_pem: key.serialize_pem(),
     })
 }
