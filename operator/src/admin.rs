@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
 use crate::observe::Cache;
-use crate::server::empty;
+use crate::server::{Body, empty, whole};
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -113,7 +112,7 @@ async fn serve(
     }
 }
 
-fn answer<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics) -> Response<Body> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return empty(StatusCode::METHOD_NOT_ALLOWED);
     }
@@ -139,10 +138,8 @@ fn answer<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics) -> 
     }
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    whole(status, body.into())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use rasp_policy::api::{API_VERSION, Kind, RaspPolicyStatus};
-use rasp_policy::bundle::Bundle;
+use rasp_policy::bundle::{Bundle, MAX_PAYLOAD_BYTES};
 use rasp_policy::crd::{ClusterRaspPolicy, RaspException, RaspPolicy};
 use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY};
 use serde_json::{Value, json};
@@ -34,13 +34,19 @@ pub enum Error {
     /// Another replica leads now.
     #[error("this replica is not the leader any more")]
     NotLeader,
-    /// The Bundle does not fit into a ConfigMap.
+    /// The Bundle does not fit into a ConfigMap, packed as it is, or into a sidecar.
     #[error(
-        "the policies of the namespace make {bytes} bytes, more than the {MAX_TEXT_BYTES} that fit into a ConfigMap; merge policies or shorten response bodies"
+        "the policies of the namespace make {bytes} bytes{}, more than the {limit} that {}; merge policies, or shorten response bodies and signatures",
+        if *.packed { " signed and packed" } else { "" },
+        if *.packed { "fit into a ConfigMap" } else { "a sidecar reads" }
     )]
     TooLarge {
-        /// Size of the envelope.
+        /// Size of the envelope, or of the payload before it is packed.
         bytes: usize,
+        /// What it may have.
+        limit: usize,
+        /// Whether it is the envelope.
+        packed: bool,
     },
     /// Somebody wrote since this was decided; it is decided again.
     #[error("the object was changed meanwhile; trying again")]
@@ -77,9 +83,13 @@ impl Writer {
 
     /// Signs a Bundle and writes it over what was `found`; returns the ConfigMap as it then stands.
     pub async fn bundle(&self, bundle: &Bundle, found: Option<&Stored>, key: &Key) -> Result<Stored, Error> {
+        let payload = bundle.to_bytes().len();
+        if payload > MAX_PAYLOAD_BYTES {
+            return Err(Error::TooLarge { bytes: payload, limit: MAX_PAYLOAD_BYTES, packed: false });
+        }
         let (text, _) = key.seal(bundle);
         if text.len() > MAX_TEXT_BYTES {
-            return Err(Error::TooLarge { bytes: text.len() });
+            return Err(Error::TooLarge { bytes: text.len(), limit: MAX_TEXT_BYTES, packed: true });
         }
         let (namespace, data) = (&bundle.namespace.name, json!({ BUNDLE_KEY: text }));
         let version = found.and_then(Stored::version);

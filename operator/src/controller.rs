@@ -32,7 +32,8 @@ mod tests;
 
 /// Everything is looked at again this often: time alone makes reports stale.
 const AGAIN: Duration = Duration::from_secs(15);
-/// Changes that come together are one turn. Short, so that Programmed shows within a second of the last report.
+/// Shortest time between two turns: a change after a quiet time is acted on at once, and those that come close after it
+/// are one turn. Short, so that Programmed shows within a second of the last report.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// A failed write is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
@@ -92,10 +93,14 @@ impl Controller {
         let mut again = tokio::time::interval(AGAIN);
         again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut failed = BTreeSet::new();
+        let mut turned = tokio::time::Instant::now();
         while self.leadership.is_leader() {
             tokio::select! {
                 _ = again.tick() => self.cache.dirty().mark(self.relevant()),
-                () = self.cache.dirty().wait() => tokio::time::sleep(DEBOUNCE).await,
+                () = self.cache.dirty().wait() => {
+                    tokio::time::sleep_until(turned + DEBOUNCE).await;
+                    turned = tokio::time::Instant::now();
+                }
                 // Ends the term in time also when nothing happens.
                 () = tokio::time::sleep(RETRY) => self.cache.dirty().mark(std::mem::take(&mut failed)),
             }

@@ -38,6 +38,7 @@ pub mod server;
 pub mod serving;
 pub mod signing;
 pub mod status;
+pub mod stream;
 pub mod webhook;
 
 #[cfg(test)]

@@ -145,6 +145,7 @@ pub struct Metrics {
     probes: IntCounterVec,
     rollouts: IntCounterVec,
     errors: IntCounterVec,
+    streams: IntGauge,
     namespaces: Mutex<BTreeSet<String>>,
     pods: Mutex<BTreeMap<String, (i64, i64)>>,
     cert_not_after: Mutex<Option<Timestamp>>,
@@ -209,6 +210,7 @@ impl Metrics {
                 "What failed and will be tried again.",
                 &["kind"],
             )?,
+            streams: streams(&registry)?,
             namespaces: Mutex::default(),
             pods: Mutex::default(),
             cert_not_after: Mutex::default(),
@@ -330,6 +332,11 @@ impl Metrics {
         self.rollouts.with_label_values(&[result.id()]).inc();
     }
 
+    /// A stream was opened (1) or ended (-1).
+    pub fn streams(&self, change: i64) {
+        self.streams.add(change);
+    }
+
     /// Something failed.
     pub fn failed(&self, kind: ErrorKind) {
         self.errors.with_label_values(&[kind.id()]).inc();
@@ -393,6 +400,12 @@ fn durations(registry: &Registry) -> Result<Histogram, prometheus::Error> {
 fn expiry(registry: &Registry) -> Result<IntGauge, prometheus::Error> {
     let help = "Seconds until the certificate of the webhook expires.";
     let gauge = IntGauge::new("rasp_webhook_cert_expiry_seconds", help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn streams(registry: &Registry) -> Result<IntGauge, prometheus::Error> {
+    let gauge = IntGauge::new("rasp_policy_streams", "Live streams to sidecars that are open.")?;
     registry.register(Box::new(gauge.clone()))?;
     Ok(gauge)
 }

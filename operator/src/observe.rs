@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch as values};
+
+use crate::stream::{Offer, Offers};
 
 mod clusters;
 mod index;
@@ -46,6 +48,8 @@ pub struct Cache {
     dirty: Dirty,
     /// Woken when a Namespace was added or changed.
     namespaces_changed: Notify,
+    /// What is streamed to sidecars.
+    offers: Offers,
 }
 
 impl Cache {
@@ -64,6 +68,37 @@ impl Cache {
     /// Puts in what a write returned, so that the next decision does not wait for the watch. Marks nothing.
     pub fn remember(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.write());
+    }
+
+    /// As [`Cache::update`], of Bundles: what is new is streamed.
+    pub fn update_bundles(&self, change: impl FnOnce(&mut Index<Stored>) -> BTreeSet<String>) {
+        let touched = change(&mut self.write().bundles);
+        for namespace in &touched {
+            self.offers.renew(namespace, || self.bundle(namespace));
+        }
+        self.dirty.mark(touched);
+    }
+
+    /// As [`Cache::remember`], of a Bundle that was written: it is streamed at once.
+    pub fn remember_bundle(&self, stored: Stored) {
+        let touched = self.write().bundles.put(stored);
+        for namespace in touched {
+            self.offers.renew(&namespace, || self.bundle(&namespace));
+        }
+    }
+
+    /// The Bundle of a namespace, now and whenever there is a newer one.
+    pub fn subscribe(&self, namespace: &str) -> values::Receiver<Option<Arc<Offer>>> {
+        self.offers.subscribe(namespace, || self.bundle(namespace))
+    }
+
+    /// A receiver of [`Cache::subscribe`] is gone, or about to go.
+    pub fn unsubscribed(&self, namespace: &str) {
+        self.offers.leave(namespace);
+    }
+
+    fn bundle(&self, namespace: &str) -> Option<Arc<Stored>> {
+        self.read().bundles.of(namespace).into_iter().next()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {

@@ -98,7 +98,7 @@ pub struct Receiver {
     /// Whether this replica may take reports.
     pub leadership: Leadership,
     /// Who sends.
-    pub tokens: Tokens,
+    pub tokens: Arc<Tokens>,
     /// Where they are kept.
     pub reports: Arc<Reports>,
     /// Whose namespaces are marked.
@@ -136,7 +136,8 @@ impl Receiver {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The token of a request.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.trim())
 }

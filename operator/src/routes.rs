@@ -1,18 +1,19 @@
-//! What the TLS listener answers: `/inject/{enabled,enforced,object}` and `/v1/report`. Everything else is 404.
+//! What the TLS listener answers: `/inject/{enabled,enforced,object}`, `/v1/report` and `/v1/stream`. Everything else is 404.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
 use crate::inject::Level;
 use crate::metrics::Metrics;
 use crate::report::{self, Receiver};
-use crate::server::{Handler, empty};
+use crate::server::{Body, Handler, Link, empty, whole};
+use crate::stream::Streams;
 use crate::webhook::{self, Facts, MAX_BODY_BYTES, Occurrence};
 
 /// Longest wait for the body of a request.
@@ -26,13 +27,18 @@ pub struct Routes<F> {
     pub occurrences: mpsc::Sender<Occurrence>,
     /// Takes reports.
     pub receiver: Receiver,
+    /// Sends Bundles.
+    pub streams: Streams,
     /// Measures reviews.
     pub metrics: Arc<Metrics>,
 }
 
 impl<F: Facts> Handler for Routes<F> {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>, link: Link) -> Response<Body> {
         let path = request.uri().path();
+        if path == rasp_policy::stream::PATH {
+            return self.stream(&request, &link).await;
+        }
         let level = path
             .strip_prefix("/inject/")
             .and_then(|level| Level::ALL.into_iter().find(|known| known.as_str() == level));
@@ -50,7 +56,7 @@ impl<F: Facts> Handler for Routes<F> {
 }
 
 impl<F: Facts> Routes<F> {
-    async fn review(&self, level: Level, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn review(&self, level: Level, request: Request<Incoming>) -> Response<Body> {
         let started = Instant::now();
         let body = match read(request.into_body(), MAX_BODY_BYTES).await {
             Ok(body) => body,
@@ -61,7 +67,18 @@ impl<F: Facts> Routes<F> {
         json(status, body)
     }
 
-    async fn report(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn stream(&self, request: &Request<Incoming>, link: &Link) -> Response<Body> {
+        if request.method() != Method::GET {
+            return empty(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        self.streams.open(request, link).await.unwrap_or_else(|refused| {
+            let (status, reason) = refused.answer();
+            tracing::debug!(reason, "a stream is refused");
+            json(status, format!(r#"{{"reason":"{reason}"}}"#).into())
+        })
+    }
+
+    async fn report(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let body = match read(body, report::MAX_BYTES).await {
             Ok(body) => body,
@@ -92,9 +109,8 @@ async fn read(body: Incoming, limit: usize) -> Result<Bytes, StatusCode> {
     })
 }
 
-fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
+fn json(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = whole(status, body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -36,6 +36,7 @@ use crate::secrets::{Held, Material, Terms};
 use crate::server;
 use crate::serving::Serving;
 use crate::signing::Key;
+use crate::stream::Streams;
 
 /// Secret with the signing key.
 pub const SIGNING_SECRET: &str = "kube-rasp-signing-key";
@@ -175,15 +176,17 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
         controller.run().await;
         "controller"
     });
+    let tokens = Arc::new(Tokens::new(shared.client.clone(), Arc::clone(metrics)));
     let routes = Routes {
         facts,
         occurrences,
         receiver: Receiver {
             leadership: shared.leadership.clone(),
-            tokens: Tokens::new(shared.client.clone(), Arc::clone(metrics)),
+            tokens: Arc::clone(&tokens),
             reports,
             cache: Arc::clone(&shared.cache),
         },
+        streams: Streams::new(tokens, Arc::clone(&shared.cache), Arc::clone(metrics), stop.clone()),
         metrics: Arc::clone(metrics),
     };
     listen(shared, parts, routes, resolver).await

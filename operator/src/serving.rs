@@ -189,6 +189,6 @@ impl Serving {
     fn key(&self) {
         let key = self.signing.get();
         tracing::warn!(key_id = key.id(), "the signing key changed, every Bundle is signed anew");
-        self.cache.update(|state| state.bundles.rewrite(|stored| stored.reopened(&key)));
+        self.cache.update_bundles(|bundles| bundles.rewrite(|stored| stored.reopened(&key)));
     }
 }

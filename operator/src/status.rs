@@ -65,6 +65,8 @@ pub struct Input<'a> {
     pub distribution_error: Option<&'a str>,
     /// What of its `targetRefs` is not there.
     pub missing: &'a [String],
+    /// Whether that is because the policies of the namespace are too large together.
+    pub too_large: bool,
     /// The running pods of the namespace.
     pub targets: &'a [Target<'a>],
 }
@@ -202,6 +204,9 @@ fn programmed(whole: &Whole<'_>) -> Judged {
         Verdict::Refused { reason, .. } => {
             return condition("False", reason, format!("generation {generation} takes no part"));
         }
+    }
+    if let Some(error) = &whole.share.too_large {
+        return condition("False", reasons::TOO_LARGE, format!("{error}; what was in force before stays"));
     }
     if tally.matched == 0 {
         return condition("Unknown", reasons::NO_TARGETS, "no running pod is selected".to_owned());

@@ -1,13 +1,21 @@
 //! The wire form of policies: a DSSE envelope over the exact bytes of a payload that holds every policy that concerns
 //! one namespace, its own and those of the cluster. This module makes and reads bytes and digests; the operator signs, the proxy verifies.
 //!
+//! A large payload is packed by gzip inside of the envelope, under a payload type of its own: what is signed is what is
+//! packed, so that nothing is unpacked that was not signed, and the digest is that of the payload either way.
+//!
 //! An envelope is verified first and parsed afterwards, and never serialised again. A sidecar refuses a Bundle with a
 //! field it does not know and keeps what it has, so a new field is optional and never written unless it is set. The
 //! schema version is raised where the meaning of what is there already changes.
 //! Source: DSSE v1 protocol (secure-systems-lab/dsse).
 
+use std::io::{Read as _, Write as _};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -17,8 +25,14 @@ use crate::selector::{Labels, Subject};
 
 /// The newest schema this version writes and the only one it reads.
 pub const SCHEMA_VERSION: u32 = 1;
-/// DSSE payload type.
+/// DSSE payload type of a payload as it is.
 pub const PAYLOAD_TYPE: &str = "application/vnd.rasp.bundle+json";
+/// DSSE payload type of a payload in the format of gzip.
+pub const PACKED_PAYLOAD_TYPE: &str = "application/vnd.rasp.bundle+json+gzip";
+/// Payloads over this size are packed, bytes. Smaller ones stay readable for people with `base64 -d`.
+pub const PACK_FROM_BYTES: usize = 64 << 10;
+/// Largest payload that is made or unpacked, bytes: what a sidecar has to hold while it compiles.
+pub const MAX_PAYLOAD_BYTES: usize = 4 << 20;
 /// Largest envelope that is read; the API server limits a ConfigMap to 1 MiB.
 pub const MAX_ENVELOPE_BYTES: usize = 1 << 20;
 
@@ -195,8 +209,10 @@ pub fn digest(payload: &[u8]) -> String {
 /// Why a Bundle was refused. The id is the metric label, the event field and part of the status message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The envelope is larger than [`MAX_ENVELOPE_BYTES`].
-    #[error("the envelope has {0} bytes, more than {MAX_ENVELOPE_BYTES}")]
+    /// The envelope is larger than [`MAX_ENVELOPE_BYTES`], or its payload than [`MAX_PAYLOAD_BYTES`].
+    #[error(
+        "{0} bytes or more; an envelope may have {MAX_ENVELOPE_BYTES} and its payload {MAX_PAYLOAD_BYTES}"
+    )]
     TooLarge(usize),
     /// Not a DSSE envelope, or not the payload of one.
     #[error("not a Bundle: {0}")]
@@ -275,12 +291,17 @@ struct Signature {
 }
 
 impl Envelope {
-    /// Seals payload bytes. `sign` gets the pre-authentication encoding and returns the raw signature.
+    /// Seals payload bytes, packed where they are many. `sign` gets the pre-authentication encoding and returns the raw signature.
     pub fn seal(payload: &[u8], key_id: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
-        let sig = sign(&pre_authentication_encoding(PAYLOAD_TYPE, payload));
+        let packed = (payload.len() > PACK_FROM_BYTES).then(|| pack(payload)).flatten();
+        let (payload_type, body) = match &packed {
+            Some(packed) => (PACKED_PAYLOAD_TYPE, packed.as_slice()),
+            None => (PAYLOAD_TYPE, payload),
+        };
+        let sig = sign(&pre_authentication_encoding(payload_type, body));
         Self {
-            payload_type: PAYLOAD_TYPE.to_owned(),
-            payload: BASE64.encode(payload),
+            payload_type: payload_type.to_owned(),
+            payload: BASE64.encode(body),
             signatures: vec![Signature { keyid: key_id.to_owned(), sig: BASE64.encode(sig) }],
         }
     }
@@ -298,20 +319,44 @@ impl Envelope {
         }
         let envelope: Self =
             serde_json::from_slice(text).map_err(|error| Refusal::Malformed(error.to_string()))?;
-        if envelope.payload_type != PAYLOAD_TYPE {
-            return Err(Refusal::Malformed(format!("payload type is not {PAYLOAD_TYPE}")));
-        }
+        let payload_type = [PAYLOAD_TYPE, PACKED_PAYLOAD_TYPE]
+            .into_iter()
+            .find(|known| *known == envelope.payload_type)
+            .ok_or_else(|| {
+                Refusal::Malformed(format!("payload type is not {PAYLOAD_TYPE} nor the packed one"))
+            })?;
         if envelope.signatures.is_empty() {
             return Err(Refusal::Unsigned);
         }
-        let payload =
-            BASE64.decode(&envelope.payload).map_err(|error| Refusal::Malformed(error.to_string()))?;
-        let message = pre_authentication_encoding(PAYLOAD_TYPE, &payload);
+        let body = BASE64.decode(&envelope.payload).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        let message = pre_authentication_encoding(payload_type, &body);
         let accepted = envelope.signatures.iter().any(|Signature { keyid, sig }| {
             BASE64.decode(sig).is_ok_and(|signature| verify(keyid, &message, &signature))
         });
-        if accepted { Ok(payload) } else { Err(Refusal::Signature) }
+        match (accepted, payload_type) {
+            (false, _) => Err(Refusal::Signature),
+            (true, PACKED_PAYLOAD_TYPE) => unpack(&body),
+            (true, _) => Ok(body),
+        }
     }
+}
+
+/// `None` where packing gains nothing.
+fn pack(payload: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(payload).ok()?;
+    encoder.finish().ok().filter(|packed| packed.len() < payload.len())
+}
+
+/// Only ever of signed bytes; bounded all the same, since a signed mistake must not take the memory of every sidecar.
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut payload = Vec::new();
+    let most = MAX_PAYLOAD_BYTES as u64 + 1;
+    GzDecoder::new(packed)
+        .take(most)
+        .read_to_end(&mut payload)
+        .map_err(|error| Refusal::Malformed(format!("cannot be unpacked: {error}")))?;
+    if payload.len() > MAX_PAYLOAD_BYTES { Err(Refusal::TooLarge(payload.len())) } else { Ok(payload) }
 }
 
 /// `PAE(type, body)` of DSSE v1: what is signed, so that the type cannot be exchanged.

@@ -18,3 +18,4 @@ pub mod pod;
 pub mod precedence;
 pub mod report;
 pub mod selector;
+pub mod stream;

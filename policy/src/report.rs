@@ -71,6 +71,9 @@ pub struct ExceptionHits {
 /// Pairs of port and reason in one report. A scan over the ports of a pod must not make it longer.
 pub const MAX_UNINSPECTED: usize = 32;
 
+/// A sidecar that neither got a frame of the live stream nor could report for so long calls its policy stale.
+pub const STALE_AFTER: Duration = Duration::from_mins(5);
+
 /// A connection that passed uninspected is told for so long after its end.
 pub const UNINSPECTED_WINDOW: Duration = Duration::from_hours(1);
 
@@ -149,19 +152,23 @@ pub enum PolicyState {
     Bootstrapping,
     /// The newest Bundle seen is in force.
     Current,
+    /// What is in force stays, but nothing was heard of the operator for [`STALE_AFTER`]: there may be a newer Bundle.
+    /// Never a reason to be unready.
+    Stale,
     /// A newer Bundle was refused; the last good one stays in force.
     Rejected,
 }
 
 impl PolicyState {
     /// Every state, for metrics.
-    pub const ALL: [Self; 3] = [Self::Bootstrapping, Self::Current, Self::Rejected];
+    pub const ALL: [Self; 4] = [Self::Bootstrapping, Self::Current, Self::Stale, Self::Rejected];
 
     /// Label value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bootstrapping => "bootstrapping",
             Self::Current => "current",
+            Self::Stale => "stale",
             Self::Rejected => "rejected",
         }
     }

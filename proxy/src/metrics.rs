@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::{
-    Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use rasp_engine::{Class, Verdict};
 use rasp_policy::api::Mode;
 use rasp_policy::report::{ExceptionHits, MAX_EXCEPTIONS, PolicyState, Uninspected};
 
 use crate::event::{self, Action};
+use crate::policy::Source;
 use crate::reason::{Bypass, Kind, Shed, Timeout, Tls};
 
 mod exceptions;
@@ -48,6 +49,8 @@ pub struct Metrics {
     policy_info: IntGaugeVec,
     policy_age: Gauge,
     policy_state: IntGaugeVec,
+    policy_source: IntGaugeVec,
+    policy_stream: IntGauge,
     events_dropped: IntCounterVec,
     errors: IntCounterVec,
     tls_expiry: IntGaugeVec,
@@ -101,6 +104,8 @@ impl Metrics {
         build.with_label_values(&[crate::VERSION]).set(1);
         let policy_age = Gauge::new("rasp_policy_age_seconds", "Time since the policy in force was loaded.")?;
         new.0.register(Box::new(policy_age.clone()))?;
+        let policy_stream = IntGauge::new("rasp_policy_stream_open", "1 while the live stream is open.")?;
+        new.0.register(Box::new(policy_stream.clone()))?;
         let metrics = Self {
             requests: new.counter(
                 "rasp_requests_total",
@@ -141,6 +146,12 @@ impl Metrics {
             )?,
             policy_age,
             policy_state: new.gauge("rasp_policy_state", "1 for the state of the policy.", &["state"])?,
+            policy_source: new.gauge(
+                "rasp_policy_source",
+                "1 for what brought the Bundle in force.",
+                &["source"],
+            )?,
+            policy_stream,
             events_dropped: new.counter(
                 "rasp_events_dropped_total",
                 "Events that could not be written.",
@@ -162,6 +173,9 @@ impl Metrics {
 
     /// A counter that appears with its first event cannot be alerted on.
     fn publish_zeros(&self) {
+        for source in Source::ALL {
+            self.policy_source.with_label_values(&[source.id()]);
+        }
         for bypass in Bypass::ALL {
             self.uninspected.with_label_values(&[bypass.id()]);
         }
@@ -290,6 +304,18 @@ impl Metrics {
         for known in PolicyState::ALL {
             self.policy_state.with_label_values(&[known.as_str()]).set(i64::from(known == state));
         }
+    }
+
+    /// What brought the Bundle in force.
+    pub fn policy_source(&self, source: Source) {
+        for known in Source::ALL {
+            self.policy_source.with_label_values(&[known.id()]).set(i64::from(known == source));
+        }
+    }
+
+    /// Whether the live stream is open.
+    pub fn policy_stream(&self, open: bool) {
+        self.policy_stream.set(i64::from(open));
     }
 
     /// The text exposition format.

@@ -1,13 +1,14 @@
 //! The policy in force: one immutable Ruleset, swapped atomically, with where it came from.
 //!
-//! Two sources: [`watch`] (signed Bundles in a pod), [`mod@file`] (documents of a gateway). A bad new policy never
-//! replaces a good one. Requests call [`Handle::load`] once each; the report and readiness read [`Handle::status`].
+//! Sources: [`watch`] (signed Bundles in a pod: mounted, or by the live [`stream`]), [`mod@file`] (documents of a
+//! gateway). A bad new policy never replaces a good one. Requests call [`Handle::load`] once each; the report and readiness read [`Handle::status`].
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use rasp_engine::Ruleset;
-use rasp_policy::report::{Acknowledged, EffectiveMode, PolicyState, Rejected};
+use rasp_policy::report::{Acknowledged, EffectiveMode, PolicyState, Rejected, STALE_AFTER};
 use tokio::sync::watch as changes;
 
 use crate::metrics::Metrics;
@@ -17,7 +18,33 @@ pub mod keys;
 pub mod labels;
 pub mod load;
 pub mod sequence;
+pub mod stream;
 pub mod watch;
+
+/// How a Bundle came to a sidecar. Values of `rasp_policy_source{source}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Kept by an earlier container of this pod.
+    Kept,
+    /// The mounted ConfigMap.
+    File,
+    /// The live stream.
+    Stream,
+}
+
+impl Source {
+    /// Every source.
+    pub const ALL: [Self; 3] = [Self::Kept, Self::File, Self::Stream];
+
+    /// Label value.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::File => "file",
+            Self::Stream => "stream",
+        }
+    }
+}
 
 /// A Ruleset and where it came from.
 #[derive(Debug)]
@@ -90,6 +117,8 @@ pub struct Status {
     pub in_force: Arc<InForce>,
     /// The newest policy that was refused since.
     pub rejected: Option<Rejected>,
+    /// Nothing was heard of the operator for [`STALE_AFTER`].
+    pub stale: bool,
 }
 
 impl Status {
@@ -97,10 +126,18 @@ impl Status {
     pub fn state(&self) -> PolicyState {
         match (self.in_force.loaded, &self.rejected) {
             (false, _) => PolicyState::Bootstrapping,
-            (true, None) => PolicyState::Current,
             (true, Some(_)) => PolicyState::Rejected,
+            (true, None) if self.stale => PolicyState::Stale,
+            (true, None) => PolicyState::Current,
         }
     }
+}
+
+/// What was heard of the operator; a gateway has none and is never stale.
+#[derive(Debug, Default)]
+struct Heard {
+    last: Option<Instant>,
+    stale: bool,
 }
 
 /// Where requests find the policy in force, and sources put it.
@@ -108,6 +145,7 @@ impl Status {
 pub struct Handle {
     in_force: ArcSwap<InForce>,
     rejected: Mutex<Option<Rejected>>,
+    operator: Mutex<Heard>,
     changed: changes::Sender<u64>,
     metrics: Arc<Metrics>,
 }
@@ -118,6 +156,7 @@ impl Handle {
         let handle = Self {
             in_force: ArcSwap::from_pointee(first),
             rejected: Mutex::new(None),
+            operator: Mutex::default(),
             changed: changes::Sender::new(0),
             metrics,
         };
@@ -166,10 +205,39 @@ impl Handle {
         }
     }
 
+    /// Notes a sign of life of the operator: a frame of the stream, or a report that arrived.
+    pub fn heard(&self) {
+        self.contact(|heard| {
+            heard.last = Some(Instant::now());
+            heard.stale = false;
+        });
+    }
+
+    /// Looks whether nothing was heard for [`STALE_AFTER`] at this moment. Who never heard anything counts from here.
+    pub fn listen(&self, now: Instant) {
+        self.contact(|heard| {
+            let last = *heard.last.get_or_insert(now);
+            heard.stale = now.saturating_duration_since(last) >= STALE_AFTER;
+        });
+    }
+
+    fn contact(&self, note: impl FnOnce(&mut Heard)) {
+        let mut heard = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = heard.stale;
+        note(&mut heard);
+        let now = heard.stale;
+        drop(heard);
+        if now != before {
+            tracing::info!(stale = now, "the operator was not heard of for too long, or is again");
+            self.publish(false);
+        }
+    }
+
     /// The policy in force and the last one refused.
     pub fn status(&self) -> Status {
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Status { in_force: self.load(), rejected }
+        let stale = self.operator.lock().unwrap_or_else(PoisonError::into_inner).stale;
+        Status { in_force: self.load(), rejected, stale }
     }
 
     /// Resolves on every change.

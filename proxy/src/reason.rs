@@ -124,13 +124,15 @@ pub enum Kind {
     PolicyPersist,
     /// The operator could not be told what is in force.
     Report,
+    /// The live stream of Bundles cannot be opened, or broke.
+    PolicyStream,
     /// TLS failed.
     Tls(Tls),
 }
 
 impl Kind {
     /// The kinds that carry nothing.
-    pub const PLAIN: [Self; 15] = [
+    pub const PLAIN: [Self; 16] = [
         Self::Accept,
         Self::OriginalDestination,
         Self::Destination,
@@ -146,6 +148,7 @@ impl Kind {
         Self::PolicyFile,
         Self::PolicyPersist,
         Self::Report,
+        Self::PolicyStream,
     ];
 
     /// Metric label and log field.
@@ -173,6 +176,7 @@ impl Kind {
             Self::PolicyFile => "policy_file",
             Self::PolicyPersist => "policy_persist",
             Self::Report => "report",
+            Self::PolicyStream => "policy_stream",
             Self::Tls(tls) => tls.id(),
         }
     }

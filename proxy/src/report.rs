@@ -22,6 +22,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::load::breaker::Breaker;
 use crate::metrics::Metrics;
@@ -30,6 +31,8 @@ use crate::reason::Kind;
 use crate::state::Identity;
 
 const INTERVAL: Duration = Duration::from_secs(60);
+/// Shortest time between two reports.
+const DEBOUNCE: Duration = Duration::from_millis(200);
 const ATTEMPT: Duration = Duration::from_secs(10);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -85,21 +88,70 @@ pub fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     if roots.is_empty() { Err(expected.to_owned()) } else { Ok(roots) }
 }
 
-/// Why a report did not arrive.
+impl Url {
+    pub(crate) fn authority(&self) -> String {
+        let Self { host, port } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
+impl Operator {
+    /// TLS that trusts only who may have signed the operator's certificate. Fails only without a TLS provider.
+    pub fn connector(
+        &self,
+        protocol: &[u8],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> std::io::Result<TlsConnector> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .map_err(std::io::Error::other)?
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+
+    /// A new connection.
+    pub async fn dial(&self, tls: &TlsConnector) -> Result<TlsStream<TcpStream>, Error> {
+        let Url { host, port } = &self.url;
+        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(Error::Connect)?;
+        let name = ServerName::try_from(host.clone())?;
+        tls.connect(name, stream).await.map_err(Error::Connect)
+    }
+
+    /// Value of `authorization`, with the token of the moment.
+    pub async fn bearer(&self) -> Result<HeaderValue, Error> {
+        let token = tokio::fs::read_to_string(&self.token).await.map_err(Error::Token)?;
+        let mut bearer =
+            HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(http::Error::from)?;
+        bearer.set_sensitive(true);
+        Ok(bearer)
+    }
+}
+
+/// Why the operator was not reached, or does not do what it is asked for.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub enum Error {
+    /// The token cannot be read.
     #[error("read the token: {0}")]
     Token(std::io::Error),
+    /// No connection, or no TLS.
     #[error("connect: {0}")]
     Connect(std::io::Error),
+    /// No certificate can be for this host.
     #[error("the name of the operator cannot be in a certificate")]
     Name(#[from] InvalidDnsNameError),
+    /// The connection broke.
     #[error("send: {0}")]
     Send(#[from] hyper::Error),
+    /// Not a request: the token holds a line break.
     #[error("build: {0}")]
     Build(#[from] http::Error),
+    /// A refusal.
     #[error("the operator answered {0}")]
     Status(StatusCode),
+    /// Nothing came.
     #[error("no answer in time")]
     Timeout,
 }
@@ -123,14 +175,8 @@ impl Reporter {
         metrics: Arc<Metrics>,
         breaker: Arc<Breaker>,
     ) -> std::io::Result<Self> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(std::io::Error::other)?
-            .with_root_certificates(operator.roots.clone())
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), operator, identity, policy, metrics, breaker })
+        let tls = operator.connector(b"http/1.1", rustls::DEFAULT_VERSIONS)?;
+        Ok(Self { tls, operator, identity, policy, metrics, breaker })
     }
 
     /// Reports until the process ends.
@@ -139,6 +185,8 @@ impl Reporter {
         loop {
             changes.mark_unchanged();
             self.deliver().await;
+            // What changes right after a report is in the next one, however often it changes.
+            sleep(DEBOUNCE).await;
             let pause = INTERVAL.mul_f64(fastrand::f64().mul_add(0.2, 0.9));
             tokio::select! {
                 () = sleep(pause) => {}
@@ -157,6 +205,9 @@ impl Reporter {
         let mut backoff = BACKOFF_MIN;
         loop {
             let sent = timeout(ATTEMPT, self.send()).await.unwrap_or(Err(Error::Timeout));
+            if heard(&sent) {
+                self.policy.heard();
+            }
             let Err(error) = sent else { return };
             self.metrics.error(&Kind::Report);
             if backoff == BACKOFF_MIN {
@@ -170,18 +221,12 @@ impl Reporter {
     }
 
     async fn send(&self) -> Result<(), Error> {
-        let token = tokio::fs::read_to_string(&self.operator.token).await.map_err(Error::Token)?;
-        let mut bearer =
-            HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(http::Error::from)?;
-        bearer.set_sensitive(true);
-        let Url { host, port } = &self.operator.url;
-        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(Error::Connect)?;
-        let name = ServerName::try_from(host.clone())?;
-        let stream = self.tls.connect(name, stream).await.map_err(Error::Connect)?;
+        let bearer = self.operator.bearer().await?;
+        let stream = self.operator.dial(&self.tls).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let body = Bytes::from(serde_json::to_vec(&self.report()).unwrap_or_default());
         let request = Request::post(report::PATH)
-            .header(HOST, format!("{host}:{port}"))
+            .header(HOST, self.operator.url.authority())
             .header(AUTHORIZATION, bearer)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))?;
@@ -214,6 +259,12 @@ impl Reporter {
             exceptions: self.metrics.exception_hits(),
         }
     }
+}
+
+/// Whether the operator is there. It answers 400 to a report with a word that is newer than it is, such as a state: a
+/// sidecar that counted that as silence would say the word for ever.
+fn heard(sent: &Result<(), Error>) -> bool {
+    matches!(sent, Ok(()) | Err(Error::Status(StatusCode::BAD_REQUEST)))
 }
 
 fn longest_pause(error: &Error) -> Duration {

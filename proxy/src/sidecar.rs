@@ -1,6 +1,7 @@
-//! The sidecar of a pod: redirected connections in, the pod's own ports out, policy from the mounted directory.
+//! The sidecar of a pod: redirected connections in, the pod's own ports out, policy from the mounted directory and from
+//! the operator.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use rasp_engine::Ruleset;
 
@@ -12,7 +13,8 @@ use crate::listener::{destination, memory, raise_file_limit};
 use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::policy::sequence::Store;
-use crate::policy::watch::Watch;
+use crate::policy::stream::Stream;
+use crate::policy::watch::{Offer, Watch};
 use crate::policy::{Handle, InForce};
 use crate::process::{self, Error, Sockets};
 use crate::report::Reporter;
@@ -28,7 +30,8 @@ pub fn run(config: Config) -> Result<(), Error> {
     let mut limits = Limits::in_pod();
     limits.set(&config.limits);
     let (metrics, events, writer) = process::telemetry()?;
-    let policy = watch_policy(&config, &metrics)?;
+    let (offers, offered) = mpsc::channel();
+    let policy = watch_policy(&config, &metrics, offered)?;
     let tls = Arc::new(declared::in_pod(&config.tls, &config.protocols, &metrics)?);
     let sockets = Sockets {
         traffic: process::listen(config.listen)?,
@@ -59,6 +62,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         load: Load::new(&limits),
         inspect: Ruleset::inspect_head_without,
     });
+    let stream = Stream::new(config.operator.clone(), Arc::clone(&policy), Arc::clone(&metrics), offers)?;
     let reporter = Reporter::new(
         config.operator,
         config.identity,
@@ -67,7 +71,10 @@ pub fn run(config: Config) -> Result<(), Error> {
         Arc::clone(&shared.load.breaker),
     )?;
     let pod_ips = config.pod_ips;
-    process::run(&shared, sockets, (&limits, config.grace), &writer, reporter.run(), move |stream, peer| {
+    let beside = async move {
+        tokio::join!(reporter.run(), stream.run());
+    };
+    process::run(&shared, sockets, (&limits, config.grace), &writer, beside, move |stream, peer| {
         match destination::find(stream, peer, &pod_ips) {
             Ok(destination) => Some(Target::Pod(destination)),
             Err(refusal) => {
@@ -80,7 +87,11 @@ pub fn run(config: Config) -> Result<(), Error> {
 }
 
 /// Loads what is mounted, before any connection is accepted, and keeps watching it.
-fn watch_policy(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Handle>, Error> {
+fn watch_policy(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    offered: mpsc::Receiver<Offer>,
+) -> Result<Arc<Handle>, Error> {
     let first = InForce::bootstrapping(Ruleset::bootstrapping(config.failure_mode));
     let policy = Arc::new(Handle::new(first, Arc::clone(metrics)));
     let store = Store::new(&config.run_directory);
@@ -93,6 +104,6 @@ fn watch_policy(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Handle>, 
         Arc::clone(metrics),
     );
     watch.look();
-    std::thread::Builder::new().name("rasp-policy".into()).spawn(move || watch.run())?;
+    std::thread::Builder::new().name("rasp-policy".into()).spawn(move || watch.run(&offered))?;
     Ok(policy)
 }

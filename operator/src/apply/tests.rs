@@ -84,23 +84,33 @@ async fn policies_that_do_not_fit_are_refused_with_what_to_do() {
     let (client, calls) = api(|call| (200, call.body.clone()));
     let key = Key::generate().unwrap();
     let writer = Writer::new(client, Leadership::for_test(true));
-    let spec = rasp_policy::api::RaspPolicySpec {
-        response: Some(rasp_policy::api::BlockResponse {
-            body: Some("x".repeat(8192)),
-            ..Default::default()
-        }),
-        ..Default::default()
+    let entry = |body: String| {
+        let response = Some(rasp_policy::api::BlockResponse { body: Some(body), ..Default::default() });
+        let spec = rasp_policy::api::RaspPolicySpec { response, ..Default::default() };
+        let source = rasp_policy::bundle::Source {
+            name: "p".into(),
+            uid: "u".into(),
+            generation: 1,
+            created_at: String::new(),
+        };
+        rasp_policy::bundle::Entry::policy(source, spec)
     };
-    let source = rasp_policy::bundle::Source {
-        name: "p".into(),
-        uid: "u".into(),
-        generation: 1,
-        created_at: String::new(),
-    };
-    let entry = rasp_policy::bundle::Entry::policy(source, spec);
-    let error = writer.bundle(&mk_bundle(vec![entry; 100]), None, &key).await.unwrap_err().to_string();
-    assert!(error.contains("merge policies or shorten response bodies"), "{error}");
-    assert!(calls.lock().unwrap().is_empty());
+    let stored = writer.bundle(&mk_bundle(vec![entry("x".repeat(8192)); 300]), None, &key).await.unwrap();
+    assert!(stored.text.unwrap().len() < 100_000, "2.4 MiB that can be packed fit");
+    assert_eq!(calls.lock().unwrap().len(), 1);
+
+    let random =
+        std::iter::repeat_with(|| entry(std::iter::repeat_with(fastrand::alphanumeric).take(8192).collect()));
+    for (entries, limit) in
+        [(vec![entry("x".repeat(8192)); 600], "4194304"), (random.take(150).collect(), "1032192")]
+    {
+        let error = writer.bundle(&mk_bundle(entries), None, &key).await.unwrap_err().to_string();
+        assert!(
+            error.contains("merge policies, or shorten response bodies") && error.contains(limit),
+            "{error}"
+        );
+    }
+    assert_eq!(calls.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

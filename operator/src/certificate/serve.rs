@@ -37,7 +37,7 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-/// TLS for the webhook and for reports: HTTP/1.1, and no session resumption, which would let a client go on with a
+/// TLS for the webhook and for reports (HTTP/1.1) and for streams (HTTP/2), and no session resumption, which would let a client go on with a
 /// certificate that was replaced.
 pub fn server_config(resolver: Arc<Resolver>) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -45,7 +45,8 @@ pub fn server_config(resolver: Arc<Resolver>) -> Result<ServerConfig, Error> {
         .map_err(Error::Serve)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Who speaks both, as API servers may, goes on with HTTP/1.1: its requests then spread over the replicas.
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)

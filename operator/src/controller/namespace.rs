@@ -9,6 +9,7 @@ use rasp_policy::bundle::Entry;
 use rasp_policy::pod::INJECT_LABEL;
 
 use super::{Controller, now_ms};
+use crate::apply;
 use crate::events::Notice;
 use crate::metrics::{ErrorKind, Rollout};
 use crate::observe::{Namespace, Pod, Policy, Service, Stored};
@@ -55,7 +56,9 @@ impl Controller {
             &*self.compile,
         );
         let (stored, error) = self.distribute(&view, &plan).await;
-        self.report_status(&view, &plan, stored.as_deref(), error.as_deref()).await && error.is_none()
+        let told = self.report_status(&view, &plan, stored.as_deref(), error.as_ref()).await;
+        // What is too large stays so until somebody changes it.
+        told && error.is_none_or(|error| matches!(error, apply::Error::TooLarge { .. }))
     }
 
     fn view(&self, name: &str) -> Option<View> {
@@ -80,7 +83,7 @@ impl Controller {
     }
 
     /// Writes the Bundle if the plan says so; what then stands in the ConfigMap, and why it is not what it should be.
-    async fn distribute(&self, view: &View, plan: &Plan) -> (Option<Arc<Stored>>, Option<String>) {
+    async fn distribute(&self, view: &View, plan: &Plan) -> (Option<Arc<Stored>>, Option<apply::Error>) {
         let Some((cause, bundle)) = &plan.write else { return (view.stored.clone(), None) };
         let namespace = &view.namespace.name;
         if *cause == Cause::Repaired {
@@ -102,16 +105,14 @@ impl Controller {
                     "Bundle written"
                 );
                 self.remember(&Arc::new(bundle.clone()));
-                self.cache.remember(|state| {
-                    state.bundles.put(stored.clone());
-                });
+                self.cache.remember_bundle(stored.clone());
                 (Some(Arc::new(stored)), None)
             }
             Err(error) => {
                 self.metrics.rollout(Rollout::Failed);
                 self.metrics.failed(ErrorKind::BundleWrite);
                 tracing::warn!(namespace, %error, "cannot write the Bundle");
-                (view.stored.clone(), Some(error.to_string()))
+                (view.stored.clone(), Some(error))
             }
         }
     }
@@ -121,10 +122,12 @@ impl Controller {
         view: &View,
         plan: &Plan,
         stored: Option<&Stored>,
-        error: Option<&str>,
+        error: Option<&apply::Error>,
     ) -> bool {
         let Some(since) = self.leadership.since() else { return false };
         let leader_for = since.elapsed();
+        let too_large = matches!(error, Some(apply::Error::TooLarge { .. }));
+        let error = error.map(ToString::to_string);
         let written = stored.and_then(|stored| stored.opened.as_ref().ok());
         let targets = view.targets(&*self.why);
         self.count(view, plan, &targets, written.map(|opened| opened.digest.as_str()), leader_for);
@@ -136,7 +139,8 @@ impl Controller {
                 policy,
                 verdict: plan.verdicts.get(&policy.uid)?,
                 written,
-                distribution_error: error,
+                distribution_error: error.as_deref(),
+                too_large,
                 missing: plan.missing.get(&policy.uid).map(Vec::as_slice).unwrap_or_default(),
                 targets: &targets,
             })

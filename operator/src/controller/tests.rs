@@ -309,3 +309,20 @@ async fn of_one_object_a_status_is_written_once_in_a_while_and_the_last_one_arri
     assert!(bench.controller.namespace("shop").await);
     assert_eq!(programmed(&bench.policy().status).1, "Programmed");
 }
+
+#[tokio::test]
+async fn a_bundle_that_is_too_large_is_told_and_not_tried_every_second() {
+    let bench = bench(applied).await;
+    assert!(bench.controller.namespace("shop").await);
+    bench.written();
+    for number in 0..600 {
+        let body = "x".repeat(8192);
+        let policy = mk_policy(&format!("large-{number}"), 4, json!({ "response": { "body": body } }));
+        bench.cache.update(|state| state.policies.put(policy));
+    }
+    assert!(bench.controller.namespace("shop").await, "trying again would not help");
+    assert!(bench.kinds().iter().all(|kind| kind != "ConfigMap"), "the last good one stays");
+    let status = bench.cache.read().policies.get("shop", "large-0").unwrap().status.clone();
+    let programmed = status.conditions.iter().find(|condition| condition.r#type == "Programmed").unwrap();
+    assert_eq!(programmed.reason, "TooLarge", "{programmed:?}");
+}

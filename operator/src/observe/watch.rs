@@ -53,7 +53,7 @@ pub async fn all(client: Client, cache: Arc<Cache>, signing: Arc<Held<Key>>, met
     let ours = Config::default().fields(&format!("metadata.name={BUNDLE_CONFIG_MAP}"));
     let bundles = follow(api::<k8s_openapi::api::core::v1::ConfigMap>(&client), ours, &metrics, |event| {
         let key = signing.get();
-        cache.update(|state| state.bundles.apply(map(event, |object| Stored::read(object, &key))));
+        cache.update_bundles(|bundles| bundles.apply(map(event, |object| Stored::read(object, &key))));
     });
     tokio::join!(namespaces, pods, policies, bundles, services, clusters, exceptions);
 }

@@ -36,7 +36,7 @@ fn receiver(leader: bool) -> (Receiver, Calls) {
     let metrics = Arc::new(Metrics::new().unwrap());
     let receiver = Receiver {
         leadership: Leadership::for_test(leader),
-        tokens: Tokens::new(client, metrics),
+        tokens: Arc::new(Tokens::new(client, metrics)),
         reports: Arc::new(Reports::default()),
         cache: Arc::new(Cache::default()),
     };

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::observe::Cache;
 use crate::report::{Receiver, Reports, Tokens};
 use crate::server;
+use crate::stream::Streams;
 use crate::testing::{api, mk_pod, mk_report};
 use crate::webhook::{Facts, Occurrence};
 
@@ -93,14 +94,17 @@ fn routes(issued: &Issued, occurrences: mpsc::Sender<Occurrence>) -> (Routes<Fix
         (201, json!({ "metadata": {}, "spec": call.body["spec"], "status": status }))
     });
     let metrics = Arc::new(Metrics::new().unwrap());
+    let (tokens, cache) = (Arc::new(Tokens::new(client, Arc::clone(&metrics))), Arc::new(Cache::default()));
+    let streams =
+        Streams::new(Arc::clone(&tokens), Arc::clone(&cache), Arc::clone(&metrics), CancellationToken::new());
     let receiver = Receiver {
         leadership: Leadership::for_test(true),
-        tokens: Tokens::new(client, Arc::clone(&metrics)),
+        tokens,
         reports: Arc::new(Reports::default()),
-        cache: Arc::new(Cache::default()),
+        cache,
     };
     let facts = Arc::new(Fixed(Arc::new(settings)));
-    (Routes { facts, occurrences, receiver, metrics: Arc::clone(&metrics) }, metrics)
+    (Routes { facts, occurrences, receiver, streams, metrics: Arc::clone(&metrics) }, metrics)
 }
 
 /// A connection that trusts only this CA.
@@ -179,6 +183,8 @@ async fn each_path_answers_what_it_is_for_and_nothing_else_answers() {
         (Method::GET, "/metrics", StatusCode::NOT_FOUND),
         (Method::GET, "/inject/enabled", StatusCode::METHOD_NOT_ALLOWED),
         (Method::PUT, "/v1/report", StatusCode::METHOD_NOT_ALLOWED),
+        (Method::POST, "/v1/stream", StatusCode::METHOD_NOT_ALLOWED),
+        (Method::GET, "/v1/stream", StatusCode::HTTP_VERSION_NOT_SUPPORTED),
     ];
     for (method, path, expected) in table {
         assert_eq!(send(&mut sender, method, path, "").await.0, expected, "{path}");

@@ -1,21 +1,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{HANDSHAKE, Handler, empty, serve};
+use super::{Body, HANDSHAKE, Handler, Link, empty, serve};
 use crate::certificate::{self, Resolver};
 
 struct Nothing;
 
 impl Handler for Nothing {
-    async fn handle(&self, _request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, _request: Request<Incoming>, _link: Link) -> Response<Body> {
         empty(StatusCode::NOT_FOUND)
     }
 }

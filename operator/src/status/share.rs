@@ -18,6 +18,8 @@ pub struct Share {
     /// Who decides instead.
     winners: BTreeSet<String>,
     pub(super) distribution_error: Option<String>,
+    /// Why this generation cannot be brought to sidecars, where the policies of a namespace are too large together.
+    pub(super) too_large: Option<String>,
     pub(super) missing: Vec<String>,
     /// Findings that it took, where it is an exception, and when the last was.
     pub(super) hits: u64,
@@ -37,6 +39,10 @@ pub fn share(input: &Input<'_>) -> Share {
         wins,
         winners,
         distribution_error: input.distribution_error.map(ToOwned::to_owned),
+        too_large: input
+            .distribution_error
+            .filter(|_| input.too_large && carried.is_none())
+            .map(ToOwned::to_owned),
         missing: input.missing.to_vec(),
         hits: 0,
         last_hit: None,
@@ -69,6 +75,7 @@ impl Share {
             all.winners.extend(share.winners.iter().cloned());
             all.distribution_error =
                 all.distribution_error.take().or_else(|| share.distribution_error.clone());
+            all.too_large = all.too_large.take().or_else(|| share.too_large.clone());
             all.missing.extend(share.missing.iter().cloned());
             all.hits = all.hits.saturating_add(share.hits);
             all.last_hit = all.last_hit.take().max(share.last_hit.clone());

@@ -33,6 +33,7 @@ struct World {
     distribution_error: Option<&'static str>,
     resolved: Option<Vec<rasp_policy::bundle::Target>>,
     missing: Vec<String>,
+    too_large: bool,
 }
 
 impl World {
@@ -47,6 +48,7 @@ impl World {
             distribution_error: None,
             resolved: None,
             missing: vec![],
+            too_large: false,
         }
     }
 
@@ -111,6 +113,7 @@ impl World {
             written: Some(&written),
             distribution_error: self.distribution_error,
             missing: &self.missing,
+            too_large: self.too_large,
             targets: &targets,
         })
     }
@@ -516,4 +519,20 @@ fn a_policy_that_loses_to_the_cluster_names_the_kind_of_the_winner() {
     world.bundle.push(winner);
     let expected = "every field is decided by ClusterRaspPolicy lever";
     assert_eq!(told(&world.status(), "Programmed"), ("False", "Overridden", expected));
+}
+
+#[test]
+fn a_policy_that_does_not_fit_says_so_and_one_that_is_in_the_last_bundle_stays_programmed() {
+    let told = |world: &World| {
+        let status = world.status();
+        let programmed = status.conditions.iter().find(|condition| condition.r#type == "Programmed").unwrap();
+        (programmed.status.clone(), programmed.reason.clone(), programmed.message.clone())
+    };
+    let mut world = World::new(json!({ "mode": "Block" })).sidecar("a", 4);
+    (world.distribution_error, world.too_large) = (Some("2 bytes, more than the 1 that fit"), true);
+    assert_eq!(told(&world).1, "Programmed", "this generation is in the Bundle that stays");
+    world.bundle.clear();
+    let (status, reason, message) = told(&world);
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "TooLarge"));
+    assert!(message.contains("2 bytes") && message.contains("stays"), "{message}");
 }

@@ -119,6 +119,8 @@ pub mod reasons {
     pub const PENDING: &str = "Pending";
     /// Programmed=False: a more specific or stricter policy sets every field that this one sets.
     pub const OVERRIDDEN: &str = "Overridden";
+    /// Programmed=False: the policies of the namespace are too large together; what was in force before stays.
+    pub const TOO_LARGE: &str = "TooLarge";
     /// Programmed=Unknown: no pod is selected.
     pub const NO_TARGETS: &str = "NoTargets";
     /// Inspected=True.

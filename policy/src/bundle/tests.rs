@@ -1,5 +1,8 @@
+use base64::Engine as _;
+
 use super::{
-    Bundle, Entry, Envelope, MAX_ENVELOPE_BYTES, Namespace, Refusal, SCHEMA_VERSION, Source, Target, digest,
+    Bundle, Entry, Envelope, MAX_ENVELOPE_BYTES, MAX_PAYLOAD_BYTES, Namespace, PACK_FROM_BYTES,
+    PACKED_PAYLOAD_TYPE, PAYLOAD_TYPE, Refusal, SCHEMA_VERSION, Source, Target, digest, pack,
 };
 use crate::api::{Kind, Origin, TargetKind};
 use crate::selector::Labels;
@@ -7,6 +10,9 @@ use crate::selector::Labels;
 /// The wire form of schema 1. A change of these bytes is a change of the contract with sidecars that already run:
 /// it needs a new schema version and a file of its own, not an edit.
 const GOLDEN: &str = include_str!("../../tests/golden/bundle.v1.json");
+
+/// The same payload in an envelope of the packed type, signed by [`sign`]. Made by another implementation of gzip.
+const GOLDEN_PACKED: &str = include_str!("../../tests/golden/envelope.packed.v1.json");
 
 fn mk_bundle() -> Bundle {
     let entry = |name: &str, generation, spec: &str| {
@@ -121,6 +127,42 @@ fn a_sealed_bundle_opens_with_the_same_bytes() {
     let payload = mk_bundle().to_bytes();
     let text = Envelope::seal(&payload, "key", sign).to_text();
     assert_eq!(Envelope::open(text.as_bytes(), verify), Ok(payload));
+}
+
+#[test]
+fn a_packed_payload_is_the_payload_as_sidecars_know_it() {
+    assert_eq!(
+        Envelope::open(GOLDEN_PACKED.trim_end().as_bytes(), verify).unwrap(),
+        GOLDEN.trim_end().as_bytes()
+    );
+    let large = "policy ".repeat(PACK_FROM_BYTES);
+    let text = Envelope::seal(large.as_bytes(), "key", sign).to_text();
+    assert!(text.contains(PACKED_PAYLOAD_TYPE) && text.len() < large.len() / 10, "{} bytes", text.len());
+    assert_eq!(Envelope::open(text.as_bytes(), verify).unwrap(), large.as_bytes());
+    let small = Envelope::seal(b"policy", "key", sign).to_text();
+    assert!(small.contains(&format!("\"{PAYLOAD_TYPE}\"")), "{small}");
+}
+
+#[test]
+fn a_packed_payload_is_bounded_and_unpacked_only_when_its_signature_holds() {
+    let envelope = |payload_type: &str, body: &[u8], signed_as: &str| {
+        let signature = sign(&super::pre_authentication_encoding(signed_as, body));
+        let envelope = Envelope {
+            payload_type: payload_type.to_owned(),
+            payload: super::BASE64.encode(body),
+            signatures: vec![super::Signature { keyid: "key".into(), sig: super::BASE64.encode(signature) }],
+        };
+        Envelope::open(envelope.to_text().as_bytes(), verify)
+    };
+    let bomb = pack(&vec![b' '; MAX_PAYLOAD_BYTES + 1]).unwrap();
+    let most = pack(&vec![b' '; MAX_PAYLOAD_BYTES]).unwrap();
+    assert!(bomb.len() < 8 << 10);
+    let packed = PACKED_PAYLOAD_TYPE;
+    assert_eq!(envelope(packed, &bomb, packed), Err(Refusal::TooLarge(MAX_PAYLOAD_BYTES + 1)));
+    assert_eq!(envelope(packed, &most, packed).unwrap().len(), MAX_PAYLOAD_BYTES);
+    assert_eq!(envelope(packed, b"not packed", packed).unwrap_err().id(), "malformed");
+    assert_eq!(envelope(packed, &most[..most.len() / 2], packed).unwrap_err().id(), "malformed");
+    assert_eq!(envelope(packed, &bomb, PAYLOAD_TYPE), Err(Refusal::Signature), "the type is signed");
 }
 
 #[test]

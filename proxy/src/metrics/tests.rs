@@ -11,7 +11,7 @@ use crate::event::Action;
 use crate::reason::{Bypass, Kind, Malformed};
 
 /// Frozen: people script against these names and labels.
-const PUBLISHED: [(&str, &[&str]); 11] = [
+const PUBLISHED: [(&str, &[&str]); 13] = [
     ("rasp_added_latency_seconds", &[]),
     ("rasp_build_info", &["version"]),
     ("rasp_detections_total", &["action", "class", "mode"]),
@@ -20,7 +20,9 @@ const PUBLISHED: [(&str, &[&str]); 11] = [
     ("rasp_inspection_seconds", &[]),
     ("rasp_policy_age_seconds", &[]),
     ("rasp_policy_info", &["generation", "hash"]),
+    ("rasp_policy_source", &["source"]),
     ("rasp_policy_state", &["state"]),
+    ("rasp_policy_stream_open", &[]),
     ("rasp_requests_total", &["port", "verdict"]),
     ("rasp_uninspected_total", &["reason"]),
 ];

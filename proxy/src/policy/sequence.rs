@@ -1,9 +1,11 @@
-//! The last sequence in force, kept so that a restarted container refuses what its predecessor had outlived.
+//! The last sequence in force, kept so that a restarted container refuses what its predecessor had outlived; and the
+//! last envelope of the live stream, since the mounted file may be older for a minute, or for as long as nobody writes it.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "sequence";
+const ENVELOPE: &str = "bundle";
 
 /// The Bundle that was last in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,5 +42,20 @@ impl Store {
         writeln!(file, "{} {}", last.sequence, last.digest)?;
         file.sync_all()?;
         std::fs::rename(next, self.directory.join(FILE))
+    }
+
+    /// The envelope that was kept.
+    pub fn envelope(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.directory.join(ENVELOPE)).ok()
+    }
+
+    /// Keeps an envelope. The directory has room for one of the largest: the old one goes first, and one that is torn
+    /// does not pass its signature.
+    pub fn keep(&self, envelope: &[u8]) -> std::io::Result<()> {
+        let file = self.directory.join(ENVELOPE);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => std::fs::write(file, envelope),
+        }
     }
 }

@@ -184,3 +184,37 @@ async fn tells_nothing_to_an_operator_of_another_ca() {
     assert!(desk.received.lock().unwrap().is_empty());
     assert!(errors(&metrics));
 }
+
+#[tokio::test]
+async fn a_burst_of_changes_makes_few_reports_and_the_last_one_is_the_last() {
+    let (desk, directory) = (Desk::open().await, tempfile::tempdir().unwrap());
+    let (reporter, handle, _metrics) = desk.reporter(directory.path(), &desk.ca);
+    tokio::spawn(reporter.run());
+    desk.wait_for(1).await;
+    for change in 0..100 {
+        let ruleset = Ruleset::bootstrapping(rasp_policy::api::FailureMode::Open);
+        handle.replace(InForce { digest: Some(format!("sha256:{change}")), ..InForce::builtin(ruleset) });
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let last = || desk.received.lock().unwrap().last().and_then(|(_, report)| report.digest.clone());
+    for _ in 0..500 {
+        if last().as_deref() == Some("sha256:99") {
+            let reports = desk.received.lock().unwrap().len();
+            return assert!(reports < 50, "{reports} reports");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", last());
+}
+
+#[test]
+fn an_operator_that_does_not_know_a_word_is_heard_all_the_same() {
+    let status = |status| Err(Error::Status(status));
+    for sent in [Ok(()), status(StatusCode::BAD_REQUEST)] {
+        assert!(super::heard(&sent), "{sent:?}");
+    }
+    for sent in [status(StatusCode::SERVICE_UNAVAILABLE), status(StatusCode::FORBIDDEN), Err(Error::Timeout)]
+    {
+        assert!(!super::heard(&sent), "{sent:?}");
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rasp_engine::Ruleset;
 use rasp_policy::api::{Exception, FailureMode, Mode};
-use rasp_policy::report::{EffectiveMode, PolicyState};
+use rasp_policy::report::{EffectiveMode, PolicyState, STALE_AFTER};
 use rasp_policy::selector::LabelSelector;
 
 use super::Watch;
@@ -195,4 +195,79 @@ fn an_exception_ends_without_a_new_bundle() {
     world.mount(Some(&text), "");
     assert_eq!(world.state().2, Some(201));
     assert!(exceptions(&world).is_empty(), "it had ended before it came");
+}
+
+#[test]
+fn a_restarted_container_has_what_the_stream_brought_although_the_file_is_older() {
+    let mut world = World::new();
+    world.offer(200, Mode::Block);
+    let brought = world.signer.seal(&bundle(300, Mode::Monitor, None).to_bytes());
+    assert!(world.watch.offered(brought.as_bytes()));
+    let in_force = (PolicyState::Current, EffectiveMode::Monitor, Some(300));
+    assert_eq!(world.state(), in_force);
+
+    let mut world = World::restarted(world.signer, world.directory);
+    world.watch.look();
+    assert_eq!(world.state(), in_force, "the operator is away, and the file still holds 200");
+    let page = String::from_utf8(world.metrics.render()).unwrap();
+    assert!(page.contains("rasp_policy_source{source=\"kept\"} 1\n"), "{page}");
+    world.offer(250, Mode::Off);
+    assert_eq!(world.state(), in_force, "the file is on its way");
+    world.offer(301, Mode::Block);
+    assert_eq!(world.state(), (PolicyState::Current, EffectiveMode::Block, Some(301)));
+    world.offer(250, Mode::Off);
+    assert_eq!(world.state(), (PolicyState::Rejected, EffectiveMode::Block, Some(301)), "the file went back");
+
+    std::fs::write(world.directory.path().join("bundle"), &brought[..brought.len() / 2]).unwrap();
+    let mut world = World::restarted(world.signer, world.directory);
+    world.offer(302, Mode::Block);
+    assert_eq!(
+        world.state(),
+        (PolicyState::Current, EffectiveMode::Block, Some(302)),
+        "a torn one is no fault"
+    );
+}
+
+#[test]
+fn the_end_of_what_one_source_offers_does_not_excuse_the_other() {
+    let mut world = World::new();
+    world.offer(200, Mode::Block);
+    assert!(world.watch.offered(b"broken"));
+    assert_eq!(world.state().0, PolicyState::Rejected);
+    world.mount(None, "");
+    world.offer(200, Mode::Block);
+    assert_eq!(world.state().0, PolicyState::Rejected, "the stream offers nothing better yet");
+    let newer = world.signer.seal(&bundle(201, Mode::Monitor, None).to_bytes());
+    assert!(world.watch.offered(newer.as_bytes()));
+    assert_eq!(world.state(), (PolicyState::Current, EffectiveMode::Monitor, Some(201)));
+}
+
+#[test]
+fn an_offer_before_the_labels_are_known_has_to_come_again() {
+    let mut world = World::new();
+    let text = world.signer.seal(&bundle(200, Mode::Block, None).to_bytes());
+    assert!(!world.watch.offered(text.as_bytes()));
+    assert_eq!(world.state().0, PolicyState::Bootstrapping);
+    world.mount(None, "");
+    assert!(world.watch.offered(text.as_bytes()));
+    assert_eq!(world.state(), (PolicyState::Current, EffectiveMode::Block, Some(200)));
+}
+
+#[test]
+fn a_policy_is_stale_while_the_operator_is_not_heard_of_and_stays_in_force() {
+    let mut world = World::new();
+    world.offer(200, Mode::Block);
+    let began = std::time::Instant::now();
+    world.handle.listen(began);
+    world.handle.listen(began + STALE_AFTER / 2);
+    assert_eq!(world.state().0, PolicyState::Current);
+    world.handle.listen(began + STALE_AFTER);
+    assert_eq!(world.state(), (PolicyState::Stale, EffectiveMode::Block, Some(200)));
+    let page = String::from_utf8(world.metrics.render()).unwrap();
+    assert!(page.contains("rasp_policy_state{state=\"stale\"} 1\n"), "{page}");
+    world.mount(Some("broken"), "");
+    assert_eq!(world.state().0, PolicyState::Rejected, "which says more");
+    world.offer(200, Mode::Block);
+    world.handle.heard();
+    assert_eq!(world.state().0, PolicyState::Current);
 }
