@@ -4,6 +4,7 @@ mod addresses;
 mod availability;
 mod bundles;
 mod certificates;
+mod delivery;
 mod drain;
 mod faults;
 mod injection;
