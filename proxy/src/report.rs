@@ -176,7 +176,7 @@ impl Reporter {
         breaker: Arc<Breaker>,
     ) -> std::io::Result<Self> {
         let tls = operator.connector(b"http/1.1", rustls::DEFAULT_VERSIONS)?;
-        Ok(Self { tls, operator, identity, policy, metrics, breaker })
+        Ok(Self { operator, tls, identity, policy, metrics, breaker })
     }
 
     /// Reports until the process ends.
