@@ -158,6 +158,8 @@ pub fn mk_report(pod: &Pod, mode: EffectiveMode, sources: &[(&str, i64)]) -> Rep
             .collect(),
         mode,
         uninspected: vec![],
+        interception: rasp_policy::pod::Interception::Redirect,
+        bypassable: vec![],
         rejected: None,
         suspended: Vec::new(),
         exceptions: vec![],

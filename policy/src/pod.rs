@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 mod network;
 mod protocol;
+mod served;
 mod tls;
 pub use network::{IpNet, NotANetwork, network, networks_text};
 pub use protocol::{PortProtocol, PortProtocols};
+pub use served::{Interception, NotServed, ServedPorts, UnknownInterception, is_served_port};
 pub use tls::{ClientAuth, TlsPort, ToApplication, UnknownWord, Verify};
 
 /// Namespace label `enabled | enforced | disabled`, pod label `"true" | "false"`.
@@ -30,6 +32,20 @@ pub const TRUSTED_PROXIES: &str = "config.rasp.dev/trusted-proxies";
 pub const PROXY_PROTOCOL_FROM: &str = "config.rasp.dev/proxy-protocol-from";
 /// Annotation: comma-separated `KEY=VALUE`, the limits of [`crate::limits`] that differ from their defaults.
 pub const LIMITS: &str = "config.rasp.dev/limits";
+/// Annotation: `redirect` or `none`, words of [`Interception`].
+pub const INTERCEPTION: &str = "config.rasp.dev/interception";
+/// Annotation: `requests.cpu` of our containers.
+pub const PROXY_CPU_REQUEST: &str = "config.rasp.dev/proxy-cpu-request";
+/// Annotation: `limits.cpu` of our containers.
+pub const PROXY_CPU_LIMIT: &str = "config.rasp.dev/proxy-cpu-limit";
+/// Annotation: `requests.memory` of our containers.
+pub const PROXY_MEMORY_REQUEST: &str = "config.rasp.dev/proxy-memory-request";
+/// Annotation: `limits.memory` of our containers.
+pub const PROXY_MEMORY_LIMIT: &str = "config.rasp.dev/proxy-memory-limit";
+/// Annotation: how much the sidecar logs, `error`, `warn`, `info`, `debug` or `trace`.
+pub const LOG_LEVEL: &str = "config.rasp.dev/log-level";
+/// Annotation: image of our containers, one of those that the operator allows.
+pub const PROXY_IMAGE: &str = "config.rasp.dev/proxy-image";
 /// Annotation written on injected pods, for people only; never read as input.
 pub const STATUS_ANNOTATION: &str = "rasp.dev/status";
 /// Name of the sidecar container.
@@ -42,6 +58,13 @@ pub const INBOUND_PORT: u16 = 16143;
 pub const OUTBOUND_PORT: u16 = 16140;
 /// `/metrics`, `/livez`, `/readyz`.
 pub const ADMIN_PORT: u16 = 16191;
+/// The first of the ports that the sidecar opens where packet rules may not be set, one for each port of the application
+/// that has a name.
+pub const FIRST_SERVED_PORT: u16 = 16200;
+/// How many these are at most.
+pub const MOST_SERVED_PORTS: usize = 64;
+/// Begins the names of these ports; the name of the application's port follows.
+pub const SERVED_PORT_PREFIX: &str = "rasp-";
 /// Name of the container port of [`ADMIN_PORT`].
 pub const ADMIN_PORT_NAME: &str = "rasp-metrics";
 /// UID and GID of the sidecar; no other container may have it.
@@ -107,6 +130,9 @@ pub mod env {
     pub const TRUSTED_PROXIES: &str = "RASP_TRUSTED_PROXIES";
     /// Comma-separated networks: value of the annotation of the same name, absent where that is.
     pub const PROXY_PROTOCOL_FROM: &str = "RASP_PROXY_PROTOCOL_FROM";
+    /// Comma-separated `PORT=PORT`: the ports that the sidecar opens, and the application's behind them. Absent where packet
+    /// rules intercept.
+    pub const SERVED_PORTS: &str = "RASP_SERVED_PORTS";
     /// Comma-separated ports that the init container leaves out of interception.
     pub const SKIP_INBOUND_PORTS: &str = "RASP_SKIP_INBOUND_PORTS";
     /// JSON array of [`super::TlsPort`]; absent where no TLS ends in the sidecar.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pod::Interception;
+
 /// Schema of [`Report`]; raised when a reader has to know.
 pub const SCHEMA_VERSION: u32 = 1;
 /// Path of the operator's endpoint.
@@ -43,6 +45,13 @@ pub struct Report {
     /// [`MAX_UNINSPECTED`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uninspected: Vec<Uninspected>,
+    /// How connections reach the sidecar. Sidecars that do not say so have packet rules.
+    #[serde(default)]
+    pub interception: Interception,
+    /// Ports of the application that can be reached around the sidecar, in mode [`Interception::None`]: something listens
+    /// there on more than loopback.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bypassable: Vec<u16>,
     /// The newest Bundle that was refused since the one in force was loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejected>,

@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -51,6 +51,9 @@ use stream::Stream;
 pub enum Target {
     /// The original destination. A refused connection is reset, as the closed port would.
     Pod(SocketAddr),
+    /// A port of the application behind one of the sidecar's own: at this address of the pod, where the client arrived, or
+    /// else at loopback. A refused connection is reset.
+    Served(SocketAddr),
     /// The upstream of a gateway, `host:port`. A refused connection is answered 502.
     Gateway(Arc<str>, u16),
     /// One of these, spoken to in TLS. Without a connection or a handshake requests are answered 502.
@@ -61,7 +64,7 @@ impl Target {
     /// The application's port.
     pub fn port(&self) -> u16 {
         match self {
-            Self::Pod(address) => address.port(),
+            Self::Pod(address) | Self::Served(address) => address.port(),
             Self::Gateway(_, port) => *port,
             Self::Tls(secured) => secured.target.port(),
         }
@@ -96,6 +99,11 @@ async fn connect(target: &Target, shared: &Shared) -> io::Result<TcpStream> {
     let connecting = async {
         match target {
             Target::Pod(address) => TcpStream::connect(address).await,
+            Target::Served(address) => {
+                let at = |ip: IpAddr| SocketAddr::new(ip, address.port());
+                let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+                TcpStream::connect(&[*address, at(v4), at(v6)][..]).await
+            }
             Target::Gateway(upstream, _) => TcpStream::connect(&**upstream).await,
             Target::Tls(_) => Err(io::ErrorKind::InvalidInput.into()), // TLS is not nested
         }
@@ -282,7 +290,7 @@ async fn first_bytes(shared: &Shared, client: &mut Client, target: &Target, decl
             },
             dialled = &mut dialling, if at_once && upstream.is_none() => match (dialled, target) {
                 (Ok(stream), _) => upstream = Some(Upstream::Open(stream)),
-                (Err(_), Target::Pod(_)) => return First::Reset,
+                (Err(_), Target::Pod(_) | Target::Served(_)) => return First::Reset,
                 (Err(_), Target::Gateway(..) | Target::Tls(_)) => upstream = Some(Upstream::Refused),
             },
             peeked = peek(upstream.as_ref(), &mut greeting), if !greeted => match peeked {
@@ -342,7 +350,7 @@ fn decide(course: Course, upstream: Option<Upstream>, target: &Target, ahead: By
             (_, Target::Gateway(..) | Target::Tls(_)) => {
                 First::Http { ahead: ahead.freeze(), upstream: None, in_vain: false }
             }
-            (_, Target::Pod(_)) => First::Reset,
+            (_, Target::Pod(_) | Target::Served(_)) => First::Reset,
         },
         Course::Http2 => match (upstream, target) {
             (Some(Upstream::Open(stream)), _) => {
@@ -351,7 +359,7 @@ fn decide(course: Course, upstream: Option<Upstream>, target: &Target, ahead: By
             (_, Target::Gateway(..) | Target::Tls(_)) => {
                 First::Http2 { ahead: ahead.freeze(), upstream: None }
             }
-            (_, Target::Pod(_)) => First::Reset,
+            (_, Target::Pod(_) | Target::Served(_)) => First::Reset,
         },
         Course::Relay(bypass) => opaque(upstream, bypass, ahead),
         Course::Refuse => First::Mismatch,

@@ -87,8 +87,10 @@ pub fn run(config: Config) -> Result<(), Error> {
         None => (None, InForce::builtin(Ruleset::build(&Effective::builtin_blocking())?)),
     };
     let tls = Arc::new(declared::in_gateway(config.tls, config.upstream.port, config.protocol, &metrics)?);
+    let traffic = process::listen(config.listen)?;
+    let listen = traffic.local_addr()?;
     let sockets = Sockets {
-        traffic: process::listen(config.listen)?,
+        traffic: vec![traffic],
         admin: config.admin.map(process::listen).transpose()?,
         control: config.control_socket.as_deref().map(process::listen_control).transpose()?,
     };
@@ -96,7 +98,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     let admin =
         sockets.admin.as_ref().and_then(|socket| socket.local_addr().ok()).map(|address| address.to_string());
     tracing::info!(
-        listen = %sockets.traffic.local_addr()?,
+        %listen,
         admin,
         upstream = &*config.upstream.address,
         mode,

@@ -3,10 +3,11 @@
 //! Never dies and never spins: want of file descriptors pauses it, the connection cap holds it back, so that waiting
 //! clients stay in the kernel's queue.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -59,11 +60,13 @@ const RESERVED_FILES: usize = 36;
 /// What the runtime of a worker holds, and its share of the listening socket.
 const WORKER_FILES: usize = 4;
 
-/// As many connections as file descriptors and memory allow: each may take two descriptors.
-pub fn connection_cap(workers: usize) -> usize {
+/// As many connections as file descriptors and memory allow: each may take two descriptors, and each worker has its share
+/// of every listening socket.
+pub fn connection_cap(workers: usize, sockets: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let files = limit.current.and_then(|files| usize::try_from(files).ok()).unwrap_or(MAX_CONNECTIONS * 4);
-    let reserved = RESERVED_FILES + WORKER_FILES * workers;
+    let more = sockets.saturating_sub(1);
+    let reserved = RESERVED_FILES + more + (WORKER_FILES + more) * workers;
     (files.saturating_sub(reserved) / 2).min(files * 45 / 100).clamp(1, memory::here().connections)
 }
 
@@ -133,9 +136,9 @@ impl Places {
     }
 }
 
-/// Accepts until the process ends. `serve` gets each connection with the client's address.
+/// Accepts until the process ends, from all of the sockets in turn. `serve` gets each connection with the client's address.
 pub async fn run<F>(
-    listener: std::net::TcpListener,
+    listeners: Vec<std::net::TcpListener>,
     places: Places,
     metrics: Arc<Metrics>,
     serve: impl Fn(TcpStream, SocketAddr, Place) -> F,
@@ -143,11 +146,11 @@ pub async fn run<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::from_std(listener)?;
-    let mut failing = false;
+    let listeners = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
+    let (mut failing, mut turn) = (false, 0);
     loop {
         let Some(place) = places.next(&metrics).await else { return Ok(()) };
-        match listener.accept().await {
+        match accept(&listeners, &mut turn).await {
             Ok((stream, peer)) => {
                 failing = false;
                 tokio::spawn(serve(stream, peer, Arc::new(place)));
@@ -162,6 +165,21 @@ where
             }
         }
     }
+}
+
+/// The next connection of any socket. The one that gave the last is asked last, so that no port starves another.
+async fn accept(listeners: &[TcpListener], turn: &mut usize) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|context| {
+        let (before, after) = listeners.split_at(*turn % listeners.len().max(1));
+        for listener in after.iter().chain(before) {
+            *turn = turn.wrapping_add(1);
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Errors of one connection that was gone before it was accepted.
@@ -206,6 +224,25 @@ mod tests {
     use std::time::Duration;
 
     use socket2::SockRef;
+
+    #[tokio::test]
+    async fn a_busy_port_does_not_keep_another_one_waiting() {
+        let sockets = [0; 3].map(|_| super::bind("127.0.0.1:0".parse().unwrap()).unwrap());
+        let addresses = sockets.each_ref().map(|socket| socket.local_addr().unwrap());
+        let listeners: Vec<_> =
+            sockets.into_iter().map(|socket| tokio::net::TcpListener::from_std(socket).unwrap()).collect();
+        let mut clients = Vec::new();
+        for address in [addresses[0]; 5].iter().chain(&addresses[1..]) {
+            clients.push(tokio::net::TcpStream::connect(address).await.unwrap());
+        }
+        let (mut turn, mut order) = (0, Vec::new());
+        for _ in &clients {
+            let (stream, _) = super::accept(&listeners, &mut turn).await.unwrap();
+            order.push(addresses.iter().position(|at| *at == stream.local_addr().unwrap()).unwrap());
+        }
+        assert_eq!(order[..3], [0, 1, 2], "each in its turn: {order:?}");
+        assert_eq!(order[3..], [0; 4], "{order:?}");
+    }
 
     #[tokio::test]
     async fn a_peer_that_acknowledges_nothing_is_given_up_whoever_connected() {

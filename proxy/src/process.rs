@@ -1,7 +1,7 @@
 //! What sidecar and gateway share: building the state, opening sockets, starting threads, and leaving in good order.
 //!
 //! The main thread runs what must not wait for traffic: signals, the control socket, reports. Each worker is a thread
-//! with a runtime of its own and takes connections from the one listening socket; the admin endpoints and the policy
+//! with a runtime of its own and takes connections from the same listening sockets; the admin endpoints and the policy
 //! have threads as well (see [`admin`], [`policy`]).
 //!
 //! On SIGTERM or SIGINT nothing is cut off: connections stop being kept alive, what is in flight may end within the
@@ -89,7 +89,7 @@ pub fn listen_control(path: &Path) -> Result<std::os::unix::net::UnixListener, E
 /// What a process serves.
 pub struct Sockets {
     /// Where connections arrive.
-    pub traffic: TcpListener,
+    pub traffic: Vec<TcpListener>,
     /// `/metrics`, `/livez`, `/readyz`.
     pub admin: Option<TcpListener>,
     /// The control socket.

@@ -1,5 +1,5 @@
 //! Tells the operator what is in force and which class is not run: on every change, when a
-//! port is first relayed uninspected or an exception first used, and once a minute.
+//! port is first relayed uninspected, an exception first used, or a port can be reached around the sidecar, and once a minute.
 //!
 //! On a task of its own; the data path neither waits for it nor knows it. A report that fails is sent again on a new
 //! connection, since another replica of the operator may have become the leader.
@@ -15,11 +15,13 @@ use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rasp_engine::Class;
+use rasp_policy::pod::Interception;
 use rasp_policy::report::{self, PodRef, Report};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -164,6 +166,7 @@ pub struct Reporter {
     policy: Arc<Handle>,
     metrics: Arc<Metrics>,
     breaker: Arc<Breaker>,
+    around: Option<watch::Receiver<Vec<u16>>>,
 }
 
 impl Reporter {
@@ -176,14 +179,22 @@ impl Reporter {
         breaker: Arc<Breaker>,
     ) -> std::io::Result<Self> {
         let tls = operator.connector(b"http/1.1", rustls::DEFAULT_VERSIONS)?;
-        Ok(Self { operator, tls, identity, policy, metrics, breaker })
+        Ok(Self { operator, tls, identity, policy, metrics, breaker, around: None })
+    }
+
+    /// No packet rules intercept: tells which ports of the application can be reached around the sidecar.
+    #[must_use]
+    pub fn around(self, reachable: watch::Receiver<Vec<u16>>) -> Self {
+        Self { around: Some(reachable), ..self }
     }
 
     /// Reports until the process ends.
     pub async fn run(self) {
         let mut changes = self.policy.changes();
+        let mut around = self.around.clone();
         loop {
             changes.mark_unchanged();
+            around.iter_mut().for_each(watch::Receiver::mark_unchanged);
             self.deliver().await;
             // What changes right after a report is in the next one, however often it changes.
             sleep(DEBOUNCE).await;
@@ -193,6 +204,7 @@ impl Reporter {
                 () = self.breaker.changed() => {}
                 () = self.metrics.uninspected_port() => {}
                 () = self.metrics.new_exception() => {}
+                () = changed(around.as_mut()) => {}
                 changed = changes.changed() => if changed.is_err() {
                     return;
                 },
@@ -254,6 +266,8 @@ impl Reporter {
             sources: in_force.sources.clone(),
             mode: in_force.effective_mode(),
             uninspected: self.metrics.uninspected_ports(),
+            interception: if self.around.is_some() { Interception::None } else { Interception::Redirect },
+            bypassable: self.around.as_ref().map(|ports| ports.borrow().clone()).unwrap_or_default(),
             rejected: status.rejected.clone(),
             suspended: suspended.map(|class| class.as_str().to_owned()).collect(),
             exceptions: self.metrics.exception_hits(),
@@ -265,6 +279,15 @@ impl Reporter {
 /// sidecar that counted that as silence would say the word for ever.
 fn heard(sent: &Result<(), Error>) -> bool {
     matches!(sent, Ok(()) | Err(Error::Status(StatusCode::BAD_REQUEST)))
+}
+
+async fn changed(around: Option<&mut watch::Receiver<Vec<u16>>>) {
+    if let Some(around) = around
+        && around.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 fn longest_pause(error: &Error) -> Duration {

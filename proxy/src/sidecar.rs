@@ -1,6 +1,7 @@
-//! The sidecar of a pod: redirected connections in, the pod's own ports out, policy from the mounted directory and from
-//! the operator.
+//! The sidecar of a pod: redirected connections in, or those to ports of its own where packet rules may not be set; the
+//! pod's own ports out; policy from the mounted directory and from the operator.
 
+use std::net::{Ipv6Addr, TcpListener};
 use std::sync::{Arc, mpsc};
 
 use rasp_engine::Ruleset;
@@ -21,7 +22,9 @@ use crate::report::Reporter;
 use crate::state::{Memory, Shared};
 use crate::tls::declared;
 
+mod around;
 pub mod config;
+use around::Around;
 use config::Config;
 
 /// Runs until a signal ends the process.
@@ -34,7 +37,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     let policy = watch_policy(&config, &metrics, offered)?;
     let tls = Arc::new(declared::in_pod(&config.tls, &config.protocols, &metrics)?);
     let sockets = Sockets {
-        traffic: process::listen(config.listen)?,
+        traffic: listen(&config)?,
         admin: Some(process::listen(config.admin)?),
         control: Some(process::listen_control(&config.control_socket)?),
     };
@@ -42,6 +45,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         pod = config.identity.pod,
         namespace = config.identity.namespace,
         loaded = policy.load().loaded,
+        served = config.served.to_text(),
         "sidecar starts"
     );
     let shared = Arc::new(Shared {
@@ -70,11 +74,20 @@ pub fn run(config: Config) -> Result<(), Error> {
         Arc::clone(&metrics),
         Arc::clone(&shared.load.breaker),
     )?;
-    let pod_ips = config.pod_ips;
+    let (pod_ips, served) = (config.pod_ips, config.served);
+    let applications: Vec<u16> = served.applications().collect();
     let beside = async move {
-        tokio::join!(reporter.run(), stream.run());
+        if applications.is_empty() {
+            tokio::join!(reporter.run(), stream.run());
+            return;
+        }
+        let (around, reachable) = Around::of(applications);
+        tokio::join!(around.watch(), reporter.around(reachable).run(), stream.run());
     };
     process::run(&shared, sockets, (&limits, config.grace), &writer, beside, move |stream, peer| {
+        if !served.is_empty() {
+            return destination::behind(stream, &served).map(Target::Served);
+        }
         match destination::find(stream, peer, &pod_ips) {
             Ok(destination) => Some(Target::Pod(destination)),
             Err(refusal) => {
@@ -84,6 +97,14 @@ pub fn run(config: Config) -> Result<(), Error> {
             }
         }
     })
+}
+
+/// One socket for each port of the sidecar's own, or the one that packet rules redirect to.
+fn listen(config: &Config) -> Result<Vec<TcpListener>, Error> {
+    if config.served.is_empty() {
+        return Ok(vec![process::listen(config.listen)?]);
+    }
+    config.served.own().map(|port| process::listen((Ipv6Addr::UNSPECIFIED, port).into())).collect()
 }
 
 /// Loads what is mounted, before any connection is accepted, and keeps watching it.

@@ -1,7 +1,7 @@
 //! The threads that serve connections, each with a runtime of its own: a connection stays on the thread that accepted
 //! it, and no other thread ever polls it.
 //!
-//! All take connections from the same socket, so that a busy worker leaves them to the others. Called by [`crate::process`].
+//! All take connections from the same sockets, so that a busy worker leaves them to the others. Called by [`crate::process`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,19 +29,21 @@ impl Ended {
 /// Starts so many workers, for so many connections together. `find` says where a connection goes, or resets it.
 pub fn start(
     (count, most_connections): (usize, usize),
-    listener: &std::net::TcpListener,
+    listeners: &[std::net::TcpListener],
     shared: &Arc<Shared>,
     find: impl Fn(&TcpStream, SocketAddr) -> Option<Target> + Clone + Send + Sync + 'static,
 ) -> io::Result<Ended> {
-    let cap = listener::connection_cap(count).min(most_connections);
+    let cap = listener::connection_cap(count, listeners.len()).min(most_connections);
     let places = Places::new(cap).under(shared);
     let (ended, receiver) = mpsc::unbounded_channel();
     for index in 0..count {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (listener, places, shared) = (listener.try_clone()?, places.clone(), Arc::clone(shared));
+        let sockets =
+            listeners.iter().map(std::net::TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
+        let (places, shared) = (places.clone(), Arc::clone(shared));
         let (find, ended) = (find.clone(), ended.clone());
         std::thread::Builder::new().name(format!("rasp-worker-{index}")).spawn(move || {
-            let serving = serve(shared, listener, places, find);
+            let serving = serve(shared, sockets, places, find);
             let end = catch_unwind(AssertUnwindSafe(|| runtime.block_on(serving)))
                 .unwrap_or_else(|_| Err(io::Error::other("it panicked")));
             let _ = ended.send(end.err().unwrap_or_else(|| io::Error::other("it stopped")));
@@ -52,7 +54,7 @@ pub fn start(
 
 async fn serve(
     shared: Arc<Shared>,
-    traffic: std::net::TcpListener,
+    traffic: Vec<std::net::TcpListener>,
     places: Places,
     find: impl Fn(&TcpStream, SocketAddr) -> Option<Target> + Clone + Send + Sync + 'static,
 ) -> io::Result<()> {

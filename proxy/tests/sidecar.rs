@@ -18,10 +18,11 @@ mod world;
 use std::net::SocketAddr;
 
 use rasp_policy::api::Mode;
+use rasp_policy::pod::Interception;
 use rasp_policy::report::{EffectiveMode, PolicyState};
 
 use client::get;
-use pod::{APPLICATION, Pod, bundle};
+use pod::{APPLICATION, Pod, SERVED, bundle};
 use world::{v4, v6};
 
 const ATTACK: &str = "/?q=1%27%20OR%20%271%27=%271";
@@ -95,4 +96,40 @@ fn whoever_dials_the_sidecar_itself_is_reset() {
     );
     assert_eq!(status(&pod, v4(APPLICATION), ATTACK), 200, "without a policy Open passes");
     assert!(pod.metrics().contains("rasp_uninspected_total{reason=\"no_policy\"} 1\n"));
+}
+
+#[test]
+fn without_packet_rules_the_sidecars_own_port_is_inspected_and_what_goes_around_it_is_told() {
+    let pod = Pod::without_packet_rules("::");
+    pod.mount(&pod.signer.seal(&bundle(200, Mode::Block)));
+    pod.wait_until_ready();
+    let told = pod.report(|report| report.state == PolicyState::Current);
+    assert_eq!(told.mode, EffectiveMode::Block);
+    assert_eq!((told.interception, told.bypassable), (Interception::None, vec![APPLICATION]));
+    for address in [v4(SERVED), v6(SERVED)] {
+        assert_eq!(status(&pod, address, "/fine"), 200, "{address}");
+        assert_eq!(status(&pod, address, ATTACK), 403, "{address}");
+    }
+    assert!(!pod.application.text().contains("OR"));
+    assert!(
+        pod.metrics().contains("rasp_requests_total{port=\"8080\",verdict=\"block\"} 2\n"),
+        "{}",
+        pod.metrics()
+    );
+    assert_eq!(status(&pod, v4(APPLICATION), ATTACK), 200, "the weaker guarantee");
+}
+
+#[test]
+fn without_packet_rules_an_application_on_loopback_is_served_and_nobody_gets_around() {
+    let mut pod = Pod::without_packet_rules("127.0.0.1");
+    pod.mount(&pod.signer.seal(&bundle(200, Mode::Block)));
+    pod.wait_until_ready();
+    let told = pod.report(|report| report.state == PolicyState::Current);
+    assert_eq!(told.mode, EffectiveMode::Block);
+    assert_eq!((told.interception, told.bypassable), (Interception::None, vec![]));
+    for address in [v4(SERVED), v6(SERVED)] {
+        assert_eq!(status(&pod, address, "/fine"), 200, "{address}");
+        assert_eq!(status(&pod, address, ATTACK), 403, "{address}");
+    }
+    assert!(pod.terminate().success());
 }

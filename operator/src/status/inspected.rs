@@ -9,7 +9,7 @@ use super::{Judged, Whole, judged, list};
 
 pub(super) fn judge(whole: &Whole<'_>) -> Judged {
     let tally = &whole.share.tally;
-    told(tally).or_else(|| established(whole)).unwrap_or_else(|| untold(tally))
+    told(tally).or_else(|| bypassable(tally)).or_else(|| established(whole)).unwrap_or_else(|| untold(tally))
 }
 
 /// What reports say against it.
@@ -28,6 +28,18 @@ fn told(tally: &Tally) -> Option<Judged> {
     (!tally.uninspected.is_empty()).then(|| condition(reasons::UNINSPECTED, message))
 }
 
+/// Nothing is known against it, of what came through the sidecars. Without packet rules that need not be everything.
+fn bypassable(tally: &Tally) -> Option<Judged> {
+    let message = format!(
+        "{} of {} sidecars do not see who dials the application itself: {}",
+        tally.bypassable.len(),
+        tally.modes.len(),
+        tally.bypassable
+    );
+    let judged = judged(conditions::INSPECTED, "Unknown", reasons::BYPASSABLE, message);
+    (!tally.bypassable.is_empty()).then_some(judged)
+}
+
 /// What an earlier leader had established, while sidecars have not yet reported to this one.
 fn established(whole: &Whole<'_>) -> Option<Judged> {
     if whole.presumed == 0 {
@@ -39,6 +51,7 @@ fn established(whole: &Whole<'_>) -> Option<Judged> {
         ("True", reasons::ALL_CONNECTIONS),
         ("False", reasons::UNINSPECTED),
         ("False", reasons::DETECTION_OFF),
+        ("Unknown", reasons::BYPASSABLE),
     ];
     let (status, reason) = known.into_iter().find(|(_, reason)| *reason == before.reason)?;
     Some(judged(conditions::INSPECTED, status, reason, before.message.clone()))

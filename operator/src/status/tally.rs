@@ -57,6 +57,9 @@ impl fmt::Display for Names {
     }
 }
 
+/// Ports of one pod in a message.
+const MOST_PORTS: usize = 4;
+
 /// The selected pods, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -78,6 +81,8 @@ pub(super) struct Tally {
     pub stale: Names,
     /// Ports of which sidecars relayed connections uninspected, and how many of them did.
     pub uninspected: BTreeMap<Uninspected, usize>,
+    /// Sidecars that ports of the application can be reached around, and the ports.
+    pub bypassable: Names,
     /// Modes that sidecars report.
     pub modes: Vec<EffectiveMode>,
 }
@@ -113,6 +118,7 @@ impl Tally {
         for (relayed, sidecars) in &other.uninspected {
             *self.uninspected.entry(*relayed).or_default() += sidecars;
         }
+        self.bypassable.add(&other.bypassable);
         self.modes.extend(&other.modes);
     }
 
@@ -125,6 +131,10 @@ impl Tally {
         self.modes.push(report.mode);
         for relayed in &report.uninspected {
             *self.uninspected.entry(*relayed).or_default() += 1;
+        }
+        if !report.bypassable.is_empty() {
+            let ports: Vec<_> = report.bypassable.iter().take(MOST_PORTS).map(ToString::to_string).collect();
+            self.bypassable.push(with(target.pod, Some(&format!("port {}", ports.join(" ")))));
         }
         if let Some(rejected) = &report.rejected {
             self.rejected.push(with(target.pod, Some(&rejected.reason)));

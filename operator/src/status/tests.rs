@@ -215,8 +215,18 @@ fn what_sidecars_relay_uninspected_is_told_by_port_and_reason() {
     };
     let world = |pods: Vec<_>| World { pods, ..block() };
     let (postgres, tls) = ((5432, UninspectedReason::OpaquePort), (9000, UninspectedReason::Tls));
+    let mut open = block().sidecar("a", 4).sidecar("b", 4);
+    open.pods[1].1.as_mut().unwrap().report.bypassable = vec![8080, 9000];
     // world, Inspected
-    let table: [(World, Told<'_>); 6] = [
+    let table: [(World, Told<'_>); 7] = [
+        (
+            open,
+            (
+                "Unknown",
+                "Bypassable",
+                "1 of 2 sidecars do not see who dials the application itself: shop/b (port 8080 9000)",
+            ),
+        ),
         (block(), ("Unknown", "NoTargets", "no selected pod has a sidecar")),
         (block().bare("a", "host_network"), ("Unknown", "NoTargets", "no selected pod has a sidecar")),
         (block().silent("a"), ("Unknown", "Pending", "no sidecar has reported yet")),

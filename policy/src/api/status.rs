@@ -127,6 +127,8 @@ pub mod reasons {
     pub const ALL_CONNECTIONS: &str = "AllConnections";
     /// Inspected=False: a sidecar relayed connections without inspection, by declaration or for want of HTTP.
     pub const UNINSPECTED: &str = "Uninspected";
+    /// Inspected=Unknown: sidecars without packet rules do not see who dials the application's own ports.
+    pub const BYPASSABLE: &str = "Bypassable";
     /// Inspected=False: the mode of a sidecar is Off.
     pub const DETECTION_OFF: &str = "DetectionOff";
     /// Degraded=False.

@@ -160,7 +160,7 @@ async fn ask(
     let name = server_name(application, &target, hello.name.as_deref());
     let dialled = match connect(&target, shared).await {
         Ok(socket) => handshake(application, socket, name.clone(), common, shared).await.ok(),
-        Err(_) if matches!(target, Target::Pod(_)) => return None,
+        Err(_) if matches!(target, Target::Pod(_) | Target::Served(_)) => return None,
         Err(_) => None,
     };
     let protocols = match &dialled {
@@ -193,7 +193,7 @@ fn server_name(application: &Application, target: &Target, asked: Option<&str>) 
     let configured = application.name.clone();
     let asked = || ServerName::try_from(asked?.to_owned()).ok();
     configured.or_else(asked).unwrap_or_else(|| match target {
-        Target::Pod(address) => ServerName::IpAddress(address.ip().into()),
+        Target::Pod(address) | Target::Served(address) => ServerName::IpAddress(address.ip().into()),
         // The name of a gateway's upstream is always configured.
         _ => ServerName::IpAddress(IpAddr::from(Ipv4Addr::UNSPECIFIED).into()),
     })

@@ -1,12 +1,14 @@
 //! Where a redirected connection was going, and whether the proxy may dial there.
 //!
 //! The only addresses ever dialled in a pod are the pod's own. Anything else would make the sidecar an open relay, or
-//! lead a remote client to something that listens on loopback because only the pod itself should reach it.
+//! lead a remote client to something that listens on loopback because only the pod itself should reach it. Where ports of
+//! the sidecar's own are served, the pod's author has named the port behind each; it may be bound to loopback, so that
+//! nobody gets around the sidecar.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use rasp_policy::pod;
+use rasp_policy::pod::{self, ServedPorts};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
@@ -52,6 +54,12 @@ pub fn original(stream: &TcpStream, peer: SocketAddr) -> io::Result<SocketAddr> 
 /// Finds where to dial for a redirected connection.
 pub fn find(stream: &TcpStream, peer: SocketAddr, pod_ips: &[IpAddr]) -> Result<SocketAddr, Refusal> {
     check(original(stream, peer).map_err(Refusal::NotRedirected)?, pod_ips)
+}
+
+/// The application's port behind the port of the sidecar that was dialled, at the address that was dialled.
+pub fn behind(stream: &TcpStream, served: &ServedPorts) -> Option<SocketAddr> {
+    let dialled = stream.local_addr().ok()?;
+    Some(SocketAddr::new(dialled.ip().to_canonical(), served.behind(dialled.port())?))
 }
 
 /// Lets only addresses of the pod pass, on ports that are not the proxy's.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rasp_policy::api::FailureMode;
 use rasp_policy::limits::Assignments;
-use rasp_policy::pod::{self, IpNet, PortProtocols, Probe, TlsPort, env, network};
+use rasp_policy::pod::{self, IpNet, PortProtocols, Probe, ServedPorts, TlsPort, env, network};
 
 use crate::control;
 use crate::policy::keys::Keys;
@@ -68,8 +68,10 @@ pub struct Config {
     pub tls: Vec<TlsPort>,
     /// Whose word about the client is believed.
     pub hops: Hops,
-    /// Where redirected connections arrive.
+    /// Where redirected connections arrive, unless ports of the sidecar's own are served.
     pub listen: SocketAddr,
+    /// The ports of the sidecar's own that stand before ports of the application, where packet rules may not be set.
+    pub served: ServedPorts,
     /// `/metrics`, `/livez`, `/readyz`.
     pub admin: SocketAddr,
     /// Bundle, labels and token.
@@ -112,6 +114,7 @@ impl Config {
         let grace = raw.optional(env::GRACE, parsed::<u64>).unwrap_or(pod::DEFAULT_GRACE);
         let protocols = raw.optional(env::PORT_PROTOCOLS, parsed).unwrap_or_default();
         let tls = raw.optional(env::TLS, tls).unwrap_or_default();
+        let served = raw.optional(env::SERVED_PORTS, parsed).unwrap_or_default();
         let hops = Hops {
             proxy_protocol: raw.optional(env::PROXY_PROTOCOL_FROM, networks).unwrap_or_default(),
             trusted: raw.optional(env::TRUSTED_PROXIES, networks).unwrap_or_default(),
@@ -138,6 +141,7 @@ impl Config {
             tls,
             hops,
             listen: (Ipv6Addr::UNSPECIFIED, pod::INBOUND_PORT).into(),
+            served,
             admin: (Ipv6Addr::UNSPECIFIED, pod::ADMIN_PORT).into(),
             config_directory: pod::CONFIG_DIR.into(),
             run_directory: pod::RUN_DIR.into(),

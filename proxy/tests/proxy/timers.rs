@@ -133,7 +133,7 @@ fn start(
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let places = listener::Places::new(PLACES).under(&shared);
-        let serving = listener::run(socket, places, counted, move |stream, peer, place| {
+        let serving = listener::run(vec![socket], places, counted, move |stream, peer, place| {
             connection::serve(
                 Arc::clone(&shared),
                 connection::Client { stream: stream.into(), peer, place },

@@ -25,6 +25,8 @@ use crate::world::{POD_V4, POD_V6, World};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_rasp-proxy");
 pub const APPLICATION: u16 = 8080;
+/// The sidecar's port before it, where there are no packet rules.
+pub const SERVED: u16 = 16200;
 const ADMIN: u16 = 16191;
 /// A probe that would be blocked from anybody else.
 pub const PROBE: &str = "/healthz?q=1%27%20OR%20%271%27=%271";
@@ -87,7 +89,17 @@ impl Pod {
             &[("RASP_POD_IPS", &ips), ("RASP_HOST_IPS", "198.51.100.1")],
         );
         assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
-        let listen = world.pod.inside(|| TcpListener::bind(("::", APPLICATION)).unwrap());
+        Self::run(world, failure_mode, "::", "")
+    }
+
+    /// No packet rules: the sidecar serves the application, which listens on this address, at [`SERVED`].
+    pub fn without_packet_rules(application: &str) -> Self {
+        Self::run(World::new(), "Open", application, &format!("{SERVED}={APPLICATION}"))
+    }
+
+    fn run(world: World, failure_mode: &str, address: &str, served: &str) -> Self {
+        let ips = format!("{POD_V4},{POD_V6}");
+        let listen = world.pod.inside(|| TcpListener::bind((address, APPLICATION)).unwrap());
         let application = Upstream::on(listen, |conversation| {
             loop {
                 conversation.request()?;
@@ -108,6 +120,7 @@ impl Pod {
             ("RASP_PUBLIC_KEYS", &BASE64.encode(signer.0.public_key().as_ref())),
             ("RASP_SEQUENCE_FLOOR", "100"),
             ("RASP_FAILURE_MODE", failure_mode),
+            ("RASP_SERVED_PORTS", served),
             ("RASP_PROBES", &serde_json::json!([{"port": APPLICATION, "path": PROBE}]).to_string()),
         ]
         .map(|(name, value)| (name, value.to_owned()));
