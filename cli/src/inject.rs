@@ -80,6 +80,11 @@ impl Change for Inject {
             Decision::Inject(_) if object.kind == "CronJob" => {
                 skipped("cron_job", "the names of its Jobs are not known yet: the webhook injects them")
             }
+            // What is there stands in somebody's text; the webhook replaces it in the pod.
+            Decision::Inject(plan) if plan.replaces => {
+                let text = "it was injected by another version or with other settings: uninject it, then inject it again";
+                (Outcome::Refused("injected_otherwise".to_owned(), text.to_owned()), vec![])
+            }
             Decision::Inject(plan) => match write(object, &plan, edits) {
                 Ok(()) => (Outcome::Changed(format!("injected as {}", plan.workload)), plan.warnings),
                 Err(error) => (Outcome::Refused("unwritable".to_owned(), error.to_string()), vec![]),

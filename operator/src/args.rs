@@ -56,6 +56,9 @@ pub struct Run {
     /// Image of the sidecar and its init container.
     #[arg(long, env = "RASP_PROXY_IMAGE")]
     pub proxy_image: String,
+    /// Images that pods may choose instead with config.rasp.dev/proxy-image, comma separated.
+    #[arg(long, env = "RASP_PROXY_ALLOWED_IMAGES", value_delimiter = ',')]
+    pub proxy_allowed_images: Vec<String>,
     /// imagePullPolicy of that image.
     #[arg(long, env = "RASP_PROXY_IMAGE_PULL_POLICY", default_value = "IfNotPresent",
         value_parser = ["Always", "IfNotPresent", "Never"])]

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use rasp_policy::api::{API_VERSION, reasons};
-use rasp_policy::pod::BUNDLE_CONFIG_MAP;
+use rasp_policy::pod::{BUNDLE_CONFIG_MAP, Interception};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -25,6 +25,9 @@ const QUIET: Duration = Duration::from_secs(60);
 const MAX_EVENTS: usize = 500;
 /// Longest wait for one write.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reason of the event about a pod that is protected only where it is reached through ports of the sidecar.
+const INTERCEPTION_NONE: &str = "InterceptionNone";
 
 /// The object an event is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -126,7 +129,11 @@ pub async fn run(
 
 /// What is to be told of an occurrence, if anything.
 fn notice(occurrence: &Occurrence) -> Option<Notice> {
-    let reason = occurrence.reason.as_ref().filter(|reason| reason.is_told())?;
+    let reason = match (&occurrence.reason, occurrence.interception) {
+        (Some(reason), _) if reason.is_told() => camel_case(reason.id()),
+        (None, Some(Interception::None)) => INTERCEPTION_NONE.to_owned(),
+        _ => return None,
+    };
     let object = match &occurrence.subject {
         Subject::Controller(owner) => Object {
             api_version: owner.api_version.clone(),
@@ -150,9 +157,10 @@ fn notice(occurrence: &Occurrence) -> Option<Notice> {
     };
     let message = match occurrence.outcome {
         Outcome::Denied => format!("a pod was denied: {}", occurrence.message),
-        Outcome::Injected | Outcome::Skipped => format!("a pod starts unprotected: {}", occurrence.message),
+        Outcome::Skipped => format!("a pod starts unprotected: {}", occurrence.message),
+        Outcome::Injected => format!("a pod is protected in part: {}", occurrence.message),
     };
-    (!object.name.is_empty()).then(|| Notice { object, action, reason: camel_case(reason.id()), message })
+    (!object.name.is_empty()).then_some(Notice { object, action, reason, message })
 }
 
 async fn publish(recorder: &Recorder, metrics: &Metrics, notice: Notice) {

@@ -103,6 +103,7 @@ fn facts(namespace: &Namespace, bundle: Option<Arc<rasp_policy::bundle::Bundle>>
 pub fn settings(args: &Run, key: &Key, issued: &Issued) -> Settings {
     Settings {
         proxy_image: args.proxy_image.clone(),
+        allowed_images: args.proxy_allowed_images.clone(),
         pull_policy: args.proxy_image_pull_policy.clone(),
         operator_url: args.operator_url(),
         operator_ca_pem: issued.ca_pem.clone(),

@@ -2,7 +2,8 @@
 //! a pod is never read through typed structs, so that fields newer than this version survive.
 //!
 //! A decision never depends on an annotation this project writes; whether a pod is injected already is told from its
-//! containers. Patches only add; nothing the pod's author wrote is moved out, changed or removed.
+//! containers. Nothing the pod's author wrote is moved out, changed or removed; only a sidecar that another version or other
+//! settings added is replaced.
 //! Called by [`crate::webhook`].
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use rasp_policy::api::FailureMode;
 use rasp_policy::bundle::Bundle;
+use rasp_policy::pod::Interception;
 use rasp_policy::precedence;
 use rasp_policy::selector::Subject;
 use serde::{Deserialize, Serialize};
@@ -17,19 +19,24 @@ use serde_json::Value;
 
 mod annotation;
 mod container;
+mod intercept;
 mod obstacle;
 mod patch;
 mod pod;
 mod port;
 mod present;
 mod probe;
+mod quantity;
 mod reason;
+mod resources;
 mod tls;
+mod tunable;
 mod workload;
 
 pub use annotation::Invalid;
 pub use pod::Pod;
 pub use reason::{Mesh, Reason};
+pub use tunable::{TUNABLES, Tunable, markdown};
 pub use workload::Owner;
 
 /// What injection needs to know beyond the pod and its namespace; the same for every pod. Written to a ConfigMap for those
@@ -39,6 +46,9 @@ pub use workload::Owner;
 pub struct Settings {
     /// Image of both containers.
     pub proxy_image: String,
+    /// Images that a pod may choose instead, or that another webhook may have written in its place.
+    #[serde(default)]
+    pub allowed_images: Vec<String>,
     /// `imagePullPolicy` of both containers.
     pub pull_policy: String,
     /// `https://HOST:PORT` of the operator.
@@ -119,8 +129,12 @@ pub enum Decision {
 /// The additions to one pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// RFC 6902 operations, all of them `add`.
+    /// RFC 6902 operations: each adds, or takes out what an earlier injection added.
     pub patch: json_patch::Patch,
+    /// How connections reach the sidecar.
+    pub interception: Interception,
+    /// A sidecar of another version, or with other settings, is there and gives way.
+    pub replaces: bool,
     /// `Kind/name` of the workload, as the sidecar will report it.
     pub workload: String,
     /// What the pod's author should know although the pod is injected.
@@ -134,6 +148,7 @@ pub struct Plan {
 /// | pod label `"true"`, other or absent | inject | inject | only `"true"` |
 /// | pod label `"false"` | skip | inject | skip |
 /// | an obstacle (host network, ...) | skip | skip | skip |
+/// | a sidecar that another version or other settings added | inject anew | inject anew | inject anew |
 /// | the pod's own fault (UID in use, ...) | refuse: starts with a Warning | refuse: denied | refuse: starts with a Warning |
 pub fn decide(pod: &Value, level: Level, namespace: &NamespaceFacts, settings: &Settings) -> Decision {
     match plan(pod, level, namespace, settings) {
@@ -146,21 +161,37 @@ pub fn decide(pod: &Value, level: Level, namespace: &NamespaceFacts, settings: &
 fn plan(pod: &Value, level: Level, namespace: &NamespaceFacts, settings: &Settings) -> Result<Plan, Reason> {
     let pod = Pod::new(pod).ok_or(Reason::MalformedPod)?;
     obstacle::unwanted(&pod, level)?;
-    let tuning = annotation::Tuning::parse(&pod);
     let is_present = present::uses_our_names(&pod);
     if is_present {
-        present::judge(&pod, &container::render(&pod, &tuning.clone()?, namespace, settings))?;
+        present::foreign(&pod)?;
     }
     obstacle::impossible(&pod, namespace)?;
     obstacle::conflicting(&pod)?;
-    let tuning = tuning?;
-    if is_present {
+    let tuning = annotation::Tuning::parse(&pod, settings)?;
+    let intercepted = intercept::plan(&pod, namespace, &tuning)?;
+    let (resources, sized) = resources::of(&pod, &tuning.resources, settings);
+    let rendered = container::render(&container::Input {
+        pod: &pod,
+        tuning: &tuning,
+        interception: &intercepted,
+        resources: &resources,
+        namespace,
+        settings,
+    });
+    let difference = present::difference(&pod, &rendered, settings).filter(|_| is_present);
+    if is_present && difference.is_none() {
         return Err(Reason::AlreadyInjected);
     }
+    let replaced = difference.map(|(name, what)| {
+        format!("{name} was added by another version or with other settings ({what}), and is replaced")
+    });
+    let weakened = obstacle::weakening(&pod, level, &tuning, intercepted.interception);
     Ok(Plan {
-        patch: patch::build(&pod, container::render(&pod, &tuning, namespace, settings)),
+        patch: patch::build(&pod, rendered),
+        interception: intercepted.interception,
+        replaces: is_present,
         workload: workload::identity(&pod),
-        warnings: obstacle::weakening(&pod, level, &tuning),
+        warnings: intercepted.warnings.into_iter().chain(replaced).chain(weakened).chain(sized).collect(),
     })
 }
 

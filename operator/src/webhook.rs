@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
+use rasp_policy::pod::Interception;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -45,6 +46,8 @@ pub struct Occurrence {
     pub outcome: Outcome,
     /// Why it was not injected.
     pub reason: Option<Reason>,
+    /// Of an injected pod: how connections reach its sidecar.
+    pub interception: Option<Interception>,
     /// A sentence for people: why not, or what weakens the protection of an injected pod.
     pub message: String,
 }
@@ -179,6 +182,10 @@ fn respond(uid: String, level: Level, decision: &Decision) -> wire::Response {
 }
 
 fn occurrence(namespace: &str, pod: &Value, level: Level, decision: &Decision) -> Occurrence {
+    let interception = match decision {
+        Decision::Inject(plan) => Some(plan.interception),
+        Decision::Skip(_) | Decision::Refuse(_) => None,
+    };
     let (outcome, reason) = match decision {
         Decision::Inject(_) => (Outcome::Injected, None),
         Decision::Refuse(reason) if level == Level::Enforced => (Outcome::Denied, Some(reason)),
@@ -191,6 +198,7 @@ fn occurrence(namespace: &str, pod: &Value, level: Level, decision: &Decision) -
         outcome,
         message: message(decision),
         reason: reason.cloned(),
+        interception,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rasp_operator::certificate::Problem;
-use rasp_operator::inject::Reason;
+use rasp_operator::inject::{Reason, TUNABLES, markdown};
 use rasp_operator::metrics::{ErrorKind, Metrics, Rollout, Rotation};
 use rasp_operator::webhook::Outcome;
 use rasp_operator::{probe, secrets};
@@ -86,4 +86,28 @@ fn the_table_of_reasons_is_the_list_of_reasons() {
     let rows = table(INJECTION, "## Why a pod was not injected");
     let documented: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
     assert_eq!(documented, Reason::IDS.into_iter().collect());
+}
+
+/// `UPDATE_GOLDEN=1` writes it.
+#[test]
+fn the_table_of_annotations_is_generated() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/injection.md");
+    let heading = "## Annotations of a pod\n\n";
+    let begin = INJECTION.find(heading).unwrap() + heading.len();
+    let end = begin + INJECTION[begin..].find("\n\n").unwrap() + 1;
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&page, format!("{}{}{}", &INJECTION[..begin], markdown(), &INJECTION[end..])).unwrap();
+        return;
+    }
+    assert_eq!(&INJECTION[begin..end], markdown());
+}
+
+#[test]
+fn every_annotation_is_read_and_no_other() {
+    let source = include_str!("../../policy/src/pod.rs");
+    let declared: BTreeSet<&str> = source
+        .split('"')
+        .filter(|text| text.strip_prefix("config.rasp.dev/").is_some_and(|name| !name.is_empty()))
+        .collect();
+    assert_eq!(TUNABLES.iter().map(|tunable| tunable.key).collect::<BTreeSet<_>>(), declared);
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1 as core;
 use rasp_operator::inject::{Decision, Level, NamespaceFacts, Reason, Resources, Settings, decide};
 use rasp_policy::bundle::{Bundle, Entry, Namespace, SCHEMA_VERSION, Source};
+use rasp_policy::pod::Interception;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -107,7 +108,7 @@ fn a_patched_pod_is_left_alone_after_the_api_server_filled_in_its_defaults() {
 #[test]
 fn a_patch_leaves_everything_the_author_wrote_as_it_was() {
     for (case, _, patched) in injected() {
-        assert_eq!(undo::injection(patched), undo::without_status(case.pod.clone()), "{}", case.name);
+        assert_eq!(undo::injection(patched), undo::injection(case.pod.clone()), "{}", case.name);
     }
 }
 
@@ -116,7 +117,7 @@ fn what_is_added_has_only_fields_that_kubernetes_knows() {
     for (case, _, patched) in injected() {
         let typed: core::Pod = serde_json::from_value(patched.clone()).unwrap();
         let typed = serde_json::to_value(typed).unwrap();
-        for index in [0, 1] {
+        for index in 0..ours(&patched).len() {
             let pointer = format!("/spec/initContainers/{index}");
             assert_eq!(typed.pointer(&pointer), patched.pointer(&pointer), "{}", case.name);
         }
@@ -132,11 +133,14 @@ fn what_is_added_has_only_fields_that_kubernetes_knows() {
 fn our_containers_come_first_and_nobody_else_mounts_our_volumes() {
     for (case, _, patched) in injected() {
         let containers = patched.pointer("/spec/initContainers").unwrap().as_array().unwrap();
-        let names: Vec<_> = containers.iter().filter_map(|container| container.get("name")).collect();
-        assert_eq!(names.get(..2), Some(&[&json!("rasp-init"), &json!("rasp-proxy")][..]), "{}", case.name);
-        let others =
-            containers.iter().skip(2).chain(patched.pointer("/spec/containers").unwrap().as_array().unwrap());
+        let names = ours(&patched);
+        assert!(names == ["rasp-init", "rasp-proxy"] || names == ["rasp-proxy"], "{}: {names:?}", case.name);
+        let others = containers
+            .iter()
+            .skip(names.len())
+            .chain(patched.pointer("/spec/containers").unwrap().as_array().unwrap());
         for container in others {
+            assert!(!container["name"].to_string().contains("\"rasp-"), "{}", case.name);
             assert!(!container.to_string().contains("rasp-config"), "{}", case.name);
             assert!(!container.to_string().contains("rasp-run"), "{}", case.name);
             assert!(!container.to_string().contains("rasp-tls"), "{}", case.name);
@@ -160,9 +164,74 @@ fn every_message_fits_into_a_warning() {
     }
 }
 
+/// What a pod needs to be admitted where `restricted` is enforced, of our containers and volumes: each condition of
+/// <https://kubernetes.io/docs/concepts/security/pod-security-standards/>. End to end the API server is asked.
+#[test]
+fn without_packet_rules_nothing_is_added_that_pod_security_forbids() {
+    let mut seen = 0;
+    for (case, _, patched) in injected() {
+        let ours = ours(&patched);
+        if ours == ["rasp-init", "rasp-proxy"] {
+            continue;
+        }
+        seen += 1;
+        let context = patched.pointer("/spec/initContainers/0/securityContext").unwrap();
+        let expected = json!({
+            "allowPrivilegeEscalation": false, "privileged": false, "readOnlyRootFilesystem": true,
+            "runAsNonRoot": true, "runAsUser": 62102, "runAsGroup": 62102,
+            "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
+        });
+        assert_eq!(*context, expected, "{}", case.name);
+        let ports = patched.pointer("/spec/initContainers/0/ports").unwrap().as_array().unwrap();
+        for port in ports {
+            let name = port["name"].as_str().unwrap();
+            let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            assert!(
+                name.len() <= 15 && name.bytes().all(is_name) && !name.ends_with('-'),
+                "{}: {name}",
+                case.name
+            );
+            assert!(port.get("hostPort").is_none());
+        }
+        let unique =
+            |member: &str| ports.iter().map(|port| port[member].to_string()).collect::<BTreeSet<_>>().len();
+        assert_eq!((unique("name"), unique("containerPort")), (ports.len(), ports.len()), "{}", case.name);
+    }
+    assert!(seen > 10, "{seen} cases without packet rules");
+}
+
+#[test]
+fn a_pod_as_large_as_the_api_server_takes_is_injected_like_any_other() {
+    let filler = "x".repeat(1 << 20);
+    let pod = json!({
+        "metadata": {"name": "web", "annotations": {"filler": filler}},
+        "spec": {"containers": [{"name": "app", "image": "app", "args": [filler]}]},
+    });
+    let Decision::Inject(plan) = decide(&pod, Level::Enabled, &NamespaceFacts::default(), &settings()) else {
+        unreachable!("not injected");
+    };
+    assert!(
+        serde_json::to_string(&plan.patch).unwrap().len() < 16 << 10,
+        "the patch does not grow with the pod"
+    );
+    let mut patched = pod.clone();
+    json_patch::patch(&mut patched, &plan.patch).unwrap();
+    assert_eq!(undo::injection(patched), undo::injection(pod));
+}
+
+/// Names of the containers at the beginning that are called like ours.
+fn ours(pod: &Value) -> Vec<&str> {
+    let containers = pod.pointer("/spec/initContainers").and_then(Value::as_array).unwrap();
+    containers
+        .iter()
+        .map_while(|container| container["name"].as_str().filter(|name| name.starts_with("rasp-")))
+        .collect()
+}
+
 fn settings() -> Settings {
     Settings {
         proxy_image: "registry.example/kube-rasp/proxy:1.2.3".to_owned(),
+        allowed_images: vec!["mirror.example/kube-rasp/proxy:1.2.3".to_owned()],
         pull_policy: "IfNotPresent".to_owned(),
         operator_url: "https://kube-rasp-operator.kube-rasp.svc:443".to_owned(),
         operator_ca_pem: "-----BEGIN CERTIFICATE-----\nMIIBgolden\n-----END CERTIFICATE-----\n".to_owned(),
@@ -262,7 +331,12 @@ fn described(level: Level, decision: &Decision) -> String {
     let level = level.as_str();
     match decision {
         Decision::Inject(plan) => {
-            let mut text = format!("{level}: inject {}\n", plan.workload);
+            let how = match plan.interception {
+                Interception::Redirect => "",
+                Interception::None => " without packet rules",
+            };
+            let anew = if plan.replaces { " anew" } else { "" };
+            let mut text = format!("{level}: inject {}{how}{anew}\n", plan.workload);
             for warning in &plan.warnings {
                 writeln!(text, "{level}: warn {warning}").unwrap();
             }

@@ -129,6 +129,7 @@ async fn the_settings_of_injection_are_applied_beside_the_operator_and_read_back
     let (client, calls) = api(|call| (200, call.body.clone()));
     let settings = Settings {
         proxy_image: "rasp/proxy:1".into(),
+        allowed_images: Vec::new(),
         pull_policy: "IfNotPresent".into(),
         operator_url: "https://operator.rasp.svc:443".into(),
         operator_ca_pem: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into(),

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use rasp_policy::pod::Interception;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -23,7 +24,9 @@ fn owner(name: &str) -> Subject {
 
 fn occurrence(subject: Subject, outcome: Outcome, reason: Option<Reason>) -> Occurrence {
     let message = reason.as_ref().map(ToString::to_string).unwrap_or_default();
-    Occurrence { namespace: "shop".into(), subject, level: Level::Enabled, outcome, reason, message }
+    let interception = (outcome == Outcome::Injected).then_some(Interception::Redirect);
+    let namespace = "shop".into();
+    Occurrence { namespace, subject, level: Level::Enabled, outcome, reason, interception, message }
 }
 
 #[test]
@@ -39,6 +42,13 @@ fn only_what_somebody_should_know_becomes_an_event() {
     let pod = told(Subject::Pod("web-".into()), Outcome::Skipped, Some(Reason::OptedOut)).unwrap();
     assert_eq!((pod.object.kind.as_str(), pod.object.name.as_str()), ("Pod", "web"));
     assert_eq!(told(Subject::Pod(String::new()), Outcome::Skipped, Some(Reason::OptedOut)), None);
+    let partly = Occurrence {
+        interception: Some(Interception::None),
+        ..occurrence(owner("web"), Outcome::Injected, None)
+    };
+    let partly = notice(&partly).unwrap();
+    assert_eq!((partly.reason.as_str(), partly.action), ("InterceptionNone", "Inject"));
+    assert!(partly.message.starts_with("a pod is protected in part: "), "{}", partly.message);
 }
 
 #[test]

@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rasp_policy::limits::{self, Assignments};
 use rasp_policy::pod::{
-    ADMIN_PORT, CONFIG_PREFIX, INBOUND_PORT, IpNet, LIMITS, OPAQUE_PORTS, OUTBOUND_PORT, PORT_PROTOCOLS,
-    PROXY_PROTOCOL_FROM, PortProtocol, SKIP_INBOUND_PORTS, TLS, TRUSTED_PROXIES, TlsPort, network,
+    ADMIN_PORT, CONFIG_PREFIX, INBOUND_PORT, INTERCEPTION, Interception, IpNet, LIMITS, LOG_LEVEL,
+    OPAQUE_PORTS, OUTBOUND_PORT, PORT_PROTOCOLS, PROXY_CPU_LIMIT, PROXY_CPU_REQUEST, PROXY_IMAGE,
+    PROXY_MEMORY_LIMIT, PROXY_MEMORY_REQUEST, PROXY_PROTOCOL_FROM, PortProtocol, SKIP_INBOUND_PORTS, TLS,
+    TRUSTED_PROXIES, TlsPort, network,
 };
 
 use super::pod::Pod;
 use super::reason::Reason;
-use super::tls;
+use super::resources::Asked;
+use super::{Settings, quantity, tls};
 
 /// What a pod's annotations ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,18 +33,26 @@ pub(super) struct Tuning {
     pub(super) proxy_protocol_from: Vec<IpNet>,
     /// Limits that differ from their defaults; empty where none does.
     pub(super) limits: Assignments,
+    /// How connections are to reach the sidecar.
+    pub(super) interception: Option<Interception>,
+    /// Requests and limits of our containers.
+    pub(super) resources: Asked,
+    /// How much the sidecar logs.
+    pub(super) log_level: Option<&'static str>,
+    /// Image of our containers, one that is allowed.
+    pub(super) image: Option<String>,
 }
 
 impl Tuning {
-    pub(super) fn parse(pod: &Pod<'_>) -> Result<Self, Reason> {
+    pub(super) fn parse(pod: &Pod<'_>, settings: &Settings) -> Result<Self, Reason> {
         let mut tuning = Self::default();
         for (key, value) in pod.annotations().filter(|(key, _)| key.starts_with(CONFIG_PREFIX)) {
-            tuning.take(key, value).map_err(Reason::InvalidAnnotation)?;
+            tuning.take(key, value, settings).map_err(Reason::InvalidAnnotation)?;
         }
         tuning.contradiction().map_or(Ok(tuning), |invalid| Err(Reason::InvalidAnnotation(invalid)))
     }
 
-    fn take(&mut self, key: &str, value: &str) -> Result<(), Invalid> {
+    fn take(&mut self, key: &str, value: &str, settings: &Settings) -> Result<(), Invalid> {
         let invalid = |problem| Invalid::Value { key: key.to_owned(), value: shortened(value), problem };
         match key {
             SKIP_INBOUND_PORTS => self.skip_inbound_ports = ports(value).map_err(invalid)?,
@@ -54,12 +65,23 @@ impl Tuning {
             TRUSTED_PROXIES => self.trusted_proxies = networks(value).map_err(invalid)?,
             PROXY_PROTOCOL_FROM => self.proxy_protocol_from = networks(value).map_err(invalid)?,
             LIMITS => self.limits = value.parse().map_err(Invalid::Limits)?,
+            INTERCEPTION => {
+                self.interception = Some(value.parse().map_err(|_| invalid(Problem::NotAMode))?);
+            }
+            PROXY_CPU_REQUEST | PROXY_CPU_LIMIT | PROXY_MEMORY_REQUEST | PROXY_MEMORY_LIMIT => {
+                *self.resources.of(key) = Some(amount(key, value).map_err(invalid)?);
+            }
+            LOG_LEVEL => self.log_level = Some(level(value).ok_or_else(|| invalid(Problem::NotALevel))?),
+            PROXY_IMAGE => self.image = Some(image(value, settings).map_err(invalid)?),
             _ => return Err(Invalid::Unknown { key: key.to_owned() }),
         }
         Ok(())
     }
 
     fn contradiction(&self) -> Option<Invalid> {
+        if let Some(what) = self.resources.over_its_limit() {
+            return Some(Invalid::OverItsLimit { what });
+        }
         let uninspected = |port: &u16| {
             self.skip_inbound_ports.contains(port)
                 || self.opaque_ports.iter().flatten().any(|opaque| opaque == port)
@@ -79,11 +101,7 @@ impl Tuning {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// No such annotation.
-    #[error(
-        "annotation {} is unknown: {CONFIG_PREFIX} goes with skip-inbound-ports, opaque-ports, port-protocols, tls, \
-         trusted-proxies, proxy-protocol-from",
-        shortened(.key)
-    )]
+    #[error("annotation {} is unknown: docs/injection.md of kube-rasp has the list", shortened(.key))]
     Unknown {
         /// The annotation.
         key: String,
@@ -103,6 +121,14 @@ pub enum Invalid {
         value: String,
         /// What is wrong with it, and what to do.
         problem: tls::Problem,
+    },
+    /// More is requested than the limit allows.
+    #[error(
+        "{CONFIG_PREFIX}proxy-{what}-request is more than {CONFIG_PREFIX}proxy-{what}-limit: raise the limit"
+    )]
+    OverItsLimit {
+        /// `cpu` or `memory`.
+        what: &'static str,
     },
     /// Two annotations say different things of one port.
     #[error("{OPAQUE_PORTS} and {PORT_PROTOCOLS} disagree about port {port}: leave it out of one of them")]
@@ -149,6 +175,21 @@ pub enum Problem {
     /// A port of the proxy.
     #[error("which contains {0}, a port of the proxy: leave it out")]
     Own(u16),
+    /// Not a mode of interception.
+    #[error("which is no mode: write redirect or none")]
+    NotAMode,
+    /// Not an amount of CPU.
+    #[error("which is no amount of CPU from 1m to 1024: write for example \"50m\" or \"0.5\"")]
+    NotCpu,
+    /// Not an amount of memory, or one that nothing could run in.
+    #[error("which is no amount of memory from {0} to 1Ti: write for example \"64Mi\"")]
+    NotMemory(&'static str),
+    /// Not a level of logging.
+    #[error("which is no level: write error, warn, info, debug or trace")]
+    NotALevel,
+    /// Not an image that may be run.
+    #[error("which the operator does not allow: the chart value proxy.allowedImages has the list")]
+    NotAllowed,
     /// The list is longer than [`MAX_ELEMENTS`].
     #[error("a list of more than {MAX_ELEMENTS} elements: shorten it")]
     TooMany,
@@ -172,6 +213,28 @@ fn protocols(value: &str) -> Result<BTreeMap<u16, PortProtocol>, Problem> {
         }
     }
     Ok(declared)
+}
+
+/// A quantity within reason: `128m` of memory is a typo, and nothing runs in it.
+fn amount(key: &str, value: &str) -> Result<String, Problem> {
+    const MIB: u128 = 1000 << 20; // in thousandths of a byte, as quantities are read
+    let (least, most, problem) = match key {
+        PROXY_MEMORY_LIMIT => (32 * MIB, MIB << 20, Problem::NotMemory("32Mi")),
+        PROXY_MEMORY_REQUEST => (MIB, MIB << 20, Problem::NotMemory("1Mi")),
+        _ => (1, 1_024_000, Problem::NotCpu),
+    };
+    let amount = quantity::parse(value).filter(|amount| (least..=most).contains(amount));
+    amount.map(|_| value.to_owned()).ok_or(problem)
+}
+
+fn level(value: &str) -> Option<&'static str> {
+    ["error", "warn", "info", "debug", "trace"].into_iter().find(|level| *level == value)
+}
+
+/// Whoever may write a pod's annotations must not choose what runs with the pod's token for reports.
+fn image(value: &str, settings: &Settings) -> Result<String, Problem> {
+    let mut allowed = settings.allowed_images.iter().chain([&settings.proxy_image]);
+    allowed.find(|image| *image == value).cloned().ok_or(Problem::NotAllowed)
 }
 
 fn networks(value: &str) -> Result<Vec<IpNet>, Problem> {

@@ -6,52 +6,63 @@ use std::collections::BTreeSet;
 use rasp_policy::api::FailureMode;
 use rasp_policy::pod::{
     ADMIN_PORT, ADMIN_PORT_NAME, BUNDLE_CONFIG_MAP, BUNDLE_KEY, CONFIG_DIR, CONFIG_VOLUME, DEFAULT_GRACE,
-    INIT_CONTAINER, LABELS_FILE, PROXY_CONTAINER, PROXY_UID, RUN_DIR, RUN_VOLUME, TOKEN_FILE, env,
-    networks_text,
+    INIT_CONTAINER, Interception, LABELS_FILE, PROXY_CONTAINER, PROXY_UID, RUN_DIR, RUN_VOLUME, TOKEN_FILE,
+    env, networks_text,
 };
 use rasp_policy::report;
 use serde_json::{Value, json};
 
 use super::annotation::Tuning;
 use super::pod::Pod;
-use super::{NamespaceFacts, Settings, failure_mode, port, probe, tls, workload};
+use super::{NamespaceFacts, Settings, failure_mode, intercept, port, probe, tls, workload};
 
 /// What is added to a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rendered {
-    /// Sets and proves the packet rules.
-    pub(super) init: Value,
+    /// Sets and proves the packet rules; none where they may not be set.
+    pub(super) init: Option<Value>,
     /// The native sidecar.
     pub(super) proxy: Value,
     /// Mounted by the sidecar only.
     pub(super) volumes: Vec<Value>,
 }
 
-pub(super) fn render(
-    pod: &Pod<'_>,
-    tuning: &Tuning,
-    namespace: &NamespaceFacts,
-    settings: &Settings,
-) -> Rendered {
+/// What decides about the additions to one pod.
+pub(super) struct Input<'a> {
+    pub(super) pod: &'a Pod<'a>,
+    pub(super) tuning: &'a Tuning,
+    pub(super) interception: &'a intercept::Plan,
+    /// Of both containers.
+    pub(super) resources: &'a Value,
+    pub(super) namespace: &'a NamespaceFacts,
+    pub(super) settings: &'a Settings,
+}
+
+pub(super) fn render(input: &Input<'_>) -> Rendered {
+    let redirects = input.interception.interception == Interception::Redirect;
     Rendered {
-        init: init(tuning, settings),
-        proxy: proxy(&proxy_env(pod, tuning, namespace, settings), &proxy_mounts(tuning), settings),
-        volumes: [config_volume(), run_volume()].into_iter().chain(tls::volumes(&tuning.tls)).collect(),
+        init: redirects.then(|| init(input)),
+        proxy: proxy(input),
+        volumes: [config_volume(), run_volume()].into_iter().chain(tls::volumes(&input.tuning.tls)).collect(),
     }
 }
 
-fn init(tuning: &Tuning, settings: &Settings) -> Value {
+fn image<'a>(input: &Input<'a>) -> &'a str {
+    input.tuning.image.as_ref().unwrap_or(&input.settings.proxy_image)
+}
+
+fn init(input: &Input<'_>) -> Value {
     json!({
         "name": INIT_CONTAINER,
-        "image": settings.proxy_image,
-        "imagePullPolicy": settings.pull_policy,
+        "image": image(input),
+        "imagePullPolicy": input.settings.pull_policy,
         "args": ["init"],
         "env": [
             from_field(env::POD_IPS, "status.podIPs"),
             from_field(env::HOST_IPS, "status.hostIPs"),
-            literal(env::SKIP_INBOUND_PORTS, &list(&tuning.skip_inbound_ports)),
+            literal(env::SKIP_INBOUND_PORTS, &list(&input.tuning.skip_inbound_ports)),
         ],
-        "resources": resources(settings),
+        "resources": input.resources,
         // UID 0, because file capabilities are lost without privilege escalation; NET_ADMIN is all that is left of it.
         "securityContext": security_context(&json!({
             "runAsUser": 0,
@@ -64,24 +75,27 @@ fn init(tuning: &Tuning, settings: &Settings) -> Value {
     })
 }
 
-fn proxy(env: &[Value], mounts: &[Value], settings: &Settings) -> Value {
+fn proxy(input: &Input<'_>) -> Value {
+    let port = |name: &str, port: u16| json!({"name": name, "containerPort": port, "protocol": "TCP"});
+    let served = input.interception.served.iter().map(|served| port(&served.name, served.own));
+    let ports: Vec<Value> = served.chain([port(ADMIN_PORT_NAME, ADMIN_PORT)]).collect();
     let get = |path: &str| json!({"path": path, "port": ADMIN_PORT});
     json!({
         "name": PROXY_CONTAINER,
-        "image": settings.proxy_image,
-        "imagePullPolicy": settings.pull_policy,
+        "image": image(input),
+        "imagePullPolicy": input.settings.pull_policy,
         "restartPolicy": "Always",
         "args": ["sidecar"],
-        "env": env,
-        "ports": [{"name": ADMIN_PORT_NAME, "containerPort": ADMIN_PORT, "protocol": "TCP"}],
-        "resources": resources(settings),
+        "env": proxy_env(input),
+        "ports": ports,
+        "resources": input.resources,
         "securityContext": security_context(&json!({
             "runAsUser": PROXY_UID,
             "runAsGroup": PROXY_UID,
             "runAsNonRoot": true,
             "capabilities": {"drop": ["ALL"]},
         })),
-        "volumeMounts": mounts,
+        "volumeMounts": proxy_mounts(input.tuning),
         // The containers of the application start once this succeeds: 120 times every second.
         "startupProbe": {
             "httpGet": get("/readyz"), "periodSeconds": 1, "failureThreshold": 120, "timeoutSeconds": 1,
@@ -113,8 +127,14 @@ fn instead_of_the_api_token() -> Value {
     json!({"name": RUN_VOLUME, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true})
 }
 
-fn proxy_env(pod: &Pod<'_>, tuning: &Tuning, namespace: &NamespaceFacts, settings: &Settings) -> Vec<Value> {
-    let probes = serde_json::to_string(&probe::collect(pod, &tuning.tls)).unwrap_or_default(); // plain structs always serialise
+fn proxy_env(input: &Input<'_>) -> Vec<Value> {
+    let Input { pod, tuning, interception, namespace, settings, .. } = *input;
+    // Without packet rules probes never come through the sidecar, so that nobody is to pass for one.
+    let probes = match interception.interception {
+        Interception::Redirect => probe::collect(pod, &tuning.tls),
+        Interception::None => Vec::new(),
+    };
+    let probes = serde_json::to_string(&probes).unwrap_or_default(); // plain structs always serialise
     let floor = namespace.bundle.as_ref().map_or(0, |bundle| bundle.sequence);
     let failure_mode = match failure_mode(pod, namespace) {
         FailureMode::Open => "Open",
@@ -134,6 +154,9 @@ fn proxy_env(pod: &Pod<'_>, tuning: &Tuning, namespace: &NamespaceFacts, setting
         literal(env::PROBES, &probes),
         literal(env::PORT_PROTOCOLS, &port::protocols(pod, tuning).to_text()),
     ];
+    let served = Some(interception.ports().to_text()).filter(|ports| !ports.is_empty());
+    variables.extend(served.map(|ports| literal(env::SERVED_PORTS, &ports)));
+    variables.extend(tuning.log_level.map(|level| literal(env::LOG, level)));
     variables.extend(tls::variable(&tuning.tls).map(|(name, value)| literal(name, &value)));
     let networks = [
         (env::TRUSTED_PROXIES, &tuning.trusted_proxies),
@@ -162,14 +185,6 @@ fn from_field(name: &str, path: &str) -> Value {
 
 fn list(ports: &BTreeSet<u16>) -> String {
     ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
-}
-
-fn resources(settings: &Settings) -> Value {
-    let resources = &settings.resources;
-    json!({
-        "requests": {"cpu": resources.cpu_request, "memory": resources.memory_request},
-        "limits": {"cpu": resources.cpu_limit, "memory": resources.memory_limit},
-    })
 }
 
 /// What both containers have in common, and what `own` adds to it.

@@ -2,7 +2,7 @@
 //! what the pod asks for. And what weakens the protection of a pod that is injected.
 
 use rasp_policy::pod::{
-    ADMIN_PORT, INBOUND_PORT, INJECT_LABEL, OUTBOUND_PORT, PORT_PROTOCOLS, PROXY_UID, TLS,
+    ADMIN_PORT, INBOUND_PORT, INJECT_LABEL, Interception, OUTBOUND_PORT, PORT_PROTOCOLS, PROXY_UID, TLS,
 };
 use serde_json::Value;
 
@@ -37,13 +37,9 @@ pub(super) fn impossible(pod: &Pod<'_>, namespace: &NamespaceFacts) -> Result<()
     if let Some(mesh) = mesh_of_namespace(pod, namespace) {
         return Err(Reason::MeshSidecar { mesh, by_namespace: true });
     }
-    if let Some(mesh) = mesh_of_pod(pod) {
-        return Err(Reason::MeshSidecar { mesh, by_namespace: false });
-    }
-    // The API server takes a value it does not know for the strictest.
-    match namespace.labels.get("pod-security.kubernetes.io/enforce").map(String::as_str) {
-        None | Some("privileged") => Ok(()),
-        Some(level) => Err(Reason::PodSecurity(level.to_owned())),
+    match mesh_of_pod(pod) {
+        Some(mesh) => Err(Reason::MeshSidecar { mesh, by_namespace: false }),
+        None => Ok(()),
     }
 }
 
@@ -111,14 +107,22 @@ fn own_id(context: Option<&Value>) -> Option<&'static str> {
 }
 
 fn own_port(container: Container<'_>) -> Option<(usize, u16)> {
-    container.ports().enumerate().find_map(|(index, port)| {
+    // The proxy listens on TCP alone.
+    let is_tcp = |port: &Value| matches!(port.get("protocol").and_then(Value::as_str), None | Some("TCP"));
+    container.ports().enumerate().filter(|(_, port)| is_tcp(port)).find_map(|(index, port)| {
         let port = u16::try_from(port.get("containerPort")?.as_u64()?).ok()?;
         [INBOUND_PORT, OUTBOUND_PORT, ADMIN_PORT].contains(&port).then_some((index, port))
     })
 }
 
 /// What an injected pod can still do to escape inspection.
-pub(super) fn weakening(pod: &Pod<'_>, level: Level, tuning: &Tuning) -> Vec<String> {
+pub(super) fn weakening(
+    pod: &Pod<'_>,
+    level: Level,
+    tuning: &Tuning,
+    interception: Interception,
+) -> Vec<String> {
+    let redirects = interception == Interception::Redirect;
     let mut warnings = Vec::new();
     if let Some(value) = pod.label(INJECT_LABEL).filter(|value| !["true", "false"].contains(value)) {
         warnings
@@ -134,7 +138,7 @@ pub(super) fn weakening(pod: &Pod<'_>, level: Level, tuning: &Tuning) -> Vec<Str
     }
     for tls in &tuning.tls {
         let mut running = pod.foreign_containers().filter(|container| container.keeps_running());
-        if running.any(|container| probe::plain_ports(container).any(|port| port == tls.port)) {
+        if redirects && running.any(|container| probe::plain_ports(container).any(|port| port == tls.port)) {
             warnings.push(format!(
                 "a probe of port {} will fail: it is in plain text, and {TLS} expects TLS: set its scheme to HTTPS",
                 tls.port
@@ -142,7 +146,7 @@ pub(super) fn weakening(pod: &Pod<'_>, level: Level, tuning: &Tuning) -> Vec<Str
         }
     }
     for container in pod.foreign_containers() {
-        if let Some(member) = rules_power(container.value()) {
+        if let Some(member) = rules_power(container.value()).filter(|_| redirects) {
             let field = container.path(&format!("securityContext.{member}"));
             warnings.push(format!("{field} lets the container remove the packet rules: leave it out"));
         }

@@ -108,6 +108,11 @@ impl<'a> Container<'a> {
         format!("spec.{}[{}].{member}", self.list, self.index)
     }
 
+    /// Whether it is an init container.
+    pub fn is_init(self) -> bool {
+        self.list == "initContainers"
+    }
+
     /// Whether it runs beside the application: a container, or an init container that is a native sidecar.
     pub fn keeps_running(self) -> bool {
         self.list == "containers" || self.value.get("restartPolicy").and_then(Value::as_str) == Some("Always")

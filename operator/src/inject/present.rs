@@ -1,17 +1,21 @@
-//! Tells a pod that is injected already from one that only looks like it. A pod's author who wrote containers with our
-//! names would otherwise be left alone: here they must be what injection adds, in everything that decides about
-//! protection. What other webhooks may add (an environment variable, a mount) is accepted.
+//! Tells a pod that is injected already from one that only looks like it, and from one that was injected by another version
+//! or with other settings. What decides about protection must be as injection adds it now; what other webhooks may add (an
+//! environment variable, a mount) is accepted.
 
 use rasp_policy::pod::{
-    CONFIG_VOLUME, INIT_CONTAINER, PROXY_CONTAINER, PortProtocols, Probe, RUN_VOLUME, TLS_VOLUME_PREFIX, env,
+    CONFIG_VOLUME, INIT_CONTAINER, PROXY_CONTAINER, PortProtocols, Probe, RUN_VOLUME, ServedPorts,
+    TLS_VOLUME_PREFIX, env,
 };
 use serde_json::Value;
 
+use super::Settings;
 use super::container::Rendered;
 use super::pod::{Container, Pod};
 use super::reason::Reason;
 
 const VOLUMES: [&str; 2] = [CONFIG_VOLUME, RUN_VOLUME];
+/// Our containers, and the argument that each is started with, in every version.
+const CONTAINERS: [(&str, &str); 2] = [(INIT_CONTAINER, "init"), (PROXY_CONTAINER, "sidecar")];
 
 /// What of our volumes a name stands for.
 fn our_volume(name: &str) -> Option<&'static str> {
@@ -19,36 +23,69 @@ fn our_volume(name: &str) -> Option<&'static str> {
     VOLUMES.into_iter().find(|known| *known == name).or_else(tls)
 }
 
+/// Whether a volume is called like one of ours.
+pub(super) fn is_our_volume(volume: &Value) -> bool {
+    our_volume(name(volume)).is_some()
+}
+
 /// Whether a container, a volume or the mount of one has a name of ours.
 pub(super) fn uses_our_names(pod: &Pod<'_>) -> bool {
     pod.containers().any(Container::has_our_name)
-        || pod.list("volumes").any(|volume| our_volume(name(volume)).is_some())
+        || pod.list("volumes").any(is_our_volume)
         || foreign_mount(pod).is_some()
 }
 
-/// Compares what is there with what would be added now.
-pub(super) fn judge(pod: &Pod<'_>, rendered: &Rendered) -> Result<(), Reason> {
-    let differs = |name, difference: &str| Reason::NameInUse { name, difference: difference.to_owned() };
+/// Something with a name of ours is not of our making in any version: its author has to rename it, since what is not ours
+/// is neither trusted nor replaced.
+pub(super) fn foreign(pod: &Pod<'_>) -> Result<(), Reason> {
+    let differs = |name, difference: String| Err(Reason::NameInUse { name, difference });
     if let Some((name, container)) = foreign_mount(pod) {
-        return Err(differs(name, &format!("container {} mounts it", container.name())));
+        return differs(name, format!("container {} mounts it", container.name()));
     }
-    for (name, wanted) in [(INIT_CONTAINER, &rendered.init), (PROXY_CONTAINER, &rendered.proxy)] {
+    let mut is_injected = false;
+    for (name, argument) in CONTAINERS {
         if pod.list("containers").any(|container| is_named(container, name)) {
-            return Err(differs(name, "it is no init container"));
+            return differs(name, "it is no init container".to_owned());
         }
-        let found = named(pod, "initContainers", name).ok_or_else(|| differs(name, "it is missing"))?;
-        if let Some(difference) = container(found, wanted) {
-            return Err(differs(name, &difference));
+        for container in pod.list("initContainers").filter(|container| is_named(container, name)) {
+            let args: Vec<_> = elements(container, "args").collect();
+            if !matches!(&*args, [only] if *only == argument) {
+                return differs(name, "args".to_owned());
+            }
+            is_injected = true;
         }
     }
-    for wanted in &rendered.volumes {
+    match pod.list("volumes").find_map(|volume| our_volume(self::name(volume))) {
+        Some(name) if !is_injected => differs(name, "no container of ours is there".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// In what the containers and volumes that are there differ from what would be added now: a name, and what of it.
+pub(super) fn difference(
+    pod: &Pod<'_>,
+    rendered: &Rendered,
+    settings: &Settings,
+) -> Option<(&'static str, String)> {
+    for (name, wanted) in [(INIT_CONTAINER, rendered.init.as_ref()), (PROXY_CONTAINER, Some(&rendered.proxy))]
+    {
+        let difference = match (named(pod, "initContainers", name), wanted) {
+            (None, None) => None,
+            (Some(_), None) => Some("it is not needed".to_owned()),
+            (None, Some(_)) => Some("it is missing".to_owned()),
+            (Some(found), Some(wanted)) => container(found, wanted, settings),
+        };
+        if let Some(difference) = difference {
+            return Some((name, difference));
+        }
+    }
+    rendered.volumes.iter().find_map(|wanted| {
         let ours = our_volume(name(wanted)).unwrap_or_default();
-        let found = named(pod, "volumes", name(wanted)).ok_or_else(|| differs(ours, "it is missing"))?;
-        if !contains(found, wanted) {
-            return Err(differs(ours, "another volume"));
+        match named(pod, "volumes", name(wanted)) {
+            None => Some((ours, "it is missing".to_owned())),
+            Some(found) => (!contains(found, wanted)).then(|| (ours, "another volume".to_owned())),
         }
-    }
-    Ok(())
+    })
 }
 
 /// The token for reports and the control socket are for the sidecar alone. A mount can be written before the volume
@@ -73,9 +110,15 @@ fn named<'a>(pod: &Pod<'a>, list: &str, name: &str) -> Option<&'a Value> {
 }
 
 /// What of a container that decides about protection is not as it is wanted.
-fn container(found: &Value, wanted: &Value) -> Option<String> {
+fn container(found: &Value, wanted: &Value, settings: &Settings) -> Option<String> {
     for member in ["image", "args", "restartPolicy", "securityContext"] {
         let same = match (found.get(member), wanted.get(member)) {
+            // A mirror of the registry, written there by another webhook.
+            (Some(Value::String(image)), _)
+                if member == "image" && settings.allowed_images.contains(image) =>
+            {
+                true
+            }
             (Some(found), Some(wanted)) => contains(found, wanted),
             (found, None) => found.is_none_or(Value::is_null),
             (None, Some(_)) => false,
@@ -124,6 +167,7 @@ fn variable(name: &str, found: &Value, wanted: &Value) -> bool {
     let text = |value: &Value| value.get("value").and_then(Value::as_str).unwrap_or_default().to_owned();
     let probes = |value: &Value| serde_json::from_str::<Vec<Probe>>(&text(value)).ok();
     let protocols = |value: &Value| text(value).parse::<PortProtocols>().ok();
+    let served = |value: &Value| text(value).parse::<ServedPorts>().ok();
     let is_literal = found.get("valueFrom").is_none_or(Value::is_null);
     match name {
         // Replicas see a new Bundle at different times.
@@ -137,6 +181,13 @@ fn variable(name: &str, found: &Value, wanted: &Value) -> bool {
         // Or one with a named port.
         env::PORT_PROTOCOLS => match (protocols(found), protocols(wanted)) {
             (Some(found), Some(wanted)) => is_literal && found.is_part_of(&wanted),
+            _ => false,
+        },
+        env::SERVED_PORTS => match (served(found), served(wanted)) {
+            (Some(found), Some(wanted)) => {
+                let wanted: Vec<u16> = wanted.applications().collect();
+                is_literal && !found.is_empty() && found.applications().all(|port| wanted.contains(&port))
+            }
             _ => false,
         },
         // The API server drops an empty value from the pod it hands on.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rasp_policy::pod::{ADMIN_PORT, INBOUND_PORT, INJECT_LABEL, OUTBOUND_PORT, PROXY_UID};
+use rasp_policy::pod::{ADMIN_PORT, INBOUND_PORT, INJECT_LABEL, INTERCEPTION, OUTBOUND_PORT, PROXY_UID};
 
 use super::annotation::Invalid;
 
@@ -28,8 +28,13 @@ pub enum Reason {
         /// Whether the namespace says so. What the pod alone says could be written to evade injection.
         by_namespace: bool,
     },
-    /// The namespace enforces a Pod Security level that forbids NET_ADMIN.
-    PodSecurity(String),
+    /// The pod asks for packet rules, and the namespace enforces a Pod Security level that forbids NET_ADMIN.
+    PodSecurity(&'static str),
+    /// Packet rules may not be set, and no port of the pod has a name that the sidecar could serve.
+    NoNamedPorts {
+        /// Whether the namespace says so. A pod that asks for it alone could evade injection so.
+        by_namespace: bool,
+    },
     /// A container declares a port of the proxy.
     OwnPortInUse {
         /// Path of the field.
@@ -57,7 +62,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every id, for metrics.
-    pub const IDS: [&str; 13] = [
+    pub const IDS: [&str; 14] = [
         "not_opted_in",
         "opted_out",
         "already_injected",
@@ -66,6 +71,7 @@ impl Reason {
         "windows",
         "mesh_sidecar",
         "pod_security",
+        "no_named_ports",
         "own_port_in_use",
         "own_uid_in_use",
         "name_in_use",
@@ -84,6 +90,7 @@ impl Reason {
             Self::Windows => "windows",
             Self::MeshSidecar { .. } => "mesh_sidecar",
             Self::PodSecurity(_) => "pod_security",
+            Self::NoNamedPorts { .. } => "no_named_ports",
             Self::OwnPortInUse { .. } => "own_port_in_use",
             Self::OwnUidInUse { .. } => "own_uid_in_use",
             Self::NameInUse { .. } => "name_in_use",
@@ -101,10 +108,10 @@ impl Reason {
             | Self::AlreadyInjected
             | Self::StaticPod
             | Self::HostNetwork
-            | Self::Windows
-            | Self::PodSecurity(_) => false,
-            Self::MeshSidecar { by_namespace, .. } => !by_namespace,
-            Self::OwnPortInUse { .. }
+            | Self::Windows => false,
+            Self::MeshSidecar { by_namespace, .. } | Self::NoNamedPorts { by_namespace } => !by_namespace,
+            Self::PodSecurity(_)
+            | Self::OwnPortInUse { .. }
             | Self::OwnUidInUse { .. }
             | Self::NameInUse { .. }
             | Self::InvalidAnnotation(_)
@@ -148,9 +155,18 @@ impl fmt::Display for Reason {
             }
             Self::PodSecurity(level) => write!(
                 f,
-                "the namespace enforces Pod Security {level:?}, which forbids the NET_ADMIN that interception needs: \
-                 set pod-security.kubernetes.io/enforce to privileged"
+                "{INTERCEPTION} asks for redirect, and the namespace enforces Pod Security {level}, which forbids the \
+                 NET_ADMIN it needs: write none, or leave the annotation out"
             ),
+            Self::NoNamedPorts { by_namespace } => {
+                let why =
+                    if *by_namespace { "the namespace forbids packet rules" } else { "interception None" };
+                write!(
+                    f,
+                    "{why}, and the pod has no named TCP port that the sidecar could serve: name the ports of its \
+                     containers, and let Services use rasp-NAME"
+                )
+            }
             Self::OwnPortInUse { field, port } => write!(
                 f,
                 "{field} is {port}, a port of the proxy: use another one than {INBOUND_PORT}, {OUTBOUND_PORT} and \

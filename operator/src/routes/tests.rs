@@ -76,6 +76,7 @@ fn routes(issued: &Issued, occurrences: mpsc::Sender<Occurrence>) -> (Routes<Fix
     };
     let settings = Settings {
         proxy_image: text("proxy:1"),
+        allowed_images: Vec::new(),
         pull_policy: text("IfNotPresent"),
         operator_url: format!("https://{HOST}:443"),
         operator_ca_pem: issued.ca_pem.clone(),

@@ -22,6 +22,7 @@ impl Facts for Cache {
         let text = str::to_owned;
         Arc::new(Settings {
             proxy_image: text("proxy"),
+            allowed_images: Vec::new(),
             pull_policy: text("IfNotPresent"),
             operator_url: text("https://operator:443"),
             operator_ca_pem: text("ca"),

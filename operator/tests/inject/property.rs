@@ -20,7 +20,7 @@ proptest! {
         let Decision::Inject(plan) = decide(&pod, level, &namespace, &settings()) else { return Ok(()) };
         let mut patched = pod.clone();
         json_patch::patch(&mut patched, &plan.patch).unwrap();
-        prop_assert_eq!(undo::injection(patched.clone()), undo::without_status(pod));
+        prop_assert_eq!(undo::injection(patched.clone()), undo::injection(pod));
         let again = decide(&patched, level, &namespace, &settings());
         prop_assert_eq!(again, Decision::Skip(Reason::AlreadyInjected));
     }

@@ -4,13 +4,12 @@ use serde_json::Value;
 
 const STATUS: &str = "rasp.dev/status";
 
-/// The pod without the first two init containers, the last volumes that are called like ours, and the status.
+/// The pod without the init containers and volumes that are called like ours, and without the status.
 pub(super) fn injection(mut pod: Value) -> Value {
-    let spec = pod.get_mut("spec").and_then(Value::as_object_mut).unwrap();
-    spec.get_mut("initContainers").and_then(Value::as_array_mut).unwrap().drain(..2);
-    let volumes = spec.get_mut("volumes").and_then(Value::as_array_mut).unwrap();
-    while volumes.last().is_some_and(|volume| volume.to_string().contains("\"name\":\"rasp-")) {
-        volumes.pop();
+    for list in ["/spec/initContainers", "/spec/volumes"] {
+        if let Some(list) = pod.pointer_mut(list).and_then(Value::as_array_mut) {
+            list.retain(|item| !item["name"].as_str().is_some_and(|name| name.starts_with("rasp-")));
+        }
     }
     without_status(pod)
 }
