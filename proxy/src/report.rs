@@ -287,7 +287,7 @@ async fn changed(around: Option<&mut watch::Receiver<Vec<u16>>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn longest_pause(error: &Error) -> Duration {

@@ -25,8 +25,7 @@ pub(super) fn parse(text: &str) -> Option<u128> {
     let (number, suffix) = text.split_at(end);
     let (_, size) = SUFFIXES.iter().find(|(known, _)| *known == suffix)?;
     let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
-    let is_number = !(whole.is_empty() && decimals.is_empty()) && !decimals.contains('.');
-    if !is_number || decimals.len() > 6 {
+    if (whole.is_empty() && decimals.is_empty()) || decimals.contains('.') || decimals.len() > 6 {
         return None;
     }
     let digits: u128 = format!("{whole}{decimals}").parse().ok()?;

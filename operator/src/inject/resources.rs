@@ -52,8 +52,10 @@ pub(super) fn of(pod: &Pod<'_>, asked: &Asked, settings: &Settings) -> (Value, O
     let mut memory = Pair::of((memory_request, memory_limit), (&asked.memory_request, &asked.memory_limit));
     let mut told = None;
     if is_guaranteed(pod) {
-        let raised =
-            [cpu.request_the_limit(&asked.cpu_request), memory.request_the_limit(&asked.memory_request)];
+        let raised = [
+            cpu.request_the_limit(asked.cpu_request.as_ref()),
+            memory.request_the_limit(asked.memory_request.as_ref()),
+        ];
         told = if cpu.is_guaranteed() && memory.is_guaranteed() {
             raised.contains(&true).then(|| {
                 format!(
@@ -97,7 +99,7 @@ impl Pair {
     }
 
     /// Unless somebody asked for another request; whether that changed anything.
-    fn request_the_limit(&mut self, asked: &Option<String>) -> bool {
+    fn request_the_limit(&mut self, asked: Option<&String>) -> bool {
         let raises = asked.is_none() && !self.is_guaranteed();
         if raises {
             self.request.clone_from(&self.limit);
