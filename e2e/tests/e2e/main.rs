@@ -17,3 +17,4 @@ mod raspctl;
 mod skips;
 mod status;
 mod tls;
+mod without_rights;

@@ -91,12 +91,13 @@ async fn a_skipped_pod_is_untouched_and_its_reason_is_told_in_warning_event_and_
 }
 
 #[tokio::test]
-async fn pods_of_a_namespace_that_enforces_pod_security_are_skipped_with_the_reason() -> anyhow::Result<()> {
+async fn a_pod_without_a_named_port_is_skipped_with_the_reason_where_packet_rules_are_forbidden()
+-> anyhow::Result<()> {
     let cluster = Cluster::connect().await?;
     let labels = [ENABLED[0], ("pod-security.kubernetes.io/enforce", "baseline")];
     let shop = cluster.namespace("shop", &labels).await?;
     let printed = cluster.apply(&shop.name, &shell("plain", "exec /bin/busybox sleep 100000")).await?;
-    ensure!(printed.stderr.contains("Warning"), "{}", printed.stderr);
+    ensure!(printed.stderr.contains("no_named_ports"), "{}", printed.stderr);
     let pod = workload::ready_pods(&cluster, &shop.name, "plain", 1).await?.remove(0);
     ensure!(pod.spec.context("spec")?.init_containers.is_none());
     Ok(())
