@@ -58,7 +58,7 @@ h2spec: ## the conformance suite of HTTP/2, all of its cases, against the gatewa
 	cargo build --locked -p rasp-proxy
 	e2e/h2spec/h2spec.sh "$(BINARIES)/rasp-proxy"
 
-generate: binaries cluster-build ## write the CRD and the install manifests from the sources
+generate: binaries cluster-build ## write the CRD, the install manifests and the chart's README from the sources
 	$(TOOLS) sh charts/generate.sh
 
 generated-up-to-date: binaries cluster-build ## the committed generated files are what `make generate` writes

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks the charts without a cluster: lint, rendering, what the schema must refuse, and that generated files are
 # up to date. What an API server says about them is tested end to end.
-# Environment: as for charts/generate.sh
+# Environment: as for charts/generate.sh. Needs python3.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,7 +22,7 @@ render() { # render OUTPUT [ARGS...]
   output=$1
   shift
   "$HELM" template kube-rasp "$chart" --namespace kube-rasp --kube-version 1.33.0 \
-    --values "$chart/ci/minimal-values.yaml" "$@" >"$output" 2>"$output.err"
+    --skip-tests --values "$chart/ci/minimal-values.yaml" "$@" >"$output" 2>"$output.err"
 }
 
 # count FILE PATTERN EXPECTED
@@ -40,15 +40,20 @@ done
 # --- what is rendered ---------------------------------------------------------------------------------------------
 render "$work/minimal" || fail "rendering: $(cat "$work/minimal.err")"
 render "$work/full" --values "$chart/ci/full-values.yaml" || fail "rendering: $(cat "$work/full.err")"
+# Without the guard rails, whose expressions have words of what they refuse.
+render "$work/core" --set guardRails.mode=Off || fail "rendering: $(cat "$work/core.err")"
 render "$work/single" --set operator.replicas=1 || fail "rendering: $(cat "$work/single.err")"
 
 # The webhook must not be able to take the cluster down: each of the three excludes these by name and answers in 5 s.
-count "$work/minimal" '^            - kube-system$' 3
-count "$work/minimal" '^            - kube-rasp$' 3
-count "$work/minimal" 'timeoutSeconds: 5$' 4 # and the liveness probe
-count "$work/minimal" 'failurePolicy: Fail$' 1
+count "$work/core" '^            - kube-system$' 3
+count "$work/core" '^            - kube-rasp$' 3
+# So do the bindings of the guard rails for pods, opted-in pods, workloads and ephemeral containers.
+count "$work/minimal" '^            - kube-system$' 7
+count "$work/minimal" '^            - kube-rasp$' 7
+count "$work/core" 'timeoutSeconds: 5$' 4 # and the liveness probe
+count "$work/core" 'failurePolicy: Fail$' 1
 count "$work/minimal" 'failurePolicy: Ignore$' 2
-count "$work/full" '^            - cert-manager$' 3
+count "$work/full" '^            - cert-manager$' 7
 # The operator writes it; a chart that did would take it away at every upgrade.
 count "$work/minimal" 'caBundle:' 0
 # Hardening.
@@ -57,9 +62,9 @@ count "$work/minimal" 'allowPrivilegeEscalation: false' 1
 count "$work/minimal" 'drop: \[ALL\]' 1
 count "$work/minimal" 'runAsNonRoot: true' 1
 count "$work/minimal" 'type: RuntimeDefault' 1
-count "$work/minimal" 'hostNetwork\|hostPath\|privileged' 0
+count "$work/core" 'hostNetwork\|hostPath\|privileged' 0
 # Least rights: no wildcard, no Secret of other namespaces, no write access to pods.
-count "$work/minimal" '"\*"\|\[\*\]' 0
+count "$work/core" '"\*"\|\[\*\]' 0
 count "$work/minimal" 'resources: \[secrets\]' 2
 # A certificate of somebody else may be read, and the operator's own Secret is the only one it may write.
 count "$work/minimal" 'resourceNames: \[kube-rasp-webhook-tls, kube-rasp-signing-key\]' 1
@@ -68,6 +73,25 @@ count "$work/full" 'resourceNames: \[webhook-certificate\]' 1
 count "$work/full" 'kind: Certificate$' 1
 count "$work/minimal" 'kind: Certificate$' 0
 count "$work/minimal" 'resources: \[namespaces, pods\]' 1
+# What is in Git is all there is: no Secret, no certificate, nothing random, nothing asked of a cluster while rendering.
+# A controller that renders again and again (Argo CD, Flux) must find the same each time.
+render "$work/again" && diff "$work/minimal" "$work/again" || fail "rendering twice gives two results"
+render "$work/full-again" --values "$chart/ci/full-values.yaml" && diff "$work/full" "$work/full-again" ||
+  fail "rendering twice gives two results"
+count "$work/full" '^kind: Secret' 0
+if grep -rnE '\{\{[^}]*\b(gen(CA|Signed|SelfSigned|PrivateKey)[A-Za-z]*|rand[A-Z][A-Za-z]*|uuidv4|now|lookup)\b' "$chart/templates"; then
+  fail "a template makes something that differs from one rendering to the next"
+fi
+# Guard rails: none without a mode (a bare Off in YAML is false), and Deny only where it is asked for.
+for off in Off false; do
+  render "$work/off" --set guardRails.mode=$off || fail "rendering: $(cat "$work/off.err")"
+  count "$work/off" 'ValidatingAdmissionPolicy' 0
+done
+render "$work/audit" --set guardRails.mode=Audit || fail "rendering: $(cat "$work/audit.err")"
+count "$work/audit" 'validationActions: \[Audit\]' 5
+count "$work/minimal" 'validationActions: \[Warn, Audit\]' 5
+count "$work/full" 'validationActions: \[Deny, Audit\]' 4
+count "$work/full" 'validationActions: \[Warn, Audit\]' 1 # templates of workloads
 # What depends on the number of replicas and on settings.
 count "$work/minimal" 'kind: PodDisruptionBudget' 1
 count "$work/single" 'kind: PodDisruptionBudget\|topologySpreadConstraints' 0
@@ -106,12 +130,15 @@ refused failurePolicy --set webhook.failurePolicy=Fail
 refused /metrics/podMonitor/interval --set metrics.podMonitor.interval=often
 refused /networkPolicy/apiServerPorts --set-json 'networkPolicy.apiServerPorts=[]'
 
+# Every setting, set to something of a wrong type, and an unknown one beside each.
+python3 "$root/charts/wrong.py" "$HELM" "$chart" || failures=$((failures + 1))
+
 # --- generated files ----------------------------------------------------------------------------------------------
 if sh "$root/charts/generate.sh" "$work/generated"; then
-  for file in charts/kube-rasp-crds/templates/rasppolicies.yaml charts/kube-rasp-crds/templates/clusterrasppolicies.yaml \
-    charts/kube-rasp-crds/templates/raspexceptions.yaml manifests/crds.yaml manifests/install.yaml; do
-    diff -u "$root/$file" "$work/generated/$file" || fail "$file is stale; run: make generate"
-  done
+  (cd "$work/generated" && find . -type f) | while read -r file; do
+    diff -u "$root/$file" "$work/generated/$file" >&2 || echo "$file is stale; run: make generate"
+  done >"$work/stale"
+  [ ! -s "$work/stale" ] || fail "$(cat "$work/stale")"
 else
   fail "charts/generate.sh failed"
 fi

@@ -17,6 +17,8 @@ pub struct Args {
 pub enum Command {
     /// Runs the webhook and the controller.
     Run(Box<Run>),
+    /// Attacks an application in a protected namespace, as `helm test` does.
+    Test(Test),
     /// Prints generated files.
     Generate {
         /// Which file.
@@ -30,6 +32,23 @@ pub enum Command {
 pub enum Generate {
     /// The CustomResourceDefinitions of all kinds as YAML.
     Crd,
+}
+
+/// Flags of `rasp-operator test`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Test {
+    /// The application, `host:port`.
+    #[arg(long)]
+    pub target: String,
+    /// Path that the application answers with 200.
+    #[arg(long, default_value = "/")]
+    pub path: String,
+    /// Status with which its policy blocks.
+    #[arg(long, default_value_t = 403)]
+    pub blocked: u16,
+    /// How long to wait until the application runs and its policy has arrived.
+    #[arg(long, default_value = "3m", value_parser = humantime::parse_duration)]
+    pub patience: Duration,
 }
 
 /// Flags of `rasp-operator run`.

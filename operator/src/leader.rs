@@ -111,6 +111,8 @@ pub struct Election {
     name: String,
     identity: String,
     seen: Option<Seen>,
+    /// Labels and annotations of the Lease: whoever makes it anew gives it back to the chart that it is of.
+    kept: ObjectMeta,
     term: watch::Sender<Option<Term>>,
 }
 
@@ -118,7 +120,8 @@ impl Election {
     /// An election for the Lease `name`, in the namespace of `api`.
     pub fn new(api: Api<Lease>, name: &str, identity: &str) -> (Self, Leadership) {
         let (term, leadership) = watch::channel(None);
-        let election = Self { api, name: name.to_owned(), identity: identity.to_owned(), seen: None, term };
+        let (name, identity) = (name.to_owned(), identity.to_owned());
+        let election = Self { api, name, identity, seen: None, kept: ObjectMeta::default(), term };
         (election, Leadership(leadership))
     }
 
@@ -150,7 +153,11 @@ impl Election {
     /// One look at the Lease; whether this process is leader afterwards.
     async fn round(&mut self) -> Result<bool, kube::Error> {
         let asked = Instant::now();
-        let written = match self.api.get_opt(&self.name).await? {
+        let found = self.api.get_opt(&self.name).await?;
+        if let Some(Lease { metadata: ObjectMeta { labels, annotations, .. }, .. }) = found.clone() {
+            self.kept = ObjectMeta { labels, annotations, ..ObjectMeta::default() };
+        }
+        let written = match found {
             None => self.api.create(&PostParams::default(), &self.lease(None)).await,
             Some(lease) => match step(&lease, &self.identity, &mut self.seen, asked) {
                 Step::Wait => {
@@ -192,8 +199,7 @@ impl Election {
         lease.metadata = ObjectMeta {
             name: Some(self.name.clone()),
             resource_version: lease.metadata.resource_version,
-            labels: lease.metadata.labels,
-            ..ObjectMeta::default()
+            ..self.kept.clone()
         };
         let mut spec = lease.spec.unwrap_or_default();
         if spec.holder_identity.as_deref() != Some(&self.identity) {

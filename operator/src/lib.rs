@@ -4,7 +4,8 @@
 //! in and out) with [`facts`], [`certificate`], [`observe`] (caches), [`plan`] and [`status`] (pure decisions),
 //! [`controller`] (the leader's loop), [`apply`] (writes), [`leader`], [`secrets`] with [`signing`] and
 //! [`serving`], [`ca_bundle`], [`publish`],
-//! [`probe`] (is the webhook answered?), [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and [`admin`].
+//! [`probe`] (is the webhook answered?), [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and
+//! [`admin`]. [`selftest`] is a client.
 //!
 //! # Rights
 //!
@@ -34,6 +35,7 @@ pub mod report;
 pub mod routes;
 pub mod run;
 pub mod secrets;
+pub mod selftest;
 pub mod server;
 pub mod serving;
 pub mod signing;

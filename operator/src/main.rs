@@ -10,6 +10,13 @@ fn main() -> anyhow::Result<()> {
             print!("{}", rasp_policy::crd::yaml().context("cannot print the CRDs")?);
             Ok(())
         }
+        Command::Test(test) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let found =
+                runtime.context("cannot start the runtime")?.block_on(rasp_operator::selftest::run(&test));
+            println!("{}", found.context("the test failed")?);
+            Ok(())
+        }
         Command::Run(run) => {
             rasp_operator::run::install_log(&run.log);
             rustls::crypto::aws_lc_rs::default_provider()

@@ -7,6 +7,7 @@ mod certificates;
 mod delivery;
 mod drain;
 mod faults;
+mod guard_rails;
 mod injection;
 mod kinds;
 mod leaves;

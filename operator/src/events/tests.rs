@@ -2,12 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use kube::runtime::events::{Recorder, Reporter};
 use rasp_policy::pod::Interception;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Limit, MAX_EVENTS, Notice, QUIET, camel_case, notice, run};
+use super::{Limit, MAX_EVENTS, Notice, QUIET, camel_case, notice, publish, run};
 use crate::inject::{Level, Owner, Reason};
 use crate::metrics::Metrics;
 use crate::testing::{api, mk_policy};
@@ -113,4 +114,20 @@ async fn occurrences_and_invalid_policies_arrive_as_events_on_their_objects() {
     ] {
         assert!(text.contains(line), "{text}");
     }
+}
+
+#[tokio::test]
+async fn what_repeats_after_a_while_is_counted_in_the_event_that_is_there() {
+    let (client, calls) = api(|call| {
+        let mut event = call.body.clone();
+        event["metadata"]["name"] = json!("e");
+        (201, event)
+    });
+    let metrics = Metrics::new().unwrap();
+    let recorder = Recorder::new(client, Reporter { controller: "c".into(), instance: Some("op-1".into()) });
+    for _ in 0..2 {
+        publish(&recorder, &metrics, Notice::repaired("shop", "signature")).await;
+    }
+    let methods: Vec<Method> = calls.lock().unwrap().iter().map(|call| call.method.clone()).collect();
+    assert_eq!(methods, [Method::POST, Method::PATCH]);
 }

@@ -114,6 +114,31 @@ async fn of_two_replicas_one_leads() {
 }
 
 #[tokio::test]
+async fn a_lease_that_a_chart_made_is_taken_and_stays_the_charts() {
+    let metadata = json!({
+        "name": "l", "namespace": "kube-rasp", "resourceVersion": "1", "uid": "u",
+        "labels": {"app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"meta.helm.sh/release-name": "kube-rasp"},
+    });
+    let stored = Arc::new(Mutex::new(Some(json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata,
+    }))));
+    let (mut a, a_leads) = election(&stored, "a");
+    assert!(a.round().await.unwrap() && a_leads.is_leader());
+    a.release().await;
+    let is_the_charts = |lease: Value| {
+        for member in ["labels", "annotations"] {
+            assert_eq!(lease["metadata"][member], metadata[member], "{member}");
+        }
+    };
+    is_the_charts(stored.lock().unwrap().clone().unwrap());
+    // Somebody deletes it.
+    *stored.lock().unwrap() = None;
+    assert!(a.round().await.unwrap());
+    is_the_charts(stored.lock().unwrap().clone().unwrap());
+}
+
+#[tokio::test]
 async fn who_loses_the_race_for_a_write_does_not_lead() {
     let (client, _) = api(|call| match call.method {
         Method::GET => (200, serde_json::to_value(lease("", 0)).unwrap()),
