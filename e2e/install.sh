@@ -6,9 +6,11 @@ here=$(cd "$(dirname "$0")" && pwd) images=$(realpath "$1")
 cluster=$here/cluster/cluster.sh charts=$here/../charts
 
 "$cluster" image "$images"/*.tar
+# The same images under the name of a later version, for upgrades.
+for name in proxy operator; do "$cluster" tag "kube-rasp.test/$name:dev" "kube-rasp.test/$name:next"; done
 id() { sed -n "s|.*\"kube-rasp.test/$1:dev\": \"sha256:\([0-9a-f]*\)\".*|\1|p" "$images/images.json"; }
 
-"$cluster" helm upgrade --install kube-rasp-crds "$charts/kube-rasp-crds" --namespace kube-rasp --create-namespace >/dev/null
+"$cluster" helm upgrade --install kube-rasp-crds "$charts/kube-rasp-crds" --namespace kube-rasp --create-namespace --force-conflicts >/dev/null
 # The tag stays the same when an image changes: the annotation makes the new image roll out. Tests scale the operator,
 # which makes them the owner of that field: an upgrade takes it back.
 "$cluster" helm upgrade --install kube-rasp "$charts/kube-rasp" --namespace kube-rasp --wait --timeout 120s --force-conflicts \

@@ -31,3 +31,7 @@ trap finish EXIT
 "$cluster" exec env RUST_BACKTRACE=0 RASP_E2E_IMAGES="$images/images.json" bash -c \
   'RASP_E2E_KUBECONFIG=$KUBECONFIG RASP_E2E_KUBECTL=$(type -P kubectl) exec cargo test --offline --workspace --test e2e -- --test-threads=4 "$@"' \
   e2e ${TEST:+"$TEST"}
+
+# Last of all: what the operator asked for in all of these tests, against what it is granted.
+roles() { "$cluster" kubectl -n kube-rasp get clusterrole,role -l app.kubernetes.io/part-of=kube-rasp -o json; }
+roles | "$here/checks/rights.py" "$("$cluster" logs)/audit.log" ${TEST:+--partial}

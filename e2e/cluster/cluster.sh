@@ -10,7 +10,9 @@
 #   cluster.sh kubectl ARGS...   kubectl for this cluster (your own kubeconfig is neither read nor written)
 #   cluster.sh helm ARGS...      helm for this cluster
 #   cluster.sh exec CMD...       any command inside the node's network, with KUBECONFIG and PATH set
+#   cluster.sh tag OLD NEW       a second name for an image
 #   cluster.sh bin               folder of the programs
+#   cluster.sh logs              folder of the logs, the API server's audit log (audit.log) among them
 #
 # Environment: KUBE_RASP_CLUSTER (name, default dev), KUBE_RASP_CACHE (default ~/.cache/kube-rasp), KUBE_RASP_STATE
 # (default $KUBE_RASP_CACHE/state). README.md beside this file says more.
@@ -42,8 +44,10 @@ case $verb in
   build | up | down | status) "$verb" ;;
   image) image "$@" ;;
   images) B=$(bin_dir); require_up; ctr images list ;;
+  tag) B=$(bin_dir); require_up; ctr images tag --force "$1" "$2" >/dev/null ;;
   kubectl | helm) in_cluster "$verb" "$@" ;;
   exec) in_cluster "$@" ;;
   bin) bin_dir ;;
+  logs) echo "$STATE/log" ;;
   *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; [[ $verb == help ]] || exit 2 ;;
 esac

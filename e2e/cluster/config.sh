@@ -94,8 +94,23 @@ tlsPrivateKeyFile: $P/kubelet.key
 T
 }
 
+# What the service account of kube-rasp does, and when its rights came and went (e2e/checks/rights.py). Nothing else: an
+# audit of everything would be the largest file of the cluster.
+audit_policy() {
+  cat >"$STATE/audit.yaml" <<T
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, users: ["system:serviceaccount:kube-rasp:kube-rasp-operator"]}
+- {level: Metadata, verbs: [create, update, patch, delete], resources: [{group: rbac.authorization.k8s.io}]}
+- {level: None}
+T
+}
+
 configs() {
   containerd_config
+  audit_policy
   kubelet_config
   cat >"$STATE/kube-proxy.yaml" <<T
 apiVersion: kubeproxy.config.k8s.io/v1alpha1

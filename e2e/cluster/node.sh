@@ -95,6 +95,7 @@ control_plane() {
   start apiserver "$hk" kube-apiserver --etcd-servers=$etcd --secure-port=6443 --advertise-address=$NODE_IP --client-ca-file="$P/ca.crt" \
     --tls-cert-file="$P/apiserver.crt" --tls-private-key-file="$P/apiserver.key" --service-cluster-ip-range=$SERVICE_CIDR,$SERVICE_CIDR6 \
     --service-account-key-file="$P/sa.pub" --service-account-signing-key-file="$P/sa.key" --service-account-issuer=https://kubernetes.default.svc \
+    --audit-policy-file="$STATE/audit.yaml" --audit-log-path="$STATE/log/audit.log" --audit-log-maxsize=1000 \
     --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true \
     --kubelet-client-certificate="$P/apiserver-kubelet.crt" --kubelet-client-key="$P/apiserver-kubelet.key" --kubelet-preferred-address-types=InternalIP
   until_ok "the API server" 300 kc get --raw /readyz

@@ -1,5 +1,6 @@
 //! The cluster under test, reached by the kubeconfig in `RASP_E2E_KUBECONFIG` from inside the node's network namespace.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ enum Turn {
     Alone(OwnedRwLockWriteGuard<()>),
 }
 
-/// What `kubectl` printed.
+/// What `kubectl` or `helm` printed.
 #[derive(Debug)]
 pub struct Printed {
     /// Whether it exited with 0.
@@ -86,8 +87,19 @@ impl Cluster {
 
     /// Runs `kubectl` with `input` on its standard input.
     pub async fn kubectl(&self, arguments: &[&str], input: &str) -> anyhow::Result<Printed> {
+        self.command(&variable("RASP_E2E_KUBECTL")?, arguments, input).await
+    }
+
+    /// Runs `helm`, which is beside `kubectl`; fails when it does.
+    pub async fn helm(&self, arguments: &[&str]) -> anyhow::Result<Printed> {
+        let helm = Path::new(&variable("RASP_E2E_KUBECTL")?).with_file_name("helm");
+        let printed = self.command(&helm.to_string_lossy(), arguments, "").await?;
+        ensure!(printed.success, "helm {arguments:?}:\n{}{}", printed.stdout, printed.stderr);
+        Ok(printed)
+    }
+
+    async fn command(&self, program: &str, arguments: &[&str], input: &str) -> anyhow::Result<Printed> {
         use tokio::io::AsyncWriteExt as _;
-        let program = variable("RASP_E2E_KUBECTL")?;
         let mut child = tokio::process::Command::new(program)
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
@@ -97,13 +109,13 @@ impl Cluster {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .context("start kubectl")?;
+            .with_context(|| format!("start {program}"))?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(input.as_bytes()).await?;
         }
-        let output = tokio::time::timeout(Duration::from_mins(2), child.wait_with_output())
+        let output = tokio::time::timeout(Duration::from_mins(3), child.wait_with_output())
             .await
-            .context("kubectl ended in time")??;
+            .with_context(|| format!("{program} ended in time"))??;
         Ok(Printed {
             success: output.status.success(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
