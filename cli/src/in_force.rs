@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use rasp_operator::inject::Settings;
-use rasp_policy::api::KIND;
 use rasp_policy::bundle::{Bundle, Envelope, digest};
 use rasp_policy::class::Class;
 use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY};
@@ -75,7 +74,7 @@ impl InForce {
     pub fn explain(&self, labels: &Labels) -> Vec<Decided> {
         let resolution = resolve(&self.bundle, labels);
         let alone: Vec<(usize, Vec<Field>)> =
-            resolution.selected.iter().map(|&index| (index, self.sets(index, labels))).collect();
+            resolution.selected.iter().map(|&(_, index)| (index, self.sets(index, labels))).collect();
         Field::all()
             .map(|field| {
                 let by = winners(&resolution, field);
@@ -93,7 +92,7 @@ impl InForce {
 
     /// The policies that select a pod with these labels, highest precedence first.
     pub fn selected(&self, labels: &Labels) -> Vec<String> {
-        resolve(&self.bundle, labels).selected.into_iter().map(|index| self.source(index)).collect()
+        resolve(&self.bundle, labels).selected.into_iter().map(|(_, index)| self.source(index)).collect()
     }
 
     /// The fields that decide when a policy stands alone.
@@ -105,7 +104,7 @@ impl InForce {
 
     fn source(&self, index: usize) -> String {
         let entry = self.bundle.entries.get(index);
-        entry.map_or_else(String::new, |entry| format!("{KIND} {}", entry.source.name))
+        entry.map_or_else(String::new, |entry| format!("{} {}", entry.kind.as_str(), entry.source.name))
     }
 }
 
@@ -170,14 +169,14 @@ mod tests {
     use super::{InForce, open, pod_name};
 
     fn bundle(specs: &[(&str, &str)]) -> Bundle {
-        let entries = specs.iter().map(|(name, spec)| Entry {
-            source: Source {
+        let entries = specs.iter().map(|(name, spec)| {
+            let source = Source {
                 name: (*name).to_owned(),
                 uid: (*name).to_owned(),
                 generation: 1,
                 created_at: "2026-11-26T00:00:00Z".to_owned(),
-            },
-            spec: serde_yaml::from_str(spec).unwrap(),
+            };
+            Entry::policy(source, serde_yaml::from_str(spec).unwrap())
         });
         Bundle {
             schema_version: SCHEMA_VERSION,

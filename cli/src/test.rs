@@ -86,15 +86,15 @@ fn bundle(policies: &[Document], namespace: Option<&str>) -> anyhow::Result<Bund
         (Some(of), Some(namespace)) => of == namespace,
         _ => true,
     };
-    let entries = policies.iter().filter(is_here).enumerate().map(|(index, document)| Entry {
+    let entries = policies.iter().filter(is_here).enumerate().map(|(index, document)| {
         // Position decides where precedence asks for age.
-        source: Source {
+        let source = Source {
             name: document.metadata.name.clone(),
             uid: String::new(),
             generation: 0,
             created_at: format!("{index:08}"),
-        },
-        spec: document.spec.clone(),
+        };
+        Entry::policy(source, document.spec.clone())
     });
     let entries = entries.collect();
     let namespace = Namespace { name: namespace.unwrap_or_default().to_owned(), uid: String::new() };

@@ -20,7 +20,6 @@ use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::client::Body;
 use kube::{Api, Client};
 use rasp_operator::inject::Settings;
-use rasp_operator::run::CERTIFICATE_SECRET;
 use rasp_policy::api::RaspPolicy;
 use rasp_policy::pod::INJECT_LABEL;
 use serde_json::{Value, json};
@@ -121,7 +120,7 @@ pub async fn installation(cluster: &Cluster, args: &args::Check) -> Installed {
         now: Timestamp::now(),
         deployment: get(&Api::namespaced(client.clone(), namespace), needs::OPERATOR).await,
         endpoints: list(&slices, "").await,
-        secret: get(&Api::namespaced(client.clone(), namespace), CERTIFICATE_SECRET).await,
+        secret: get(&Api::namespaced(client.clone(), namespace), "kube-rasp-webhook-tls").await,
         policies: list(&Api::all(client.clone()), "").await,
         webhooks,
         settings,

@@ -8,6 +8,7 @@ fn settings() -> Settings {
     Settings {
         proxy_image: "rasp/proxy:2".to_owned(),
         pull_policy: "IfNotPresent".to_owned(),
+        allowed_images: Vec::new(),
         operator_url: "https://operator:443".to_owned(),
         operator_ca_pem: "CA".to_owned(),
         public_keys: vec!["a2V5".to_owned()],

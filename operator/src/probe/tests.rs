@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use kube::Api;
 use serde_json::{Value, json};
@@ -20,19 +20,19 @@ use crate::admin::Readiness;
 use crate::certificate::{self, Issued, Resolver};
 use crate::metrics::Metrics;
 use crate::observe::Cache;
-use crate::server::{Handler, serve};
+use crate::server::{Body, Handler, Link, serve, whole};
 use crate::testing::{api, refusal};
 
 /// Answers every review like this.
 struct Answers(Value);
 
 impl Handler for Answers {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>, _link: Link) -> Response<Body> {
         assert_eq!(request.uri().path(), "/inject/enabled");
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let review: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(review["request"]["dryRun"], true);
-        Response::new(Full::new(Bytes::from(self.0.to_string())))
+        whole(StatusCode::OK, Bytes::from(self.0.to_string()))
     }
 }
 

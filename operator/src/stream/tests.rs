@@ -169,7 +169,7 @@ fn bundle(namespace: &str, sequence: u64, filling: usize) -> Bundle {
         schema_version: SCHEMA_VERSION,
         namespace: Namespace { name: namespace.into(), uid: format!("{namespace}-uid") },
         sequence,
-        entries: vec![Entry { source, spec: serde_json::from_value(json!({})).unwrap() }],
+        entries: vec![Entry::policy(source, serde_json::from_value(json!({})).unwrap())],
     }
 }
 
