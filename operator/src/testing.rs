@@ -88,7 +88,7 @@ pub fn mk_policy_of(kind: Kind, name: &str, generation: i64, spec: Value) -> Pol
     Policy::read(kind, object(policy))
 }
 
-pub fn mk_service(name: &str, selector: Value, ports: Value) -> Service {
+pub fn mk_service(name: &str, selector: &Value, ports: &Value) -> Service {
     Service::read(object(json!({
         "apiVersion": "v1",
         "kind": "Service",

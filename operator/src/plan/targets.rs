@@ -112,8 +112,8 @@ mod tests {
         let services = [
             mk_service(
                 "web",
-                json!({ "app": "web" }),
-                json!([
+                &json!({ "app": "web" }),
+                &json!([
                     { "name": "http", "port": 80, "targetPort": "http" },
                     { "name": "fixed", "port": 81, "targetPort": 8081 },
                     { "name": "plain", "port": 82 },
@@ -121,11 +121,11 @@ mod tests {
                     { "name": "dns", "port": 53, "protocol": "UDP" },
                 ]),
             ),
-            mk_service("headless", json!({}), json!([])),
+            mk_service("headless", &json!({}), &json!([])),
             mk_service(
                 "empty",
-                json!({ "app": "none" }),
-                json!([{ "name": "http", "port": 80, "targetPort": "http" }]),
+                &json!({ "app": "none" }),
+                &json!([{ "name": "http", "port": 80, "targetPort": "http" }]),
             ),
         ]
         .map(Arc::new);

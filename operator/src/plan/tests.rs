@@ -324,7 +324,7 @@ fn targets_are_resolved_and_what_is_not_there_is_told() {
     });
     let mut world = World::new(None).with(mk_policy("a", 1, spec));
     world.services =
-        vec![Arc::new(mk_service("web", json!({ "app": "web" }), json!([{ "name": "http", "port": 80 }])))];
+        vec![Arc::new(mk_service("web", &json!({ "app": "web" }), &json!([{ "name": "http", "port": 80 }])))];
     let plan = world.plan();
     let (_, bundle) = plan.write.unwrap();
     let entry = &bundle.entries[0];

@@ -99,33 +99,33 @@ mod tests {
     use crate::signing::Key;
     use crate::testing::{mk_stored, mk_stored_text};
 
-    fn stored(key: &Key, namespace: &str, uid: &str, sequence: u64) -> Option<Arc<Stored>> {
+    fn stored(key: &Key, namespace: &str, uid: &str, sequence: u64) -> Arc<Stored> {
         let namespace = Namespace { name: namespace.into(), uid: uid.into() };
         let bundle = Bundle { schema_version: SCHEMA_VERSION, namespace, sequence, entries: vec![] };
-        Some(Arc::new(mk_stored(&bundle, key)))
+        Arc::new(mk_stored(&bundle, key))
     }
 
     #[test]
     fn only_newer_bundles_of_ours_for_this_namespace_are_offered() {
         let (key, stranger) = (Key::generate().unwrap(), Key::generate().unwrap());
         let offers = Offers::default();
-        let mut shop = offers.subscribe("shop", || stored(&key, "shop", "u", 5));
+        let mut shop = offers.subscribe("shop", || Some(stored(&key, "shop", "u", 5)));
         let sequence = |shop: &tokio::sync::watch::Receiver<Option<Arc<super::Offer>>>| {
             shop.borrow().as_ref().map(|offer| offer.sequence)
         };
         assert_eq!(sequence(&shop), Some(5));
         let forged = Arc::new(mk_stored_text(
-            &stranger.seal(&stored(&key, "shop", "u", 9).unwrap().opened.clone().unwrap().bundle).0,
+            &stranger.seal(&stored(&key, "shop", "u", 9).opened.clone().unwrap().bundle).0,
             &key,
         ));
         let table = [
-            ("older", stored(&key, "shop", "u", 4), 5),
-            ("the same", stored(&key, "shop", "u", 5), 5),
+            ("older", Some(stored(&key, "shop", "u", 4)), 5),
+            ("the same", Some(stored(&key, "shop", "u", 5)), 5),
             ("signed by a stranger", Some(forged), 5),
-            ("of another namespace", stored(&key, "bank", "u", 9), 5),
+            ("of another namespace", Some(stored(&key, "bank", "u", 9)), 5),
             ("deleted", None, 5),
-            ("newer", stored(&key, "shop", "u", 6), 6),
-            ("older, but the namespace was made anew", stored(&key, "shop", "u2", 1), 1),
+            ("newer", Some(stored(&key, "shop", "u", 6)), 6),
+            ("older, but the namespace was made anew", Some(stored(&key, "shop", "u2", 1)), 1),
         ];
         for (name, stored, expected) in table {
             let before = sequence(&shop);
@@ -142,7 +142,7 @@ mod tests {
         let offers = Offers::default();
         offers.renew("shop", || panic!("nobody listens"));
         let (first, second) = (
-            offers.subscribe("shop", || stored(&key, "shop", "u", 1)),
+            offers.subscribe("shop", || Some(stored(&key, "shop", "u", 1))),
             offers.subscribe("shop", || panic!("is known")),
         );
         drop(first);
