@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use rasp_operator::inject::{Decision, Level, NamespaceFacts, Reason, Settings, decide};
+use rasp_operator::inject::{Decision, Level, NamespaceFacts, Plan, Reason, Settings, decide};
 use rasp_policy::pod::{INJECT_LABEL, PROXY_CONTAINER};
 use serde::Serialize;
 use serde_json::Value;
@@ -178,7 +178,7 @@ fn state(
         return if has_sidecar { State::Protected } else { unprotected("unknown", why) };
     };
     match decide(pod, level, facts, settings) {
-        Decision::Skip(Reason::NameInUse { difference, .. })
+        Decision::Inject(Plan { replaces: Some(difference), .. })
         | Decision::Refuse(Reason::NameInUse { difference, .. })
             if has_sidecar =>
         {

@@ -81,7 +81,7 @@ impl Change for Inject {
                 skipped("cron_job", "the names of its Jobs are not known yet: the webhook injects them")
             }
             // What is there stands in somebody's text; the webhook replaces it in the pod.
-            Decision::Inject(plan) if plan.replaces => {
+            Decision::Inject(plan) if plan.replaces.is_some() => {
                 let text = "it was injected by another version or with other settings: uninject it, then inject it again";
                 (Outcome::Refused("injected_otherwise".to_owned(), text.to_owned()), vec![])
             }

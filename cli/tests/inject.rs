@@ -217,7 +217,7 @@ fn the_manifest_of_a_namespace_says_how_its_pods_are_asked_for() {
         ("{rasp.dev/inject: disabled}", "deployment/web: skipped, opted_out"),
         (
             "{rasp.dev/inject: enforced, pod-security.kubernetes.io/enforce: restricted}",
-            "deployment/web: skipped, pod_security",
+            "deployment/web: warning: interception None",
         ),
     ] {
         // The order of files and documents does not matter.

@@ -133,8 +133,8 @@ pub struct Plan {
     pub patch: json_patch::Patch,
     /// How connections reach the sidecar.
     pub interception: Interception,
-    /// A sidecar of another version, or with other settings, is there and gives way.
-    pub replaces: bool,
+    /// In what a sidecar that is there differs, of another version or with other settings; it gives way.
+    pub replaces: Option<String>,
     /// `Kind/name` of the workload, as the sidecar will report it.
     pub workload: String,
     /// What the pod's author should know although the pod is injected.
@@ -182,14 +182,14 @@ fn plan(pod: &Value, level: Level, namespace: &NamespaceFacts, settings: &Settin
     if is_present && difference.is_none() {
         return Err(Reason::AlreadyInjected);
     }
-    let replaced = difference.map(|(name, what)| {
+    let replaced = difference.as_ref().map(|(name, what)| {
         format!("{name} was added by another version or with other settings ({what}), and is replaced")
     });
     let weakened = obstacle::weakening(&pod, level, &tuning, intercepted.interception);
     Ok(Plan {
         patch: patch::build(&pod, rendered),
         interception: intercepted.interception,
-        replaces: is_present,
+        replaces: difference.map(|(_, what)| what),
         workload: workload::identity(&pod),
         warnings: intercepted.warnings.into_iter().chain(replaced).chain(weakened).chain(sized).collect(),
     })

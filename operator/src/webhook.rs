@@ -156,7 +156,7 @@ async fn answer<F: Facts>(
     }
     let known = known.unwrap_or_default();
     let mut decision = inject::decide(pod, level, &known, &facts.settings());
-    if matches!(decision, Decision::Refuse(Reason::NameInUse { .. })) {
+    if matches!(&decision, Decision::Inject(plan) if plan.replaces.is_some()) {
         // The API server asks twice about a pod, and a key or a CA may have been exchanged in between.
         let others = facts.accepted();
         let mut decisions = others.iter().map(|other| inject::decide(pod, level, &known, other));

@@ -335,7 +335,7 @@ fn described(level: Level, decision: &Decision) -> String {
                 Interception::Redirect => "",
                 Interception::None => " without packet rules",
             };
-            let anew = if plan.replaces { " anew" } else { "" };
+            let anew = if plan.replaces.is_some() { " anew" } else { "" };
             let mut text = format!("{level}: inject {}{how}{anew}\n", plan.workload);
             for warning in &plan.warnings {
                 writeln!(text, "{level}: warn {warning}").unwrap();
