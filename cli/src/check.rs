@@ -1,5 +1,5 @@
 //! `raspctl check`: is the cluster fit for kube-rasp (`--pre`), and is what is installed in order. [`look`] asks the API
-//! server, [`cluster`], [`install`] and [`pods`] judge what was seen, purely; [`line`] is what is told.
+//! server, [`cluster`], [`install`] and [`pods`] judge what was seen, purely; [`mod@line`] is what is told.
 //!
 //! Never changes anything: the one object it sends is a pod in a dry run. What may not be seen is a warning, not a pass.
 

@@ -5,7 +5,7 @@
 //! document that knows its places), [`workload`] (the pods in it), [`inject`] and [`uninject`] (what is to change), [`edit`] (how
 //! the text changes), [`document`] (all of it for one document), [`outcome`] (what is told). Of clusters: [`cluster`] (asking),
 //! [`fleet`] (who is protected), [`check`], [`status`], [`in_force`] (the Bundle of a namespace), [`explain`]. Of policies:
-//! [`test`]. [`print`] prints.
+//! [`mod@test`]. [`mod@print`] prints.
 
 mod args;
 mod check;
