@@ -122,7 +122,9 @@ async fn with_foreign(
         ensure!(tally == Tally::injected(4), "{tally:?}");
         anyhow::Ok(())
     };
-    injected().await?;
+    // The Service had no replicas, and gets those of now a moment after they are ready.
+    let reached = || async { Ok(injected().await.is_ok().then_some(())) };
+    wait_for("the webhook to be reached", REPAIR, reached).await?;
     seen.secrets.delete(SECRET, &DeleteParams::default()).await?;
     let told = || async {
         let page = operator_metrics(cluster).await?;
