@@ -59,7 +59,7 @@ async fn while_killing(
             let all = operator_pods(cluster).await?;
             let ready: Vec<_> = all.iter().filter(|pod| is_ready(pod)).collect();
             if ready.len() == 2 {
-                let chance = usize::from(Instant::now().elapsed().subsec_nanos() % 2 == 0);
+                let chance = usize::from(Instant::now().elapsed().subsec_nanos().is_multiple_of(2));
                 let victim = ready.get((kills + chance) % 2).context("two are ready")?;
                 let parameters = DeleteParams { grace_period_seconds: grace, ..DeleteParams::default() };
                 pods.delete(&name(victim), &parameters).await?;

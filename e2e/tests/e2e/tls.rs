@@ -256,8 +256,12 @@ async fn a_sidecar_encrypts_again_for_an_application_of_tls_and_asks_clients_for
             ask(connect_as(SocketAddr::new(ip, MUTUAL_PORT), ours.1.der(), own).await?, BENIGN).await
         };
         ensure!(refused.await.ok().and_then(|outcome| outcome.status()).is_none(), "{kind}");
-        let metrics = sidecar_metrics(ip).await?;
-        ensure!(sample(&metrics, "rasp_errors_total", &[&format!("kind=\"{kind}\"")]) >= 1.0, "{metrics}");
+        // The client may hear of it before it is counted.
+        let counted = || async {
+            let metrics = sidecar_metrics(ip).await?;
+            Ok((sample(&metrics, "rasp_errors_total", &[&format!("kind=\"{kind}\"")]) >= 1.0).then_some(()))
+        };
+        wait_for(&format!("an error of kind {kind}"), Duration::from_secs(10), counted).await?;
     }
     Ok(())
 }
