@@ -41,6 +41,13 @@ pub struct State {
     pub exceptions: Index<Policy>,
 }
 
+impl State {
+    /// Lists of the kinds that are written as well as watched.
+    fn lists(&self) -> u64 {
+        self.policies.lists() + self.clusters.lists() + self.exceptions.lists() + self.bundles.lists()
+    }
+}
+
 /// The shared cache.
 #[derive(Default)]
 pub struct Cache {
@@ -65,9 +72,20 @@ impl Cache {
         self.dirty.mark(touched);
     }
 
+    /// How many lists have replaced what was known; to be asked before a write whose answer is to be remembered.
+    pub fn lists(&self) -> u64 {
+        self.read().lists()
+    }
+
     /// Puts in what a write returned, so that the next decision does not wait for the watch. Marks nothing.
-    pub fn remember(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.write());
+    ///
+    /// `lists` is from before the write. Where a list came in between, the object may be on it or deleted before it: only the
+    /// watch can tell, and nothing is put in.
+    pub fn remember(&self, lists: u64, change: impl FnOnce(&mut State)) {
+        let mut state = self.write();
+        if state.lists() == lists {
+            change(&mut state);
+        }
     }
 
     /// As [`Cache::update`], of Bundles: what is new is streamed.
@@ -80,8 +98,9 @@ impl Cache {
     }
 
     /// As [`Cache::remember`], of a Bundle that was written: it is streamed at once.
-    pub fn remember_bundle(&self, stored: Stored) {
-        let touched = self.write().bundles.put(stored);
+    pub fn remember_bundle(&self, lists: u64, stored: Stored) {
+        let mut touched = BTreeSet::new();
+        self.remember(lists, |state| touched = state.bundles.written(stored));
         for namespace in touched {
             self.offers.renew(&namespace, || self.bundle(&namespace));
         }
@@ -172,5 +191,7 @@ impl Dirty {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

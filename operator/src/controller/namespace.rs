@@ -92,6 +92,7 @@ impl Controller {
             tracing::warn!(namespace, found, "the ConfigMap does not hold what was written and is repaired");
             self.tell(Notice::repaired(namespace, found));
         }
+        let lists = self.cache.lists();
         match self.writer.bundle(bundle, view.stored.as_deref(), &self.signing.get()).await {
             Ok(stored) => {
                 self.metrics.rollout(match cause {
@@ -105,7 +106,7 @@ impl Controller {
                     "Bundle written"
                 );
                 self.remember(&Arc::new(bundle.clone()));
-                self.cache.remember_bundle(stored.clone());
+                self.cache.remember_bundle(lists, stored.clone());
                 (Some(Arc::new(stored)), None)
             }
             Err(error) => {
@@ -167,14 +168,15 @@ impl Controller {
         if !self.may_write(&policy.uid) {
             return false;
         }
+        let lists = self.cache.lists();
         match self.writer.status(policy, status).await {
-            Ok(written) => self.cache.remember(|state| {
+            Ok(written) => self.cache.remember(lists, |state| {
                 let index = match written.kind {
                     Kind::RaspPolicy => &mut state.policies,
                     Kind::ClusterRaspPolicy => &mut state.clusters,
                     Kind::RaspException => &mut state.exceptions,
                 };
-                index.put(written);
+                index.written(written);
             }),
             // Deleted meanwhile; the watch will tell.
             Err(error) if error.is_gone() => return true,

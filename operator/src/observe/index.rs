@@ -23,12 +23,15 @@ pub struct Index<T> {
     items: Items<T>,
     /// What the list in progress has delivered so far.
     listing: Option<Items<T>>,
-    synced: bool,
+    /// The highest version that the watch has delivered since the last list, or that the list held.
+    seen: u64,
+    /// Lists that have arrived completely.
+    lists: u64,
 }
 
 impl<T> Default for Index<T> {
     fn default() -> Self {
-        Self { items: BTreeMap::new(), listing: None, synced: false }
+        Self { items: BTreeMap::new(), listing: None, seen: 0, lists: 0 }
     }
 }
 
@@ -40,13 +43,29 @@ impl<T: Kept> Index<T> {
             Event::InitApply(object) => insert(self.listing.get_or_insert_default(), object),
             Event::InitDone => {
                 let old = std::mem::replace(&mut self.items, self.listing.take().unwrap_or_default());
-                self.synced = true;
+                self.lists += 1;
+                // Not the highest ever: after etcd was restored from a backup, versions begin below.
+                self.seen = self.versions().max().unwrap_or_default();
                 return old.into_keys().chain(self.items.keys().cloned()).collect();
             }
-            Event::Apply(object) => return self.put(object),
-            Event::Delete(object) => return self.remove(object.namespace(), object.name()),
+            Event::Apply(object) => {
+                self.seen = self.seen.max(object.version().unwrap_or_default());
+                return self.put(object);
+            }
+            Event::Delete(object) => {
+                self.seen = self.seen.max(object.version().unwrap_or_default());
+                return self.remove(&object);
+            }
         }
         BTreeSet::new()
+    }
+
+    /// Puts in what a write of ours returned. The answer may come after the watch has shown that somebody deleted the object
+    /// since: then it stays deleted, because no event would come to delete it again.
+    pub fn written(&mut self, object: T) -> BTreeSet<String> {
+        let is_known = self.get(object.namespace(), object.name()).is_some();
+        let is_past = object.version().is_some_and(|version| version <= self.seen);
+        if is_past && !is_known { BTreeSet::new() } else { self.put(object) }
     }
 
     /// Puts an object in, unless a newer one is there: after a write the watch still delivers what was before.
@@ -61,7 +80,13 @@ impl<T: Kept> Index<T> {
         BTreeSet::from([namespace])
     }
 
-    fn remove(&mut self, namespace: &str, name: &str) -> BTreeSet<String> {
+    /// Takes an object out, unless it was made anew since: after a write the watch still delivers the end of the one before.
+    fn remove(&mut self, deleted: &T) -> BTreeSet<String> {
+        let (namespace, name) = (deleted.namespace(), deleted.name());
+        let newer = |known: Arc<T>| known.version().zip(deleted.version()).is_some_and(|(a, b)| a > b);
+        if self.get(namespace, name).is_some_and(newer) {
+            return BTreeSet::new();
+        }
         let Some(objects) = self.items.get_mut(namespace) else { return BTreeSet::new() };
         objects.remove(name);
         if objects.is_empty() {
@@ -76,6 +101,12 @@ impl<T: Kept> Index<T> {
             *object = Arc::new(change(object));
         }
         self.namespaces().map(ToOwned::to_owned).collect()
+    }
+}
+
+impl<T: Kept> Index<T> {
+    fn versions(&self) -> impl Iterator<Item = u64> {
+        self.items.values().flat_map(BTreeMap::values).filter_map(|object| object.version())
     }
 }
 
@@ -102,7 +133,12 @@ impl<T> Index<T> {
 
     /// Whether the first list has arrived completely.
     pub fn is_synced(&self) -> bool {
-        self.synced
+        self.lists > 0
+    }
+
+    /// How many lists have arrived completely.
+    pub fn lists(&self) -> u64 {
+        self.lists
     }
 }
 

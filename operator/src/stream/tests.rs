@@ -106,7 +106,7 @@ impl Desk {
         let mut stored = mk_stored(&bundle, &self.key);
         stored.namespace = namespace.to_owned();
         let text = stored.text.clone().unwrap();
-        self.cache.remember_bundle(stored);
+        self.cache.remember_bundle(self.cache.lists(), stored);
         text
     }
 
