@@ -92,6 +92,10 @@ count "$work/audit" 'validationActions: \[Audit\]' 5
 count "$work/minimal" 'validationActions: \[Warn, Audit\]' 5
 count "$work/full" 'validationActions: \[Deny, Audit\]' 4
 count "$work/full" 'validationActions: \[Warn, Audit\]' 1 # templates of workloads
+# Rights to change workloads only where somebody asked for restarts.
+count "$work/minimal" 'deployments\|RASP_RESTARTS_PER_MINUTE' 0
+count "$work/full" 'resources: \[deployments, statefulsets, daemonsets\]' 1
+count "$work/full" 'RASP_RESTARTS_PER_MINUTE' 1
 # What depends on the number of replicas and on settings.
 count "$work/minimal" 'kind: PodDisruptionBudget' 1
 count "$work/single" 'kind: PodDisruptionBudget\|topologySpreadConstraints' 0
@@ -127,6 +131,8 @@ refused issuerRef --set webhook.certificate.source=certManager
 refused /webhook/port --set webhook.port=8080
 refused /webhook/excludedNamespaces/0 --set 'webhook.excludedNamespaces={Kube_System}'
 refused failurePolicy --set webhook.failurePolicy=Fail
+refused /watchdog/settle --set watchdog.settle=soon
+refused /watchdog/restart/maxPerMinute --set watchdog.restart.maxPerMinute=0
 refused /metrics/podMonitor/interval --set metrics.podMonitor.interval=often
 refused /networkPolicy/apiServerPorts --set-json 'networkPolicy.apiServerPorts=[]'
 

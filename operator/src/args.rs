@@ -97,6 +97,12 @@ pub struct Run {
     /// Namespaces that are never injected, comma separated; the operator's own and kube-* are always among them.
     #[arg(long, env = "RASP_EXCLUDED_NAMESPACES", value_delimiter = ',')]
     pub excluded_namespaces: Vec<String>,
+    /// How long a pod has to be unprotected, or its sidecar outdated, before an event says so.
+    #[arg(long, env = "RASP_WATCHDOG_SETTLE", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub watchdog_settle: Duration,
+    /// Workloads restarted in a minute, at most, so that their pods become protected. 0: none is ever.
+    #[arg(long, env = "RASP_RESTARTS_PER_MINUTE", default_value_t = 0)]
+    pub restarts_per_minute: usize,
     /// Where the webhook and the reports are served over TLS.
     #[arg(long, env = "RASP_LISTEN", default_value = "[::]:8443")]
     pub listen: SocketAddr,

@@ -22,6 +22,7 @@ use crate::plan::{self, Compile};
 use crate::report::Reports;
 use crate::secrets::Held;
 use crate::signing::Key;
+use crate::watchdog::Ledger;
 
 mod clusters;
 mod namespace;
@@ -67,6 +68,8 @@ pub struct Controller {
     pub notices: mpsc::Sender<Notice>,
     /// Whether a namespace is excluded from injection by name.
     pub excludes: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Where pods are noted that are not protected as they should be.
+    pub watchdog: Arc<Ledger>,
     /// The newest Bundle of each namespace that was written or verified.
     pub last_good: Mutex<HashMap<String, Arc<Bundle>>>,
     /// What each namespace adds to the status of policies of the cluster.
@@ -86,6 +89,7 @@ impl Controller {
             self.shares.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.lead().await;
             self.metrics.forget_pods();
+            self.watchdog.clear();
         }
     }
 
@@ -165,6 +169,7 @@ impl Controller {
         self.last_good.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
         self.shares.lock().unwrap_or_else(PoisonError::into_inner).replace(namespace, Vec::new());
         self.metrics.forget_namespace(namespace);
+        self.watchdog.forget(namespace);
     }
 }
 

@@ -82,6 +82,11 @@ impl Notice {
         Self { object, action: "Probe", reason: "WebhookUnreachable".to_owned(), message }
     }
 
+    /// What the watchdog has to say; `reason` is of a closed list.
+    pub fn watchdog(object: Object, reason: &'static str, message: String) -> Self {
+        Self { object, action: "Protect", reason: reason.to_owned(), message }
+    }
+
     /// Somebody changed the ConfigMap of a namespace; `found` is one word for what stood there.
     pub fn repaired(namespace: &str, found: &str) -> Self {
         let object = Object {

@@ -16,6 +16,9 @@ use crate::webhook;
 /// its pods within milliseconds. Well below the 5 seconds of the webhook.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Why a pod has no sidecar that would get one now. The watchdog knows it by this text.
+pub const MISSED: &str = "started before injection was asked for: restart it";
+
 /// Answers the questions of a review.
 pub struct Facts {
     cache: Arc<Cache>,
@@ -64,8 +67,8 @@ impl Facts {
             _ => Level::Object,
         };
         let facts = facts(namespace, None);
-        match inject::decide(pod.manifest.as_ref()?, level, &facts, &self.settings.load()) {
-            Decision::Inject(_) => Some("started before injection was asked for: restart it".to_owned()),
+        match inject::decide(&pod.manifest.as_ref()?.read(), level, &facts, &self.settings.load()) {
+            Decision::Inject(_) => Some(MISSED.to_owned()),
             Decision::Skip(reason) | Decision::Refuse(reason) => Some(reason.id().to_owned()),
         }
     }

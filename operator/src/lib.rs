@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`args`], [`run`] (wiring), [`inject`] (pure decisions and patches), [`webhook`] (AdmissionReview
 //! in and out) with [`facts`], [`certificate`], [`observe`] (caches), [`plan`] and [`status`] (pure decisions),
-//! [`controller`] (the leader's loop), [`apply`] (writes), [`leader`], [`secrets`] with [`signing`] and
+//! [`controller`] (the leader's loop), [`watchdog`] (what is unprotected, told and ended), [`apply`] (writes), [`leader`], [`secrets`] with [`signing`] and
 //! [`serving`], [`ca_bundle`], [`publish`],
 //! [`probe`] (is the webhook answered?), [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and
 //! [`admin`]. [`selftest`] is a client.
@@ -13,7 +13,8 @@
 //! Services, RaspPolicies, ClusterRaspPolicies and RaspExceptions, and patch the status of these three; list, watch, create
 //! and patch the ConfigMap of the fixed name; create TokenReviews; create and patch Events; list, watch and patch the one MutatingWebhookConfiguration. In the own
 //! namespace: get the Service; create Secrets, get, list, watch and update the two by name; create Leases, get and update the one; create
-//! and patch the ConfigMap of settings.
+//! and patch the ConfigMap of settings. Only where workloads may be restarted (`watchdog.restart.enabled`): list and patch
+//! Deployments, StatefulSets and DaemonSets, list PodDisruptionBudgets.
 
 pub mod admin;
 mod api_error;
@@ -41,6 +42,7 @@ pub mod serving;
 pub mod signing;
 pub mod status;
 pub mod stream;
+pub mod watchdog;
 pub mod webhook;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use prometheus::{
 };
 
 use crate::probe;
+use crate::watchdog::restart::{RESTARTED_ID, Refusal};
 use crate::webhook::Subject;
 
 /// Namespaces that get a label value of their own; the rest is `other`, so that a cluster with many short-lived
@@ -146,6 +147,7 @@ pub struct Metrics {
     rollouts: IntCounterVec,
     errors: IntCounterVec,
     streams: IntGauge,
+    restarts: IntCounterVec,
     namespaces: Mutex<BTreeSet<String>>,
     pods: Mutex<BTreeMap<String, (i64, i64)>>,
     cert_not_after: Mutex<Option<Timestamp>>,
@@ -211,6 +213,12 @@ impl Metrics {
                 &["kind"],
             )?,
             streams: streams(&registry)?,
+            restarts: counter(
+                &registry,
+                "rasp_watchdog_restarts_total",
+                "Workloads that were to be restarted so that their pods become protected.",
+                &["result"],
+            )?,
             namespaces: Mutex::default(),
             pods: Mutex::default(),
             cert_not_after: Mutex::default(),
@@ -235,6 +243,10 @@ impl Metrics {
         for result in Rollout::ALL {
             self.rollouts.with_label_values(&[result.id()]);
         }
+        for refusal in Refusal::ALL {
+            self.restarts.with_label_values(&[refusal.id()]);
+        }
+        self.restarts.with_label_values(&[RESTARTED_ID]);
     }
 
     /// A pod came to the webhook. `result` and `reason` are ids of closed lists.
@@ -335,6 +347,11 @@ impl Metrics {
     /// A stream was opened (1) or ended (-1).
     pub fn streams(&self, change: i64) {
         self.streams.add(change);
+    }
+
+    /// A workload was restarted, or not; `result` is of a closed list.
+    pub fn restart(&self, result: &'static str) {
+        self.restarts.with_label_values(&[result]).inc();
     }
 
     /// Something failed.

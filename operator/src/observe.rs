@@ -12,12 +12,14 @@ use crate::stream::{Offer, Offers};
 
 mod clusters;
 mod index;
+mod manifest;
 mod objects;
 mod policy;
 mod service;
 pub mod watch;
 
 pub use index::{Index, Kept};
+pub use manifest::Manifest;
 pub use objects::{MANAGED_BY, MANAGED_BY_LABEL, Namespace, Pod, Stored};
 pub use policy::{Cluster, Policy};
 pub use service::{PortTarget, Service};

@@ -37,6 +37,7 @@ use crate::server;
 use crate::serving::Serving;
 use crate::signing::Key;
 use crate::stream::Streams;
+use crate::watchdog::{Ledger, Restarts, Watchdog};
 
 /// Secret with the signing key.
 pub const SIGNING_SECRET: &str = "kube-rasp-signing-key";
@@ -171,7 +172,9 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
     let reports = Arc::new(Reports::default());
     let (occurrences, notices) = spawn_events(shared, parts);
     spawn_probe(shared, parts, webhooks, notices.clone());
-    let controller = controller(shared, &facts, &signing, &reports, notices);
+    let ledger = Arc::new(Ledger::new(args.proxy_image.clone()));
+    spawn_watchdog(shared, parts, &ledger, notices.clone());
+    let controller = controller(shared, &facts, &signing, &reports, notices, ledger);
     parts.spawn(async move {
         controller.run().await;
         "controller"
@@ -301,12 +304,32 @@ fn spawn_events(
     (occurrences, notices)
 }
 
+fn spawn_watchdog(shared: &Shared, parts: &mut Parts, ledger: &Arc<Ledger>, notices: mpsc::Sender<Notice>) {
+    let per_minute = shared.args.restarts_per_minute;
+    let restarts = || Restarts::new(shared.client.clone(), shared.leadership.clone(), per_minute);
+    let watchdog = Watchdog {
+        ledger: Arc::clone(ledger),
+        cache: Arc::clone(&shared.cache),
+        leadership: shared.leadership.clone(),
+        readiness: Arc::clone(&shared.readiness),
+        notices,
+        metrics: Arc::clone(&shared.metrics),
+        settle: shared.args.watchdog_settle,
+        restarts: (per_minute > 0).then(restarts),
+    };
+    parts.spawn(async move {
+        watchdog.run().await;
+        "watchdog"
+    });
+}
+
 fn controller(
     shared: &Shared,
     facts: &Arc<Facts>,
     signing: &Arc<Held<Key>>,
     reports: &Arc<Reports>,
     notices: mpsc::Sender<Notice>,
+    watchdog: Arc<Ledger>,
 ) -> Controller {
     let facts = Arc::clone(facts);
     let args = shared.args.clone();
@@ -326,6 +349,7 @@ fn controller(
         why: Box::new(move |pod, namespace| facts.why(pod, namespace, args.excludes(&namespace.name))),
         notices,
         excludes: Box::new(move |namespace| excluding.excludes(namespace)),
+        watchdog,
         last_good: std::sync::Mutex::default(),
         shares: std::sync::Mutex::default(),
         statuses: std::sync::Mutex::default(),

@@ -6,11 +6,14 @@ use std::time::Duration;
 use rasp_operator::certificate::Problem;
 use rasp_operator::inject::{Reason, TUNABLES, markdown};
 use rasp_operator::metrics::{ErrorKind, Metrics, Rollout, Rotation};
+use rasp_operator::watchdog::restart::Refusal;
+use rasp_operator::watchdog::{Cause, tell};
 use rasp_operator::webhook::Outcome;
 use rasp_operator::{probe, secrets};
 
 const METRICS: &str = include_str!("../../docs/metrics.md");
 const INJECTION: &str = include_str!("../../docs/injection.md");
+const WATCHDOG: &str = include_str!("../../docs/watchdog.md");
 
 /// The rows of the first table after a heading, as trimmed cells.
 fn table<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
@@ -77,6 +80,8 @@ fn the_table_of_metrics_names_every_label_value() {
     let problems = meaning("rasp_secret_problem");
     let reasons = Problem::IDS.into_iter().chain([secrets::ABSENT, secrets::ACCESS]);
     assert!(reasons.into_iter().all(|reason| problems.contains(reason)), "{problems:?}");
+    let restarts = meaning("rasp_watchdog_restarts_total");
+    assert!(Refusal::ALL.iter().all(|refusal| restarts.contains(refusal.id())), "{restarts:?}");
     let results = meaning("rasp_injection_requests_total");
     assert!(Outcome::ALL.iter().all(|result| results.contains(result.as_str())), "{results:?}");
 }
@@ -110,4 +115,17 @@ fn every_annotation_is_read_and_no_other() {
         .filter(|text| text.strip_prefix("config.rasp.dev/").is_some_and(|name| !name.is_empty()))
         .collect();
     assert_eq!(TUNABLES.iter().map(|tunable| tunable.key).collect::<BTreeSet<_>>(), declared);
+}
+
+#[test]
+fn the_tables_of_the_watchdog_are_what_it_tells_and_what_it_refuses() {
+    let first = |heading: &str| -> BTreeSet<&str> {
+        table(WATCHDOG, heading).iter().map(|row| row[0].trim_matches('`')).collect()
+    };
+    let told = Cause::ALL.into_iter().map(Cause::id).chain([tell::RESTARTED, tell::DID_NOT_HELP]);
+    assert_eq!(first("## What it tells"), told.collect());
+    assert_eq!(
+        first("## Why a workload is not restarted"),
+        Refusal::ALL.into_iter().map(Refusal::id).collect()
+    );
 }

@@ -20,4 +20,5 @@ mod raspctl;
 mod skips;
 mod status;
 mod tls;
+mod watchdog;
 mod without_rights;

@@ -241,19 +241,24 @@ impl Controller {
         let wanted = view.pods.iter().any(|pod| view.asks_for(pod, entries));
         let policies = view.policies.iter().any(|policy| policy.kind == Kind::RaspPolicy);
         if !(sidecars || wanted || policies || asks_for_injection(&view.namespace)) {
+            self.watchdog.forget(&view.namespace.name);
             return self.metrics.forget_namespace(&view.namespace.name);
         }
-        let unprotected = targets
+        let unprotected: Vec<_> = targets
             .iter()
             .filter(|target| !target.pod.injected && view.asks_for(target.pod, entries))
-            .count();
-        let outdated =
-            targets.iter().filter(|target| target.pod.injected).filter(|target| match target.report {
+            .collect();
+        let outdated: Vec<_> = targets
+            .iter()
+            .filter(|target| target.pod.injected)
+            .filter(|target| match target.report {
                 Some(received) => received.report.digest.as_deref() != digest,
                 None => leader_for >= GRACE,
-            });
+            })
+            .collect();
+        self.watchdog.note(&view.namespace.name, Instant::now(), targets, &unprotected, &outdated);
         let count = |pods: usize| i64::try_from(pods).unwrap_or(i64::MAX);
-        self.metrics.pods(&view.namespace.name, count(unprotected), count(outdated.count()));
+        self.metrics.pods(&view.namespace.name, count(unprotected.len()), count(outdated.len()));
     }
 }
 

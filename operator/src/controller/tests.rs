@@ -20,6 +20,7 @@ use crate::secrets::Held;
 use crate::signing::Key;
 use crate::status::Received;
 use crate::testing::{Calls, api, mk_namespace, mk_pod, mk_policy, mk_policy_of, mk_report, refusal};
+use crate::watchdog::{Cause, Ledger};
 
 /// A controller, what it works on, and what it wrote.
 struct Bench {
@@ -88,6 +89,7 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         why: Box::new(|_, _| Some("host_network".to_owned())),
         notices: noticed,
         excludes: Box::new(|_| false),
+        watchdog: Arc::new(Ledger::new("proxy:1".to_owned())),
         last_good: Mutex::default(),
         shares: Mutex::default(),
         statuses: Mutex::default(),
@@ -211,6 +213,9 @@ async fn pods_without_a_sidecar_are_counted_where_somebody_asked_for_one() {
     });
     bench.controller.namespace("shop").await;
     assert!(bench.metrics().contains(r#"rasp_pods_unprotected{namespace="shop"} 1"#));
+    let noted = bench.controller.watchdog.due(std::time::Instant::now(), Duration::ZERO);
+    let noted: Vec<_> = noted.iter().map(|finding| (finding.pod.as_str(), finding.cause)).collect();
+    assert_eq!(noted, [("bare", Cause::CannotBeProtected)], "and the watchdog knows which");
     bench.controller.namespace("other").await;
     assert!(!bench.metrics().contains(r#"namespace="other""#), "none of our business");
 }

@@ -11,7 +11,7 @@ fn text(metrics: &Metrics) -> String {
 /// Moves a metric; the line that must then stand in the text.
 type Row = (&'static str, fn(&Metrics), &'static str);
 
-const FROZEN: [Row; 12] = [
+const FROZEN: [Row; 13] = [
     ("rasp_policy_streams", |metrics| metrics.streams(2), "rasp_policy_streams 2"),
     (
         "rasp_injection_requests_total",
@@ -56,6 +56,11 @@ const FROZEN: [Row; 12] = [
         "rasp_webhook_probe_total",
         |metrics| metrics.probed(crate::probe::Outcome::Tls),
         r#"rasp_webhook_probe_total{result="tls"} 1"#,
+    ),
+    (
+        "rasp_watchdog_restarts_total",
+        |metrics| metrics.restart("rate"),
+        r#"rasp_watchdog_restarts_total{result="rate"} 1"#,
     ),
     ("rasp_build_info", |_| {}, r"rasp_build_info{version="),
 ];

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use kube::core::{DynamicObject, ObjectMeta};
 use rasp_policy::bundle::Refusal;
-use rasp_policy::pod::{BUNDLE_KEY, PROXY_CONTAINER};
+use rasp_policy::pod::{BUNDLE_KEY, PROXY_CONTAINER, PROXY_IMAGE};
 use rasp_policy::selector::{Labels, Subject};
 use serde_json::{Value, json};
 
-use super::Kept;
-use crate::inject;
+use super::{Kept, Manifest};
+use crate::inject::{self, Owner};
 use crate::signing::{Key, Opened};
 
 /// Value of `app.kubernetes.io/managed-by` on what the operator writes.
@@ -56,8 +56,12 @@ pub struct Pod {
     pub workload: String,
     /// Ports of TCP that its containers name.
     pub ports: Vec<(String, u16)>,
+    /// Image of the sidecar, unless an annotation of the pod chose it.
+    pub sidecar_image: Option<String>,
+    /// Its controller.
+    pub owner: Option<Owner>,
     /// Of a pod without sidecar: what `inject::decide` reads, to say why.
-    pub manifest: Option<Value>,
+    pub manifest: Option<Manifest>,
     version: Option<u64>,
 }
 
@@ -108,7 +112,9 @@ impl Pod {
             injected,
             workload: workload(&metadata),
             ports: ports(&data),
-            manifest: (!injected).then(|| manifest(&metadata, &data)),
+            sidecar_image: sidecar_image(&metadata, &data),
+            owner: owner(&metadata),
+            manifest: (!injected).then(|| Manifest::new(&manifest(&metadata, &data))),
             namespace: metadata.namespace.unwrap_or_default(),
             name: metadata.name.unwrap_or_default(),
             uid: metadata.uid.unwrap_or_default(),
@@ -130,7 +136,7 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
 }
 
 fn has_sidecar(pod: &Value) -> bool {
-    containers(pod).any(|container| container.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER))
+    sidecar(pod).is_some()
 }
 
 /// The identity that the webhook gave the sidecar, told by the same code.
@@ -157,6 +163,21 @@ fn ports(pod: &Value) -> Vec<(String, u16)> {
         .filter(tcp)
         .filter_map(read)
         .collect()
+}
+
+fn sidecar(pod: &Value) -> Option<&Value> {
+    containers(pod).find(|container| container.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER))
+}
+
+fn sidecar_image(metadata: &ObjectMeta, pod: &Value) -> Option<String> {
+    let chosen = metadata.annotations.as_ref().is_some_and(|all| all.contains_key(PROXY_IMAGE));
+    if chosen { None } else { sidecar(pod)?.get("image")?.as_str().map(ToOwned::to_owned) }
+}
+
+fn owner(metadata: &ObjectMeta) -> Option<Owner> {
+    let owner =
+        metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?.clone();
+    Some(Owner { api_version: owner.api_version, kind: owner.kind, name: owner.name, uid: owner.uid })
 }
 
 /// Fields of a container that no decision about injection reads, and which can be large or secret.

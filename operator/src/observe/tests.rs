@@ -62,7 +62,7 @@ fn only_running_pods_that_are_not_being_deleted_count_as_running() {
 
 #[test]
 fn of_a_pod_without_sidecar_only_what_decides_is_kept() {
-    let manifest = mk_pod("a", "web", false).manifest.unwrap();
+    let manifest = mk_pod("a", "web", false).manifest.unwrap().read();
     assert_eq!(manifest["spec"]["containers"], json!([{ "name": "app", "image": "app" }]));
     assert_eq!(mk_pod("a", "web", true).manifest, None);
 }

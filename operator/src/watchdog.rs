@@ -1,0 +1,188 @@
+//! Looks after pods that should be protected and are not, or not by what is current: tells people, and, where somebody
+//! asked for it, restarts their workloads.
+//!
+//! The controller notes what it finds in the [`Ledger`], namespace by namespace; [`Watchdog`] reads it. [`tell`] and
+//! [`restart`] decide and are pure. A pod is never touched: only the template of a workload is, as `kubectl rollout restart`
+//! does.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::facts::MISSED;
+use crate::inject::Owner;
+use crate::observe::Pod;
+use crate::status::Target;
+
+pub mod restart;
+mod run;
+pub mod tell;
+mod workloads;
+
+pub use run::Watchdog;
+pub use workloads::Restarts;
+
+/// What is wrong with a pod. The id is the reason of the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// It has no sidecar, and would get one if it were made now: it was there before its namespace asked, or started while
+    /// the webhook was away.
+    StartedUnprotected,
+    /// It has no sidecar, and would get none.
+    CannotBeProtected,
+    /// Its sidecar is of another version.
+    OutdatedSidecar,
+    /// Its sidecar does not have the current policies.
+    OutdatedPolicy,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 4] =
+        [Self::StartedUnprotected, Self::CannotBeProtected, Self::OutdatedSidecar, Self::OutdatedPolicy];
+
+    /// Reason of the event, and the word in [`restart::RESTARTED_FOR`].
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::StartedUnprotected => "StartedUnprotected",
+            Self::CannotBeProtected => "CannotBeProtected",
+            Self::OutdatedSidecar => "OutdatedSidecar",
+            Self::OutdatedPolicy => "OutdatedPolicy",
+        }
+    }
+
+    /// Whether a new pod of the same workload would be without it.
+    pub fn ends_by_restart(self) -> bool {
+        matches!(self, Self::StartedUnprotected | Self::OutdatedSidecar)
+    }
+
+    /// How long it has to last before anybody is told: every rollout of a policy passes through [`Self::OutdatedPolicy`].
+    fn patience(self, settle: Duration) -> Duration {
+        match self {
+            Self::OutdatedPolicy => settle.max(Duration::from_secs(300)),
+            _ => settle,
+        }
+    }
+}
+
+/// Something that is wrong with a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub pod: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its controller.
+    pub owner: Option<Owner>,
+    /// What would have to be restarted, if that can be.
+    pub workload: Option<restart::Workload>,
+    /// What is wrong.
+    pub cause: Cause,
+    /// In words, or the id of the reason of injection.
+    pub why: String,
+    /// Since when it is known.
+    pub since: Instant,
+}
+
+/// What the controller found, namespace by namespace.
+pub struct Ledger {
+    image: String,
+    namespaces: Mutex<BTreeMap<String, Vec<Finding>>>,
+}
+
+impl Ledger {
+    /// An empty one. `image` is what new pods get as their sidecar.
+    pub fn new(image: String) -> Self {
+        Self { image, namespaces: Mutex::default() }
+    }
+
+    /// The image of current sidecars.
+    pub fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// Replaces what is known of a namespace. `unprotected` and `outdated` are those of the running pods, `targets`, that have
+    /// no sidecar though somebody asked, and whose sidecar has not acknowledged the current policies.
+    pub fn note(
+        &self,
+        namespace: &str,
+        now: Instant,
+        targets: &[Target<'_>],
+        unprotected: &[&Target<'_>],
+        outdated: &[&Target<'_>],
+    ) {
+        let mut namespaces = self.lock();
+        let before = namespaces.remove(namespace).unwrap_or_default();
+        let unprotected = unprotected.iter().map(|target| match target.why.as_deref() {
+            Some(MISSED) => (target.pod, Cause::StartedUnprotected, MISSED.to_owned()),
+            why => (target.pod, Cause::CannotBeProtected, why.unwrap_or("unknown").to_owned()),
+        });
+        let older = targets.iter().filter_map(|target| {
+            let image = target.pod.sidecar_image.as_deref().filter(|image| *image != self.image)?;
+            Some((
+                target.pod,
+                Cause::OutdatedSidecar,
+                format!("it runs {image}, new pods get {}", self.image),
+            ))
+        });
+        let outdated = outdated.iter().map(|target| {
+            let why = match target.report {
+                Some(_) => "it reports others",
+                None => "it reports nothing",
+            };
+            (target.pod, Cause::OutdatedPolicy, why.to_owned())
+        });
+        let found: Vec<_> = unprotected
+            .chain(older)
+            .chain(outdated)
+            .map(|(pod, cause, why)| {
+                let known = before.iter().find(|known| known.uid == pod.uid && known.cause == cause);
+                finding(pod, cause, why, known.map_or(now, |known| known.since))
+            })
+            .collect();
+        if !found.is_empty() {
+            namespaces.insert(namespace.to_owned(), found);
+        }
+    }
+
+    /// Forgets a namespace.
+    pub fn forget(&self, namespace: &str) {
+        self.lock().remove(namespace);
+    }
+
+    /// Forgets everything: only the leader knows.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// What has lasted long enough to be told, and to be ended.
+    pub fn due(&self, now: Instant, settle: Duration) -> Vec<Finding> {
+        let namespaces = self.lock();
+        let all = namespaces.values().flatten();
+        all.filter(|finding| now.duration_since(finding.since) >= finding.cause.patience(settle))
+            .cloned()
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Finding>>> {
+        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn finding(pod: &Pod, cause: Cause, why: String, since: Instant) -> Finding {
+    Finding {
+        namespace: pod.namespace.clone(),
+        pod: pod.name.clone(),
+        uid: pod.uid.clone(),
+        owner: pod.owner.clone(),
+        workload: restart::Workload::of(pod),
+        cause,
+        why,
+        since,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::restart::{Kind, Workload};
+use super::{Cause, Ledger};
+use crate::facts::MISSED;
+use crate::observe::Pod;
+use crate::status::Target;
+use crate::testing::{mk_pod, mk_pod_with};
+
+const SETTLE: Duration = Duration::from_secs(60);
+
+fn target<'a>(pod: &'a Pod, why: Option<&str>) -> Target<'a> {
+    Target { pod, report: None, why: why.map(ToOwned::to_owned) }
+}
+
+/// A pod with the sidecar image `image`.
+fn with_image(name: &str, image: &str) -> Pod {
+    mk_pod_with(name, "web", true, |pod| pod["spec"]["initContainers"][0]["image"] = json!(image))
+}
+
+fn causes(ledger: &Ledger, now: Instant) -> Vec<(String, Cause)> {
+    ledger.due(now, SETTLE).into_iter().map(|finding| (finding.pod, finding.cause)).collect()
+}
+
+#[test]
+fn each_pod_is_noted_with_what_is_wrong_with_it() {
+    let (missed, network) = (mk_pod("missed", "web", false), mk_pod("network", "web", false));
+    let (old, current) = (with_image("old", "proxy:1"), with_image("current", "proxy:2"));
+    let chosen = mk_pod_with("chosen", "web", true, |pod| {
+        pod["spec"]["initContainers"][0]["image"] = json!("proxy:1");
+        pod["metadata"]["annotations"] = json!({ "config.rasp.dev/proxy-image": "proxy:1" });
+    });
+    let targets = [
+        target(&missed, Some(MISSED)),
+        target(&network, Some("host_network")),
+        target(&old, None),
+        target(&current, None),
+        target(&chosen, None),
+    ];
+    let ledger = Ledger::new("proxy:2".to_owned());
+    let start = Instant::now();
+    ledger.note("shop", start, &targets, &[&targets[0], &targets[1]], &[&targets[3]]);
+    assert_eq!(causes(&ledger, start + SETTLE / 2), [], "it may still settle");
+    let settled = [
+        ("missed".to_owned(), Cause::StartedUnprotected),
+        ("network".to_owned(), Cause::CannotBeProtected),
+        ("old".to_owned(), Cause::OutdatedSidecar),
+    ];
+    assert_eq!(causes(&ledger, start + SETTLE), settled);
+    let late = causes(&ledger, start + Duration::from_secs(300));
+    assert_eq!(
+        late.last().unwrap(),
+        &("current".to_owned(), Cause::OutdatedPolicy),
+        "a rollout has more time"
+    );
+}
+
+#[test]
+fn what_goes_on_keeps_its_beginning_and_what_ends_is_forgotten() {
+    let ledger = Ledger::new("proxy:2".to_owned());
+    let (start, pod) = (Instant::now(), mk_pod("missed", "web", false));
+    let targets = [target(&pod, Some(MISSED))];
+    ledger.note("shop", start, &targets, &[&targets[0]], &[]);
+    ledger.note("shop", start + SETTLE, &targets, &[&targets[0]], &[]);
+    assert_eq!(causes(&ledger, start + SETTLE).len(), 1);
+    // A pod of the same name is another pod.
+    let again = mk_pod_with("missed", "web", false, |pod| pod["metadata"]["uid"] = json!("other"));
+    let other = [target(&again, Some(MISSED))];
+    ledger.note("shop", start + SETTLE, &other, &[&other[0]], &[]);
+    assert_eq!(causes(&ledger, start + SETTLE), []);
+    ledger.note("shop", start + SETTLE, &[], &[], &[]);
+    assert_eq!(causes(&ledger, start + 10 * SETTLE), []);
+}
+
+#[test]
+fn the_workload_of_a_pod_is_what_can_be_restarted() {
+    let owned = |api: &str, kind: &str, name: &str, labels: Value| {
+        let pod = mk_pod_with("p", "web", false, |pod| {
+            pod["metadata"]["ownerReferences"] =
+                json!([{ "apiVersion": api, "kind": kind, "name": name, "uid": "u", "controller": true }]);
+            pod["metadata"]["labels"] = labels;
+        });
+        Workload::of(&pod).map(|workload| (workload.kind, workload.name))
+    };
+    let hashed = json!({ "pod-template-hash": "5f6" });
+    let table = [
+        ("apps/v1", "ReplicaSet", "web-5f6", hashed.clone(), Some((Kind::Deployment, "web"))),
+        ("apps/v1", "ReplicaSet", "web-other", hashed.clone(), None),
+        ("apps/v1", "ReplicaSet", "-5f6", hashed.clone(), None),
+        ("apps/v1", "ReplicaSet", "alone", json!({}), None),
+        ("apps/v1", "StatefulSet", "db", json!({}), Some((Kind::StatefulSet, "db"))),
+        ("apps/v1", "DaemonSet", "log", json!({}), Some((Kind::DaemonSet, "log"))),
+        ("batch/v1", "Job", "once", json!({}), None),
+        ("argoproj.io/v1alpha1", "StatefulSet", "mine", json!({}), None),
+    ];
+    for (api, kind, name, labels, expected) in table {
+        let expected = expected.map(|(kind, name)| (kind, name.to_owned()));
+        assert_eq!(owned(api, kind, name, labels), expected, "{api} {kind} {name}");
+    }
+    assert_eq!(Workload::of(&mk_pod("bare", "web", false)), None);
+}

@@ -1,0 +1,193 @@
+//! Reads workloads and restarts them: the IO around `restart::decide`, and its pace. Only the leader's loop calls it.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use serde_json::Value;
+
+use super::restart::{self, Candidate, Kind, Refusal, Situation};
+use crate::api_error;
+use crate::apply::FIELD_MANAGER;
+use crate::leader::Leadership;
+use crate::observe::Namespace;
+
+/// Workloads that are asked for in one look.
+const AT_ONCE: usize = 4;
+/// Restarts that may be unfinished at once. A new version that does not start stops here.
+const MAX_UNFINISHED: usize = 3;
+/// A workload is looked at again after this; what only people change, after [`LATER`].
+const AGAIN: Duration = Duration::from_secs(30);
+/// See [`AGAIN`].
+const LATER: Duration = Duration::from_secs(600);
+/// Window of the rate.
+const MINUTE: Duration = Duration::from_secs(60);
+/// Longest wait for one call. Less than the margin between the end of our term and the next leader's.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// What became of a candidate.
+pub struct Outcome {
+    /// The candidate.
+    pub candidate: Candidate,
+    /// UID of the workload where it was restarted, or why it was not.
+    pub result: Result<String, Refusal>,
+}
+
+/// Restarts workloads, a few at a time.
+pub struct Restarts {
+    client: Client,
+    leadership: Leadership,
+    per_minute: usize,
+    restarted: VecDeque<Instant>,
+    unfinished: Vec<Candidate>,
+    not_before: HashMap<Candidate, Instant>,
+}
+
+impl Restarts {
+    /// At most `per_minute` restarts in a minute, and only while this replica is leader.
+    pub fn new(client: Client, leadership: Leadership, per_minute: usize) -> Self {
+        Self {
+            client,
+            leadership,
+            per_minute,
+            restarted: VecDeque::new(),
+            unfinished: Vec::new(),
+            not_before: HashMap::new(),
+        }
+    }
+
+    /// Restarts what may be restarted now. `ready` says whether new pods would be injected; `namespace` finds a Namespace.
+    pub async fn look(
+        &mut self,
+        candidates: BTreeSet<Candidate>,
+        image: &str,
+        ready: bool,
+        namespace: impl Fn(&str) -> Option<std::sync::Arc<Namespace>>,
+    ) -> Vec<Outcome> {
+        self.settle().await;
+        let now = Instant::now();
+        self.not_before.retain(|candidate, until| *until > now && candidates.contains(candidate));
+        let due: Vec<_> =
+            candidates.into_iter().filter(|candidate| !self.not_before.contains_key(candidate)).collect();
+        let mut outcomes = Vec::new();
+        for candidate in due.into_iter().take(AT_ONCE) {
+            let result = match self.may(ready, Instant::now()) {
+                Err(refusal) => Err(refusal),
+                Ok(()) => match namespace(&candidate.namespace) {
+                    Some(namespace) if restart::leaves_alone(&namespace) => Err(Refusal::Excluded),
+                    Some(_) => self.attempt(&candidate, image).await,
+                    None => Err(Refusal::Gone),
+                },
+            };
+            let stop = matches!(
+                result,
+                Err(Refusal::WebhookNotReady | Refusal::TooManyUnfinished | Refusal::Rate | Refusal::Failed)
+            );
+            if !stop {
+                let lasts = matches!(&result, Err(refusal) if refusal.lasts());
+                let pause = if lasts { LATER } else { AGAIN };
+                self.not_before.insert(candidate.clone(), now + pause);
+            }
+            outcomes.push(Outcome { candidate, result });
+            if stop {
+                break;
+            }
+        }
+        outcomes
+    }
+
+    /// What concerns every workload alike.
+    fn may(&mut self, ready: bool, now: Instant) -> Result<(), Refusal> {
+        while self.restarted.front().is_some_and(|at| now.duration_since(*at) >= MINUTE) {
+            self.restarted.pop_front();
+        }
+        if !ready {
+            Err(Refusal::WebhookNotReady)
+        } else if self.unfinished.len() >= MAX_UNFINISHED {
+            Err(Refusal::TooManyUnfinished)
+        } else if self.restarted.len() >= self.per_minute {
+            Err(Refusal::Rate)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn attempt(&mut self, candidate: &Candidate, image: &str) -> Result<String, Refusal> {
+        let mut workloads = Vec::new();
+        for kind in Kind::ALL {
+            let found = self.list(&candidate.namespace, &resource(kind)).await?;
+            workloads.extend(found.into_iter().map(|object| (kind, object)));
+        }
+        let budgets =
+            self.list(&candidate.namespace, &ApiResource::erase::<PodDisruptionBudget>(&())).await?;
+        let patch = restart::decide(&Situation {
+            candidate,
+            image,
+            workloads: &workloads,
+            budgets: &budgets,
+            now: Timestamp::now(),
+        })?;
+        let api = self.api(&candidate.namespace, &resource(candidate.workload.kind));
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(&patch);
+        let restarted = self.bounded(api.patch(&candidate.workload.name, &params, &patch)).await?;
+        self.restarted.push_back(Instant::now());
+        self.unfinished.push(candidate.clone());
+        Ok(restarted.metadata.uid.unwrap_or_default())
+    }
+
+    /// Forgets the restarts that have finished. What cannot be asked counts as unfinished.
+    async fn settle(&mut self) {
+        for candidate in std::mem::take(&mut self.unfinished) {
+            let kind = candidate.workload.kind;
+            let finished = match self.list(&candidate.namespace, &resource(kind)).await {
+                Ok(found) => found
+                    .iter()
+                    .find(|object| object["metadata"]["name"] == candidate.workload.name.as_str())
+                    .is_none_or(|object| restart::is_finished(kind, object)),
+                Err(_) => false,
+            };
+            if !finished {
+                self.unfinished.push(candidate);
+            }
+        }
+    }
+
+    async fn list(&self, namespace: &str, kind: &ApiResource) -> Result<Vec<Value>, Refusal> {
+        let found = self.bounded(self.api(namespace, kind).list(&ListParams::default())).await?;
+        Ok(found.items.into_iter().filter_map(|object| serde_json::to_value(object).ok()).collect())
+    }
+
+    fn api(&self, namespace: &str, kind: &ApiResource) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, kind)
+    }
+
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Refusal> {
+        if !self.leadership.is_leader() {
+            return Err(Refusal::Failed);
+        }
+        match tokio::time::timeout(PATIENCE, call).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                tracing::warn!(error = api_error::text(&error), "a workload cannot be read or restarted");
+                Err(Refusal::Failed)
+            }
+            Err(_) => Err(Refusal::Failed),
+        }
+    }
+}
+
+fn resource(kind: Kind) -> ApiResource {
+    match kind {
+        Kind::Deployment => ApiResource::erase::<Deployment>(&()),
+        Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+        Kind::DaemonSet => ApiResource::erase::<DaemonSet>(&()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
