@@ -21,7 +21,7 @@ TOOLS     = PATH="$$($(CLUSTER) bin):$$PATH" RASP_OPERATOR="$(BINARIES)/rasp-ope
 SEED      = PROPTEST_RNG_SEED=$(or $(PROPTEST_RNG_SEED),20261126)
 
 .NOTPARALLEL: # two builds at once take longer than one after the other
-.PHONY: help demo demo-down test fmt clippy doc unit vectors h2spec arrows generate generated-up-to-date charts soak fuzz deny bench score e2e images \
+.PHONY: help demo demo-down test fmt clippy doc unit vectors h2spec arrows generate generated-up-to-date charts soak fuzz deny bench score e2e scale images \
   binaries workloads cluster-build cluster-up cluster-down prerequisites-test prerequisites-cluster
 
 help: ## list the targets
@@ -105,6 +105,9 @@ images: prerequisites-cluster binaries workloads ## images of kube-rasp and of t
 e2e: images cluster-build ## the end-to-end tests, on a cluster of their own
 	cargo build --locked -p raspctl
 	RASP_E2E_RASPCTL="$(abspath $(BINARIES))/raspctl" e2e/run.sh $(IMAGES)
+
+scale: images cluster-build ## the operator with 2,000 namespaces and 5,000 pods of plain API objects; prints tables (docs/scale.md)
+	e2e/scale.sh $(IMAGES)
 
 cluster-build: # compiles Kubernetes the first time
 	@$(CLUSTER) build

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Puts the images of FOLDER into the running cluster and installs both charts with them, as a user would. Running it
-# again upgrades. `install.sh FOLDER`
+# again upgrades. `install.sh FOLDER [ARGS of helm...]`
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd) images=$(realpath "$1")
+shift
 cluster=$here/cluster/cluster.sh charts=$here/../charts
 
 "$cluster" image "$images"/*.tar
@@ -17,7 +18,7 @@ id() { sed -n "s|.*\"kube-rasp.test/$1:dev\": \"sha256:\([0-9a-f]*\)\".*|\1|p" "
   --set images.operator.repository=kube-rasp.test/operator,images.operator.tag=dev \
   --set images.proxy.repository=kube-rasp.test/proxy,images.proxy.tag=dev \
   --set images.pullPolicy=Never \
-  --set-string "operator.podAnnotations.images=$(id operator)-$(id proxy)" >/dev/null || {
+  --set-string "operator.podAnnotations.images=$(id operator)-$(id proxy)" "$@" >/dev/null || {
   printf '\ninstall: kube-rasp did not become ready\n' >&2
   "$cluster" kubectl -n kube-rasp get pods,events >&2 || true
   "$cluster" kubectl -n kube-rasp describe pods >&2 || true
