@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 
 use crate::cluster::Connection;
 
@@ -40,7 +39,10 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
-    /// Prints the completion script of a shell, for example `raspctl completion bash > /etc/bash_completion.d/raspctl`.
+    /// Prints the JSON schema of the requests that `test` reads, for editors.
+    Schema,
+    /// Prints the completion script of a shell, for example `raspctl completion bash > /etc/bash_completion.d/raspctl`; with
+    /// `kubectl` the program kubectl_complete-rasp, by which kubectl completes `kubectl rasp`.
     Completion {
         /// For which.
         shell: Shell,
@@ -219,6 +221,23 @@ pub struct Test {
     /// How.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
+}
+
+/// For what a completion script is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// Bash.
+    Bash,
+    /// Zsh.
+    Zsh,
+    /// Fish.
+    Fish,
+    /// Elvish.
+    Elvish,
+    /// PowerShell.
+    Powershell,
+    /// `kubectl rasp`, in any shell that completes kubectl.
+    Kubectl,
 }
 
 /// Values of the namespace label.

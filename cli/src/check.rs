@@ -1,9 +1,10 @@
 //! `raspctl check`: is the cluster fit for kube-rasp (`--pre`), and is what is installed in order. [`look`] asks the API
-//! server, [`cluster`], [`install`] and [`pods`] judge what was seen, purely; [`mod@line`] is what is told.
+//! server, [`cluster`], [`install`], [`guard`] and [`pods`] judge what was seen, purely; [`mod@line`] is what is told.
 //!
 //! Never changes anything: the one object it sends is a pod in a dry run. What may not be seen is a warning, not a pass.
 
 mod cluster;
+mod guard;
 mod install;
 mod line;
 mod look;
@@ -32,6 +33,7 @@ pub fn run(args: &args::Check, out: &mut dyn Write) -> anyhow::Result<bool> {
         } else {
             let installed = look::installation(&cluster, args).await;
             lines.extend(install::judge(&installed));
+            lines.push(guard::judge(&installed.guard_rails.0, &installed.guard_rails.1));
             lines.extend(pods::judge(&installed));
         }
         Ok(lines)

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use rasp_operator::inject::{Decision, Level, NamespaceFacts, Plan, Reason, Settings, decide};
-use rasp_policy::pod::{INJECT_LABEL, PROXY_CONTAINER};
+use rasp_policy::pod::{INJECT_LABEL, Interception, PROXY_CONTAINER, env};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -31,6 +31,8 @@ pub struct Pod {
     pub name: String,
     /// Image of the sidecar.
     pub image: Option<String>,
+    /// How connections reach the sidecar; `None` where there is none.
+    pub interception: Option<Interception>,
     /// How it is protected.
     pub state: State,
 }
@@ -80,6 +82,7 @@ pub fn sort(
             let pods = pods.filter(|pod| is_ours(pod, level, &facts)).map(|pod| Pod {
                 name: text(pod, "/metadata/name").to_owned(),
                 image: image(pod),
+                interception: interception(pod),
                 state: state(pod, level, &facts, settings, excluded),
             });
             let pods = pods.collect();
@@ -113,6 +116,13 @@ impl Namespace {
     pub fn names(&self, is_in: impl Fn(&State) -> bool) -> Vec<String> {
         let pods = self.pods.iter().filter(|pod| is_in(&pod.state));
         pods.map(|pod| format!("{}/{}", self.name, pod.name)).collect()
+    }
+}
+
+impl Pod {
+    /// Protected without packet rules: it can be reached around its sidecar.
+    pub fn is_weaker(&self) -> bool {
+        self.interception == Some(Interception::None)
     }
 }
 
@@ -184,6 +194,9 @@ fn state(
         {
             State::Outdated { difference }
         }
+        Decision::Inject(plan) if has_sidecar && plan.replaces => {
+            State::Outdated { difference: difference(&plan.warnings) }
+        }
         _ if has_sidecar => State::Protected,
         Decision::Inject(_) => unprotected(
             "not_injected",
@@ -193,13 +206,29 @@ fn state(
     }
 }
 
-fn image(pod: &Value) -> Option<String> {
-    let containers = ["initContainers", "containers"]
+/// Injection would replace the sidecar, and says in a warning in what it differs.
+fn difference(warnings: &[String]) -> String {
+    let said = warnings
         .iter()
-        .filter_map(|list| pod.get("spec")?.get(list)?.as_array())
-        .flatten();
-    let mut ours = containers.filter(|container| text(container, "/name") == PROXY_CONTAINER);
-    ours.next().map(|container| text(container, "/image").to_owned())
+        .find_map(|warning| Some(warning.split_once("other settings (")?.1.split_once(')')?.0));
+    said.unwrap_or("another version, or other settings").to_owned()
+}
+
+fn sidecar(pod: &Value) -> Option<&Value> {
+    let lists =
+        ["initContainers", "containers"].iter().filter_map(|list| pod.get("spec")?.get(list)?.as_array());
+    lists.flatten().find(|container| text(container, "/name") == PROXY_CONTAINER)
+}
+
+fn image(pod: &Value) -> Option<String> {
+    sidecar(pod).map(|container| text(container, "/image").to_owned())
+}
+
+/// The sidecar is told its ports where no packet rules bring connections to it.
+fn interception(pod: &Value) -> Option<Interception> {
+    let variables = sidecar(pod)?.get("env").and_then(Value::as_array);
+    let serves = variables.into_iter().flatten().any(|variable| text(variable, "/name") == env::SERVED_PORTS);
+    Some(if serves { Interception::None } else { Interception::Redirect })
 }
 
 /// The text at a JSON pointer; empty where there is none.

@@ -4,12 +4,14 @@
 //! In reading order: [`args`], [`run`] (files in, results out). Of manifests: [`stream`] (files into documents), [`tree`] (a
 //! document that knows its places), [`workload`] (the pods in it), [`inject`] and [`uninject`] (what is to change), [`edit`] (how
 //! the text changes), [`document`] (all of it for one document), [`outcome`] (what is told). Of clusters: [`cluster`] (asking),
-//! [`fleet`] (who is protected), [`check`], [`status`], [`in_force`] (the Bundle of a namespace), [`explain`]. Of policies:
-//! [`mod@test`]. [`mod@print`] prints.
+//! [`fleet`] (who is protected), [`standing`] (policies by their status), [`check`], [`status`], [`in_force`] (the Bundle of a
+//! namespace), [`explain`]. Of policies:
+//! [`mod@test`]. [`mod@print`] prints, [`complete`] answers kubectl.
 
 mod args;
 mod check;
 mod cluster;
+mod complete;
 mod document;
 mod edit;
 mod explain;
@@ -20,6 +22,7 @@ mod outcome;
 mod print;
 mod run;
 mod settings;
+mod standing;
 mod status;
 mod stream;
 mod test;
@@ -32,6 +35,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 fn main() -> ExitCode {
+    if let Some(words) = complete::asked(std::env::args_os()) {
+        print!("{}", complete::answer(args::Args::command(), &words));
+        return ExitCode::SUCCESS;
+    }
     match run::run(parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -15,7 +15,7 @@ use crate::args::{self, Args, Asked, Command, Output};
 use crate::document::{self, Change};
 use crate::inject::{self, Inject};
 use crate::uninject::Uninject;
-use crate::{check, explain, outcome, settings, status, stream, test, tree, workload};
+use crate::{check, complete, explain, outcome, settings, status, stream, test, tree, workload};
 
 /// Runs it. `false` when something was refused.
 pub fn run(args: Args) -> anyhow::Result<bool> {
@@ -27,10 +27,11 @@ pub fn run(args: Args) -> anyhow::Result<bool> {
         Command::Inject(inject) => run_inject(&inject),
         Command::Uninject(files) => write(&read(&files.filenames)?, &Uninject, files.diff),
         Command::Version { output } => version(output).map(|()| true),
-        Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "raspctl", &mut std::io::stdout());
+        Command::Schema => {
+            writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(&test::schema())?)?;
             Ok(true)
         }
+        Command::Completion { shell } => completion(shell).map(|()| true),
         Command::Man { folder } => {
             clap_mangen::generate_to(Args::command(), &folder)
                 .with_context(|| format!("cannot write to {}", folder.display()))?;
@@ -154,6 +155,22 @@ fn write(files: &[File], change: &dyn Change, diff: bool) -> anyhow::Result<bool
     }
     out.flush()?;
     Ok(is_done)
+}
+
+fn completion(shell: args::Shell) -> anyhow::Result<()> {
+    use clap_complete::Shell;
+    let shell = match shell {
+        args::Shell::Bash => Shell::Bash,
+        args::Shell::Zsh => Shell::Zsh,
+        args::Shell::Fish => Shell::Fish,
+        args::Shell::Elvish => Shell::Elvish,
+        args::Shell::Powershell => Shell::PowerShell,
+        args::Shell::Kubectl => {
+            return Ok(std::io::stdout().lock().write_all(complete::KUBECTL.as_bytes())?);
+        }
+    };
+    clap_complete::generate(shell, &mut Args::command(), "raspctl", &mut std::io::stdout());
+    Ok(())
 }
 
 fn version(output: Output) -> anyhow::Result<()> {

@@ -8,22 +8,28 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::ApiResource;
 use kube::{Api, Client};
-use rasp_policy::api::{RaspPolicy, TargetCounts, conditions};
+use rasp_policy::api::Kind;
 use rasp_policy::bundle::{Envelope, digest};
-use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY};
+use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY, Interception};
 use rasp_policy::report::EffectiveMode;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cluster::{self, Cluster, list, text, values};
 use crate::fleet::{self, State};
+use crate::standing::{self, Standing, scoped};
 use crate::{args, check, print};
+
+mod policies;
+use policies::PolicyStatus;
 
 /// Everything, as programs read it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
     namespaces: Vec<NamespaceStatus>,
+    /// With `-n`: those that are for this namespace.
+    cluster_policies: Vec<PolicyStatus>,
     /// What could not be seen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_visible: Vec<String>,
@@ -38,6 +44,8 @@ struct NamespaceStatus {
     /// The webhook leaves it alone by its name.
     excluded: bool,
     protected: usize,
+    /// Of all that have a sidecar: those without packet rules, which can be reached around it.
+    interception_none: usize,
     outdated: usize,
     unprotected: usize,
     /// What the sidecars report, over the policies of the namespace.
@@ -51,28 +59,16 @@ struct NamespaceStatus {
     /// Pods that are not protected as they are to be.
     pods: Vec<PodStatus>,
     policies: Vec<PolicyStatus>,
+    exceptions: Vec<PolicyStatus>,
 }
 
 #[derive(Debug, Serialize)]
 struct PodStatus {
     pod: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interception: Option<Interception>,
     #[serde(flatten)]
     state: State,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PolicyStatus {
-    policy: String,
-    mode: Option<&'static str>,
-    observed: Option<EffectiveMode>,
-    /// Status and reason of the condition.
-    programmed: String,
-    reason: String,
-    targets: TargetCounts,
-    digest: Option<String>,
-    /// The status speaks of the spec as it is.
-    current: bool,
 }
 
 /// Looks and tells.
@@ -101,13 +97,9 @@ async fn look(cluster: &Cluster, args: &args::Status) -> anyhow::Result<Status> 
     let webhooks = cluster::get(&Api::all(client.clone()), check::WEBHOOKS).await;
     let webhooks = webhooks.map_err(|error| seen("webhook configuration", error)).ok().flatten();
     let excluded = check::excluded(webhooks.as_ref());
-    let policies: Vec<RaspPolicy> = match list(&scoped(client, only), "").await {
-        Ok(policies) => policies,
-        Err(error) => {
-            seen("policies", error);
-            Vec::new()
-        }
-    };
+    let found = standing::fetch(client, only).await;
+    found.unseen.into_iter().for_each(|error| seen("policies", error));
+    let standings = found.all;
     let bundles: Vec<ConfigMap> =
         match list(&scoped(client, only), &format!("metadata.name={BUNDLE_CONFIG_MAP}")).await {
             Ok(bundles) => bundles,
@@ -119,26 +111,21 @@ async fn look(cluster: &Cluster, args: &args::Status) -> anyhow::Result<Status> 
     let is_excluded = |name: &str| check::is_excluded(&excluded, name);
     let mut sorted = fleet::sort(&namespaces, &pods, settings.as_ref(), is_excluded);
     // A policy in a namespace that asks for nothing is worth being seen.
-    for policy in &policies {
-        let name = policy.metadata.namespace.as_deref().unwrap_or_default();
+    for name in standings.iter().filter_map(|policy| policy.namespace.as_deref()) {
         let object = namespaces.iter().find(|object| fleet::text(object, "/metadata/name") == name);
         if let (Some(object), true) = (object, sorted.iter().all(|known| known.name != name)) {
             sorted.push(fleet::without_pods(object, is_excluded(name)));
         }
     }
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    let namespaces = sorted.iter().map(|namespace| summary(namespace, &policies, &bundles)).collect();
-    Ok(Status { namespaces, not_visible })
-}
-
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
+    let labels =
+        only.and_then(|_| namespaces.first()).map(|object| fleet::without_pods(object, false).labels);
+    let cluster_policies = standings.iter().filter(|policy| {
+        policy.kind == Kind::ClusterRaspPolicy && labels.as_ref().is_none_or(|labels| policy.is_for(labels))
+    });
+    let cluster_policies = cluster_policies.map(PolicyStatus::of).collect();
+    let namespaces = sorted.iter().map(|namespace| summary(namespace, &standings, &bundles)).collect();
+    Ok(Status { namespaces, cluster_policies, not_visible })
 }
 
 /// A namespace by its name. Whoever may not read it still sees its pods.
@@ -149,15 +136,18 @@ async fn namespace(client: &Client, name: &str) -> anyhow::Result<Value> {
     Ok(serde_json::to_value(object)?)
 }
 
-fn summary(namespace: &fleet::Namespace, policies: &[RaspPolicy], bundles: &[ConfigMap]) -> NamespaceStatus {
+fn summary(namespace: &fleet::Namespace, standings: &[Standing], bundles: &[ConfigMap]) -> NamespaceStatus {
     let count = |wanted: fn(&State) -> bool| namespace.names(wanted).len();
     let mut sidecars = BTreeMap::new();
     for image in namespace.pods.iter().filter_map(|pod| pod.image.clone()) {
         *sidecars.entry(image).or_default() += 1;
     }
     let is_here = |metadata: &kube::api::ObjectMeta| metadata.namespace.as_deref() == Some(&namespace.name);
-    let policies: Vec<PolicyStatus> =
-        policies.iter().filter(|policy| is_here(&policy.metadata)).map(policy).collect();
+    let of_kind = |kind: Kind| -> Vec<PolicyStatus> {
+        let here = standings.iter().filter(|policy| policy.namespace.as_deref() == Some(&namespace.name));
+        here.filter(|policy| policy.kind == kind).map(PolicyStatus::of).collect()
+    };
+    let policies = of_kind(Kind::RaspPolicy);
     let observed = policies.iter().filter_map(|policy| policy.observed);
     let observed: Vec<_> = observed.filter(|mode| *mode != EffectiveMode::Unknown).collect();
     let bundle = bundles.iter().find(|map| is_here(&map.metadata));
@@ -166,6 +156,7 @@ fn summary(namespace: &fleet::Namespace, policies: &[RaspPolicy], bundles: &[Con
         label: namespace.label().to_owned(),
         excluded: namespace.excluded,
         protected: count(|state| matches!(state, State::Protected)),
+        interception_none: namespace.pods.iter().filter(|pod| pod.is_weaker()).count(),
         outdated: count(|state| matches!(state, State::Outdated { .. })),
         unprotected: count(|state| !state.has_sidecar()),
         mode: (!observed.is_empty()).then(|| EffectiveMode::combine(observed)),
@@ -174,10 +165,15 @@ fn summary(namespace: &fleet::Namespace, policies: &[RaspPolicy], bundles: &[Con
         pods: namespace
             .pods
             .iter()
-            .filter(|pod| pod.state != State::Protected)
-            .map(|pod| PodStatus { pod: pod.name.clone(), state: pod.state.clone() })
+            .filter(|pod| pod.state != State::Protected || pod.is_weaker())
+            .map(|pod| PodStatus {
+                pod: pod.name.clone(),
+                interception: pod.interception,
+                state: pod.state.clone(),
+            })
             .collect(),
         policies,
+        exceptions: of_kind(Kind::RaspException),
     }
 }
 
@@ -187,35 +183,35 @@ fn digest_of(map: &ConfigMap) -> Option<String> {
     Envelope::open(text.as_bytes(), |_, _, _| true).ok().map(|payload| digest(&payload))
 }
 
-fn policy(policy: &RaspPolicy) -> PolicyStatus {
-    let status = policy.status.clone().unwrap_or_default();
-    let programmed = status.conditions.iter().find(|condition| condition.r#type == conditions::PROGRAMMED);
-    PolicyStatus {
-        policy: policy.metadata.name.clone().unwrap_or_default(),
-        mode: policy.spec.mode.map(rasp_policy::api::Mode::as_str),
-        observed: status.effective_mode,
-        programmed: programmed.map_or("Unknown", |condition| condition.status.as_str()).to_owned(),
-        reason: programmed.map_or("NoStatus", |condition| condition.reason.as_str()).to_owned(),
-        targets: status.targets.unwrap_or_default(),
-        current: status.observed_generation == policy.metadata.generation,
-        digest: status.policy_hash,
-    }
-}
-
 fn tell(out: &mut dyn Write, status: &Status) -> std::io::Result<()> {
-    const HEAD: [&str; 8] =
-        ["NAMESPACE", "LABEL", "PROTECTED", "OUTDATED", "UNPROTECTED", "MODE", "DIGEST", "SIDECARS"];
+    const HEAD: [&str; 9] = [
+        "NAMESPACE",
+        "LABEL",
+        "PROTECTED",
+        "WEAKER",
+        "OUTDATED",
+        "UNPROTECTED",
+        "MODE",
+        "DIGEST",
+        "SIDECARS",
+    ];
     let rows: Vec<Vec<String>> = status.namespaces.iter().map(row).collect();
     if rows.is_empty() {
         writeln!(out, "No namespace asks for protection, and there is no policy.")?;
     } else {
         print::table(out, &HEAD, &rows)?;
     }
-    let policies: Vec<Vec<String>> = status.namespaces.iter().flat_map(policy_rows).collect();
+    let policies = status.namespaces.iter().flat_map(|namespace| &namespace.policies);
+    let policies: Vec<_> = status.cluster_policies.iter().chain(policies).map(PolicyStatus::row).collect();
     if !policies.is_empty() {
         writeln!(out)?;
-        let head = ["POLICY", "ASKED", "OBSERVED", "PROGRAMMED", "PODS", "DIGEST"];
-        print::table(out, &head, &policies)?;
+        print::table(out, &policies::POLICY, &policies)?;
+    }
+    let exceptions = status.namespaces.iter().flat_map(|namespace| &namespace.exceptions);
+    let exceptions: Vec<_> = exceptions.map(PolicyStatus::exception_row).collect();
+    if !exceptions.is_empty() {
+        writeln!(out)?;
+        print::table(out, &policies::EXCEPTION, &exceptions)?;
     }
     let pods: Vec<Vec<String>> = status.namespaces.iter().flat_map(pod_rows).collect();
     if !pods.is_empty() {
@@ -237,6 +233,7 @@ fn row(namespace: &NamespaceStatus) -> Vec<String> {
         namespace.namespace.clone(),
         print::plain(&label),
         namespace.protected.to_string(),
+        namespace.interception_none.to_string(),
         namespace.outdated.to_string(),
         namespace.unprotected.to_string(),
         namespace.mode.map_or("-", EffectiveMode::as_str).to_owned(),
@@ -245,25 +242,17 @@ fn row(namespace: &NamespaceStatus) -> Vec<String> {
     ]
 }
 
-fn policy_rows(namespace: &NamespaceStatus) -> Vec<Vec<String>> {
-    let rows = namespace.policies.iter().map(|policy| {
-        let stale = if policy.current { "" } else { ", of an older generation" };
-        vec![
-            format!("{}/{}", namespace.namespace, policy.policy),
-            policy.mode.unwrap_or("-").to_owned(),
-            policy.observed.map_or("-", EffectiveMode::as_str).to_owned(),
-            print::plain(&format!("{} ({}{stale})", policy.programmed, policy.reason)),
-            format!("{}/{}", policy.targets.programmed, policy.targets.matched),
-            short(policy.digest.as_deref()),
-        ]
-    });
-    rows.collect()
-}
+const WEAKER: &str = "interception None: who dials a port of the application itself goes around the sidecar";
 
 fn pod_rows(namespace: &NamespaceStatus) -> Vec<Vec<String>> {
     let rows = namespace.pods.iter().map(|pod| {
+        let is_weaker = pod.interception == Some(Interception::None);
         let (state, why) = match &pod.state {
+            State::Protected if is_weaker => ("weaker", WEAKER.to_owned()),
             State::Protected => ("protected", String::new()),
+            State::Outdated { difference } if is_weaker => {
+                ("outdated", format!("differs from what is injected now: {difference}; {WEAKER}"))
+            }
             State::Outdated { difference } => {
                 ("outdated", format!("differs from what is injected now: {difference}"))
             }

@@ -123,6 +123,82 @@ fn policies_of_several_namespaces_need_one_to_be_named() {
     assert_eq!(raspctl(desk.path(), &TEST).0, 0);
 }
 
+/// Every kind, and every way in which a policy says what it is for.
+const KINDS: &str = "apiVersion: rasp.dev/v1alpha1\nkind: ClusterRaspPolicy\nmetadata: {name: base}\nspec: {namespaceSelector: {matchLabels: {team: shop}}, \
+defaults: {mode: Block}}\n---\napiVersion: rasp.dev/v1alpha1\nkind: ClusterRaspPolicy\nmetadata: {name: lever}\nspec: {namespaceSelector: {matchLabels: \
+{incident: 'yes'}}, overrides: {mode: Monitor}}\n---\napiVersion: rasp.dev/v1alpha1\nkind: RaspPolicy\nmetadata: {name: batch}\nspec: {targetRefs: [{kind: \
+Deployment, name: batch}], mode: \"Off\"}\n---\napiVersion: rasp.dev/v1alpha1\nkind: RaspPolicy\nmetadata: {name: admin}\nspec: {targetRefs: [{kind: \
+Service, name: web, sectionName: admin}], mode: Monitor}\n---\napiVersion: rasp.dev/v1alpha1\nkind: RaspException\nmetadata: {name: known}\nspec: {rule: \
+sqli-tautology, path: /known, parameter: id, reason: r, expiresAt: '2099-01-01T00:00:00Z'}\n";
+
+#[test]
+fn every_kind_has_the_precedence_that_it_has_in_a_cluster() {
+    let case = |name: &str, more: &str, target: &str, verdict: &str| {
+        format!("- {{name: {name}, target: \"{target}\", {more}expect: {{verdict: {verdict}}}}}\n")
+    };
+    let pod = "podLabels: {app: web}\nservices: [web]\nworkload: Deployment/web\n";
+    let known = ATTACK.replacen('/', "/known", 1);
+    let shop = format!(
+        "namespaceLabels: {{team: shop}}\n{pod}requests:\n{}{}{}{}{}",
+        case("defaults", "", ATTACK, "block"),
+        case("exception", "", &known, "allow").replace("allow", "allow, exception: RaspException/known"),
+        case("port", "port: admin, ", ATTACK, "would_block"),
+        case("other-port", "port: http, ", ATTACK, "block"),
+        case("workload", "workload: Deployment/batch, ", ATTACK, "allow"),
+    );
+    let incident = format!(
+        "namespaceLabels: {{team: shop, incident: 'yes'}}\n{pod}requests:\n{}{}",
+        case("lever", "", ATTACK, "would_block"),
+        case("lever-over-workload", "workload: Deployment/batch, ", ATTACK, "would_block"),
+    );
+    let other = format!("requests:\n{}", case("no-defaults", "", ATTACK, "would_block"));
+    for requests in [shop, incident, other] {
+        let desk = desk(&requests);
+        fs::write(desk.path().join("policies.yaml"), KINDS).unwrap();
+        let (code, out, err) = raspctl(desk.path(), &TEST);
+        assert_eq!(code, 0, "{requests}\n{out}{err}");
+    }
+    let desk = desk("requests:\n- {name: a, target: /, expect: {verdict: allow}}\n");
+    let endless = KINDS.replace(", expiresAt: '2099-01-01T00:00:00Z'", "");
+    fs::write(desk.path().join("policies.yaml"), &endless).unwrap();
+    let (code, _, err) = raspctl(desk.path(), &TEST);
+    assert!(code == 1 && err.contains("RaspException known: spec.expiresAt is missing"), "{err}");
+    fs::write(
+        desk.path().join("policies.yaml"),
+        endless.replace("defaults: {mode: Block}", "defaults: {}, allowPermanentExceptions: true"),
+    )
+    .unwrap();
+    let (code, _, err) = raspctl(desk.path(), &TEST);
+    assert!(code == 1 && err.contains("RaspException known"), "its namespaces are others: {err}");
+    fs::write(
+        desk.path().join("requests.yaml"),
+        "namespaceLabels: {team: shop}\nrequests:\n- {name: a, target: /, expect: {verdict: allow}}\n",
+    )
+    .unwrap();
+    assert_eq!(raspctl(desk.path(), &TEST).0, 0);
+}
+
+#[test]
+fn the_example_of_every_kind_is_as_it_says() {
+    let arguments = [
+        "test",
+        "-f",
+        "manifests/examples/cluster-defaults.yaml",
+        "-f",
+        "manifests/examples/cluster-overrides.yaml",
+        "-f",
+        "manifests/examples/one-port.yaml",
+        "-f",
+        "manifests/examples/rasp-exception.yaml",
+        "manifests/tests/kinds.yaml",
+        "manifests/tests/incident.yaml",
+    ];
+    let (code, out, err) = raspctl(&repository(), &arguments);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let pages = fs::read_to_string(repository().join("docs/raspctl.md")).unwrap();
+    assert!(pages.contains("manifests/tests/kinds.yaml"));
+}
+
 /// Two events of one request, one of another, a line that is none, and a name that would write to the terminal.
 const EVENTS: &str = r#"{"level":"INFO","message":"r-1"}
 {"time":1795550257916,"disposition":"Blocked","class_uid":2004,"finding_info":{"uid":"r-1-0","title":"the value adds a condition whose result is known in advance"},"http_request":{"http_method":"GET","url":{"path":"/items"}},"src_endpoint":{"ip":"10.0.0.9","port":50000},"dst_endpoint":{"port":8080},"unmapped":{"request_id":"r-1","namespace":"shop","pod":"web-1","workload":"Deployment/web","mode":"Block","verdict":"block","class":"sql_injection","rule":"sqli-tautology","location":{"part":"query","name":"id","offset":1,"length":11,"encodings":["base64"]},"confidence":"Certain","sample":"' or '9'='9","coverage":"full","policy_digest":"sha256:aa","later":{"field":1}}}
@@ -147,8 +223,9 @@ fn a_request_is_explained_from_a_file_and_from_standard_input() {
         "shape     ' or '9'='9",
         "note      without a cluster it is not known which policy decided",
         "policies  sha256:aa",
-        "spec:\n      exceptions:\n        - name: sqli-tautology-id\n",
+        "kind: RaspException\n    metadata:\n      name: sqli-tautology-items-id\n      namespace: shop\n",
         "path: /items",
+        "name: web",
     ] {
         assert!(out.contains(says), "{says}: {out}");
     }
@@ -162,7 +239,7 @@ fn a_request_is_explained_from_a_file_and_from_standard_input() {
     let (code, out, _) = told(child.wait_with_output().unwrap());
     let explained: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, explained.as_array().unwrap().len()), (0, 2));
-    assert_eq!(explained[1]["exception"]["rule"], "sqli-tautology", "{out}");
+    assert_eq!(explained[1]["exception"]["spec"]["rule"], "sqli-tautology", "{out}");
     let (code, out, err) = raspctl(folder.path(), &["explain", "r-3", "--from", "events"]);
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("no event of request r-3"), "{err}");
@@ -184,6 +261,10 @@ fn called_as_a_plugin_of_kubectl_its_help_says_so() {
 fn completions_and_pages_know_every_command() {
     let folder = tempfile::tempdir().unwrap();
     let commands = ["check", "status", "explain", "test", "inject", "uninject", "version"];
+    let (code, out, _) = raspctl(folder.path(), &["completion", "kubectl"]);
+    assert!(code == 0 && out.contains("exec kubectl-rasp __complete \"$@\""), "{out}");
+    let (code, out, _) = raspctl(folder.path(), &["__complete", "status", "--all-n"]);
+    assert_eq!((code, out.as_str()), (0, "--all-namespaces\tAll namespaces\n:4\n"));
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, _) = raspctl(folder.path(), &["completion", shell]);
         assert!(code == 0 && commands.iter().all(|command| out.contains(command)), "{shell}");

@@ -179,19 +179,25 @@ fn certificate(seen: &Installed) -> Line {
         x509_parser::parse_x509_certificate(leaf).ok().map(|(_, leaf)| leaf.validity().not_after.timestamp())
     });
     let Some(end) = end else {
-        return check.fail(
-            "the serving certificate cannot be read",
-            "delete its Secret: the operator makes another one",
-        );
+        let hint = if seen.certificate.provided {
+            "it is made by somebody else than the operator: write a certificate into its Secret"
+        } else {
+            "delete its Secret: the operator makes another one"
+        };
+        return check.fail("the serving certificate cannot be read", hint);
     };
     let left = end - seen.now.as_second();
     let until = Timestamp::from_second(end).map_or_else(|_| end.to_string(), |end| end.to_string());
     let message = format!("the serving certificate ends in {} days, at {until}", left.div_euclid(DAY));
-    let hint = format!(
-        "the operator renews it, and its log says what keeps it from doing so; kubectl -n {} rollout restart \
-         deployment/{OPERATOR} makes it try",
-        seen.namespace
-    );
+    let hint = if seen.certificate.provided {
+        format!("whoever makes Secret {}/{} has to renew it", seen.namespace, seen.certificate.secret)
+    } else {
+        format!(
+            "the operator renews it, and its log says what keeps it from doing so; kubectl -n {} rollout restart \
+             deployment/{OPERATOR} makes it try",
+            seen.namespace
+        )
+    };
     match left {
         ..=0 => check.fail(message, hint),
         left if left < SOON => check.warn(message, hint),
@@ -212,13 +218,21 @@ fn served(seen: &Installed) -> Result<Vec<CertificateDer<'static>>, impl FnOnce(
             if !chain.is_empty() {
                 return Ok(chain);
             }
-            Ok("the Secret with the certificate holds none in tls.crt")
+            Ok(format!(
+                "Secret {}/{} holds no certificate in tls.crt",
+                seen.namespace, seen.certificate.secret
+            ))
         }
-        Ok(None) => Ok("the Secret with the certificate is not there"),
+        Ok(None) => Ok(format!("Secret {}/{} is not there", seen.namespace, seen.certificate.secret)),
         Err(error) => Err(error.clone()),
     };
+    let hint = if seen.certificate.provided {
+        "it is made by somebody else than the operator: cert-manager, or whoever installed the chart"
+    } else {
+        "the operator makes it: its log says what keeps it from doing so"
+    };
     Err(move |check: Check| match why {
-        Ok(why) => check.fail(why, "the operator makes it: its log says what keeps it from doing so"),
+        Ok(why) => check.fail(why, hint),
         Err(error) => check.warn(
             format!("not visible: {error}"),
             "the line admission says whether the API server trusts it",

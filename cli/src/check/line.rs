@@ -32,13 +32,17 @@ pub enum Check {
     Admission,
     /// What the operator publishes.
     Settings,
+    /// What the API server itself refuses or warns of.
+    GuardRails,
     /// Versions of this program, the operator and the sidecars.
     Versions,
     /// Namespaces that ask for protection and do not get it.
     Namespaces,
     /// Pods that are asked to be protected and are not.
     Pods,
-    /// Policies that are not in force.
+    /// Pods that can be reached around their sidecars.
+    Interception,
+    /// Policies that are not in force, and exceptions that have ended.
     Policies,
 }
 
@@ -58,9 +62,11 @@ impl Check {
             Self::Certificate => "certificate",
             Self::Admission => "admission",
             Self::Settings => "settings",
+            Self::GuardRails => "guard_rails",
             Self::Versions => "versions",
             Self::Namespaces => "namespaces",
             Self::Pods => "pods",
+            Self::Interception => "interception",
             Self::Policies => "policies",
         }
     }

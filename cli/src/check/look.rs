@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use futures::StreamExt as _;
 use http::header::DATE;
 use jiff::Timestamp;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
@@ -20,7 +22,6 @@ use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::client::Body;
 use kube::{Api, Client};
 use rasp_operator::inject::Settings;
-use rasp_policy::api::RaspPolicy;
 use rasp_policy::pod::INJECT_LABEL;
 use serde_json::{Value, json};
 
@@ -28,9 +29,12 @@ use super::needs::{self, Need};
 use crate::args;
 use crate::cluster::{Cluster, Seen, get, list, settings, text, values};
 use crate::fleet;
+use crate::standing::{self, Standings};
 
 /// Name of the configuration of the webhooks.
 pub const WEBHOOKS: &str = "kube-rasp-injector";
+/// Name of the Secret with the serving certificate, where the operator is not told another one.
+const CERTIFICATE_SECRET: &str = "kube-rasp-webhook-tls";
 /// Questions about rights that are under way at once.
 const AT_ONCE: usize = 8;
 
@@ -69,7 +73,9 @@ pub struct Installed {
     pub endpoints: Seen<Vec<EndpointSlice>>,
     /// The webhook configuration.
     pub webhooks: Seen<Option<MutatingWebhookConfiguration>>,
-    /// The Secret with the serving certificate.
+    /// Where the serving certificate comes from.
+    pub certificate: Certificate,
+    /// The Secret with it.
     pub secret: Seen<Option<Secret>>,
     /// What pods are injected with.
     pub settings: Seen<Settings>,
@@ -77,10 +83,36 @@ pub struct Installed {
     pub fleet: Seen<Vec<fleet::Namespace>>,
     /// Namespaces that the webhook leaves alone.
     pub excluded: Vec<String>,
-    /// The policies.
-    pub policies: Seen<Vec<RaspPolicy>>,
+    /// The policies and exceptions.
+    pub policies: Standings,
+    /// What the API server itself refuses or warns of.
+    pub guard_rails: (Seen<Vec<ValidatingAdmissionPolicy>>, Seen<Vec<ValidatingAdmissionPolicyBinding>>),
     /// Where a pod was tried, and what came back.
     pub admission: (String, Result<Value, kube::Error>),
+}
+
+/// Where the serving certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Name of its Secret.
+    pub secret: String,
+    /// Somebody else makes it, and the operator only reads it.
+    pub provided: bool,
+}
+
+/// As the environment of the operator says it.
+pub fn certificate(deployment: Option<&Deployment>) -> Certificate {
+    let template = deployment.and_then(|deployment| deployment.spec.as_ref()?.template.spec.as_ref());
+    let containers = template.iter().flat_map(|pod| &pod.containers);
+    let variables: Vec<_> = containers.filter_map(|container| container.env.as_ref()).flatten().collect();
+    let value = |name: &str| {
+        let named = variables.iter().find(|variable| variable.name == name);
+        named.and_then(|variable| variable.value.clone())
+    };
+    Certificate {
+        secret: value("RASP_CERTIFICATE_SECRET").unwrap_or_else(|| CERTIFICATE_SECRET.to_owned()),
+        provided: value("RASP_CERTIFICATE_SOURCE").is_some_and(|source| source == "secret"),
+    }
 }
 
 /// Asks for the version: where there is no answer to that, nothing else is worth asking.
@@ -115,13 +147,17 @@ pub async fn installation(cluster: &Cluster, args: &args::Check) -> Installed {
     let fleet = fleet(client, settings.as_ref().ok(), &excluded).await;
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
     let admission = admission(client, args, &fleet, settings.as_ref().ok(), &excluded).await;
+    let deployment = get(&Api::namespaced(client.clone(), namespace), needs::OPERATOR).await;
+    let certificate = certificate(deployment.as_ref().ok().and_then(Option::as_ref));
     Installed {
         namespace: namespace.to_owned(),
         now: Timestamp::now(),
-        deployment: get(&Api::namespaced(client.clone(), namespace), needs::OPERATOR).await,
+        deployment,
         endpoints: list(&slices, "").await,
-        secret: get(&Api::namespaced(client.clone(), namespace), "kube-rasp-webhook-tls").await,
-        policies: list(&Api::all(client.clone()), "").await,
+        secret: get(&Api::namespaced(client.clone(), namespace), &certificate.secret).await,
+        certificate,
+        policies: standing::fetch(client, None).await,
+        guard_rails: (list(&Api::all(client.clone()), "").await, list(&Api::all(client.clone()), "").await),
         webhooks,
         settings,
         fleet,

@@ -48,6 +48,13 @@ pub fn crds() -> Vec<Value> {
     documents(CRDS)
 }
 
+/// Names of the ValidatingAdmissionPolicies of this version.
+pub fn guard_rails() -> Vec<String> {
+    let policies =
+        documents(INSTALL).into_iter().filter(|object| text(object, "/kind") == "ValidatingAdmissionPolicy");
+    policies.map(|policy| text(&policy, "/metadata/name").to_owned()).collect()
+}
+
 /// What the operator needs, when it runs in this namespace.
 pub fn of_operator(namespace: &str) -> Vec<Need> {
     let mut needs = Vec::new();

@@ -2,17 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use rasp_policy::api::{Condition, RaspPolicy, conditions};
+use rasp_policy::api::conditions;
 
 use super::line::{Check, Line};
 use super::look::Installed;
 use crate::cluster::Seen;
 use crate::fleet::{Namespace, State};
 use crate::print::some;
+use crate::standing::Standings;
 
 /// All lines about namespaces, pods and policies.
 pub fn judge(seen: &Installed) -> Vec<Line> {
-    vec![versions(seen), namespaces(&seen.fleet, &seen.excluded), pods(&seen.fleet), policies(&seen.policies)]
+    vec![
+        versions(seen),
+        namespaces(&seen.fleet, &seen.excluded),
+        pods(&seen.fleet),
+        interception(&seen.fleet),
+        policies(&seen.policies),
+    ]
 }
 
 fn versions(seen: &Installed) -> Line {
@@ -103,35 +110,46 @@ fn pods(fleet: &Seen<Vec<Namespace>>) -> Line {
     check.fail(format!("{count} of {all} pods are NOT protected; {}", told.join("; ")), hints.join("; "))
 }
 
-fn policies(policies: &Seen<Vec<RaspPolicy>>) -> Line {
-    const HINT: &str = "kubectl describe rasppolicy says why";
-    let check = Check::Policies;
-    let policies = match policies {
-        Ok(policies) => policies,
+fn interception(fleet: &Seen<Vec<Namespace>>) -> Line {
+    let check = Check::Interception;
+    let fleet = match fleet {
+        Ok(fleet) => fleet,
         Err(error) => return check.unseen(error),
     };
-    let (mut invalid, mut waiting) = (Vec::new(), Vec::new());
-    for policy in policies {
-        let metadata = &policy.metadata;
-        let name = format!(
-            "{}/{}",
-            metadata.namespace.as_deref().unwrap_or_default(),
-            metadata.name.as_deref().unwrap_or_default()
-        );
-        let condition = |kind: &str| -> Option<&Condition> {
-            let status = policy.status.as_ref()?;
-            status.conditions.iter().find(|condition| condition.r#type == kind)
+    let of = |namespace: &Namespace| -> Vec<String> {
+        let weaker = namespace.pods.iter().filter(|pod| pod.is_weaker());
+        weaker.map(|pod| format!("{}/{}", namespace.name, pod.name)).collect()
+    };
+    let weaker: Vec<String> = fleet.iter().flat_map(of).collect();
+    if weaker.is_empty() {
+        return check.pass("no pod is served without packet rules");
+    }
+    check.warn(
+        format!("{} pods are served without packet rules, which is weaker: {}", weaker.len(), some(&weaker)),
+        "who dials a port of the application itself goes around the sidecar: keep them out by a NetworkPolicy \
+         (docs/injection.md, Without NET_ADMIN)",
+    )
+}
+
+fn policies(policies: &Standings) -> Line {
+    const HINT: &str = "kubectl describe says why, for example kubectl describe rasppolicy";
+    let check = Check::Policies;
+    let (mut invalid, mut waiting, mut expired) = (Vec::new(), Vec::new(), Vec::new());
+    for policy in &policies.all {
+        let named = |condition: &str| {
+            let reason =
+                policy.condition(condition).map_or("no status", |condition| condition.reason.as_str());
+            format!("{} ({reason})", policy.title())
         };
-        let said = |condition: Option<&Condition>| {
-            condition.map_or("no status", |condition| condition.reason.as_str()).to_owned()
-        };
-        let is = |kind: &str, value: &str| condition(kind).is_some_and(|condition| condition.status == value);
-        if is(conditions::ACCEPTED, "False") {
-            invalid.push(format!("{name} ({})", said(condition(conditions::ACCEPTED))));
-        } else if is(conditions::DEGRADED, "True") {
-            waiting.push(format!("{name} ({})", said(condition(conditions::DEGRADED))));
-        } else if condition(conditions::PROGRAMMED).is_none_or(|condition| condition.status == "False") {
-            waiting.push(format!("{name} ({})", said(condition(conditions::PROGRAMMED))));
+        if policy.has_expired() {
+            expired.push(policy.title());
+        } else if policy.is(conditions::ACCEPTED, "False") {
+            invalid.push(named(conditions::ACCEPTED));
+        } else if policy.is(conditions::DEGRADED, "True") {
+            waiting.push(named(conditions::DEGRADED));
+        } else if policy.condition(conditions::PROGRAMMED).is_none_or(|condition| condition.status == "False")
+        {
+            waiting.push(named(conditions::PROGRAMMED));
         }
     }
     if !invalid.is_empty() {
@@ -140,10 +158,19 @@ fn policies(policies: &Seen<Vec<RaspPolicy>>) -> Line {
     if !waiting.is_empty() {
         return check.warn(format!("not in force everywhere: {}", some(&waiting)), HINT);
     }
-    if policies.is_empty() {
+    if !expired.is_empty() {
+        return check.warn(
+            format!("ended, and without effect: {}", some(&expired)),
+            "delete them, or give them another expiresAt",
+        );
+    }
+    if !policies.unseen.is_empty() {
+        return check.unseen(&policies.unseen.join("; "));
+    }
+    if policies.all.is_empty() {
         return check.pass("there is no policy: sidecars monitor and block nothing");
     }
-    check.pass(format!("all {} are in force", policies.len()))
+    check.pass(format!("all {} are in force", policies.all.len()))
 }
 
 #[cfg(test)]
@@ -151,8 +178,11 @@ mod tests {
     use serde_json::json;
 
     use super::super::line::Outcome;
-    use super::{namespaces, pods, policies};
+    use rasp_policy::api::{RaspException, RaspPolicy};
+
+    use super::{interception, namespaces, pods, policies};
     use crate::fleet;
+    use crate::standing::Standings;
 
     fn seen(namespaces: &[(&str, &str)], pods: &[(&str, &str)]) -> Vec<fleet::Namespace> {
         let namespaces: Vec<_> = namespaces
@@ -198,7 +228,7 @@ mod tests {
 
     #[test]
     fn policies_that_are_not_in_force_are_told_by_their_conditions() {
-        let policy = |conditions: serde_json::Value| {
+        let policy = |conditions: serde_json::Value| -> RaspPolicy {
             serde_json::from_value(json!({
                 "apiVersion": "rasp.dev/v1alpha1", "kind": "RaspPolicy",
                 "metadata": {"namespace": "shop", "name": "a"}, "spec": {}, "status": {"conditions": conditions},
@@ -222,9 +252,35 @@ mod tests {
             (json!([]), Outcome::Warn, "shop/a (no status)"),
         ];
         for (conditions, expected, says) in table {
-            let line = policies(&Ok(vec![policy(conditions)]));
+            let line = policies(&Standings { all: vec![policy(conditions).into()], unseen: vec![] });
             assert_eq!(line.status, expected, "{}", line.message);
             assert!(line.message.contains(says), "{}", line.message);
         }
+        let exception = |reason: &str| -> RaspException {
+            serde_json::from_value(json!({
+                "apiVersion": "rasp.dev/v1alpha1", "kind": "RaspException", "metadata": {"namespace": "shop", "name": "e"},
+                "spec": {"rule": "a", "reason": "r"}, "status": {"conditions": [condition("Accepted", "False", reason)]},
+            }))
+            .unwrap()
+        };
+        for (reason, expected, says) in [
+            ("Expired", Outcome::Warn, "ended, and without effect: RaspException/shop/e"),
+            ("PermanentNotAllowed", Outcome::Fail, "RaspException/shop/e (PermanentNotAllowed)"),
+        ] {
+            let line = policies(&Standings { all: vec![exception(reason).into()], unseen: vec![] });
+            assert_eq!((line.status, line.message.contains(says)), (expected, true), "{}", line.message);
+        }
+        let unseen = Standings { all: vec![], unseen: vec!["RaspExceptions: forbidden".to_owned()] };
+        assert_eq!(policies(&unseen).status, Outcome::Warn);
+    }
+
+    #[test]
+    fn pods_that_can_be_reached_around_their_sidecars_are_named() {
+        let mut fleet = seen(&[("shop", "enabled")], &[("shop", "safe-1"), ("shop", "safe-2")]);
+        assert_eq!(interception(&Ok(fleet.clone())).status, Outcome::Pass);
+        fleet[0].pods[1].interception = Some(rasp_policy::pod::Interception::None);
+        let line = interception(&Ok(fleet));
+        assert_eq!(line.status, Outcome::Warn);
+        assert!(line.message.ends_with("weaker: shop/safe-2"), "{}", line.message);
     }
 }

@@ -1,7 +1,7 @@
 //! `raspctl explain REQUEST-ID`: what was found, where, why, which policy and field decided, and an exception to review.
 //!
 //! An event names the digest of the policies in force, not the policy that decided. That is worked out from the Bundle of the
-//! namespace and the labels of the pod, and it is told when the Bundle has changed since.
+//! namespace, and the labels, the workload and the port of the pod, and it is told when the Bundle has changed since.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,15 +11,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use rasp_operator::inject::Settings;
-use rasp_policy::api::Exception;
-use rasp_policy::precedence::Field;
+use rasp_policy::api::RaspException;
+use rasp_policy::precedence::{self, Explanation, Field, Level};
 use serde::Serialize;
 
 use super::event::Event;
 use super::exception;
 use super::logs::{self, Found};
 use crate::cluster::{self, Cluster};
-use crate::in_force::{self, Decided};
+use crate::in_force::{self, InForce, Who};
 use crate::{args, print};
 
 /// Everything about one event.
@@ -28,16 +28,16 @@ use crate::{args, print};
 struct Explained {
     event: Event,
     /// The fields that decided what was done.
-    decided_by: Vec<Decided>,
+    decided_by: Vec<precedence::Explained>,
     /// Why that is not known, or what to know about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     /// For a finding that is no attack.
     #[serde(skip_serializing_if = "Option::is_none")]
-    exception: Option<Exception>,
-    /// The policy that the exception belongs into.
+    exception: Option<RaspException>,
+    /// Why there is none, or why it would do nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    exception_for: Option<String>,
+    exception_note: Option<String>,
 }
 
 /// Looks and tells. `false` when there is no event.
@@ -101,50 +101,61 @@ async fn look(
     Ok((found, explained))
 }
 
-/// What is in force for a pod now: all its fields, and the digest.
-type InForceNow = Result<(Vec<Decided>, String), String>;
+/// What is in force now, and for whom.
+type InForceNow = Result<(InForce, Who), String>;
 
 async fn in_force_of(cluster: &Cluster, event: &Event, settings: Option<&Settings>) -> InForceNow {
     let (Some(namespace), Some(pod)) = (&event.unmapped.namespace, &event.unmapped.pod) else {
         return Err("the event names no pod".to_owned());
     };
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
-    let labels = pods.get(pod).await.map_err(|error| cluster::text(&error))?.metadata.labels;
+    let pod = pods.get(pod).await.map_err(|error| cluster::text(&error))?;
     let found = in_force::fetch(&cluster.client, namespace, settings).await;
-    let found = found.map_err(|error| format!("{error:#}"))?;
-    Ok((found.explain(&labels.unwrap_or_default()), found.digest))
+    Ok((found.map_err(|error| format!("{error:#}"))?, Who::of(&pod)))
 }
 
 fn explain(event: &Event, in_force: InForceNow) -> Explained {
-    let proposed = exception::propose(event, Timestamp::now());
     let mut fields = in_force::deciding(event.class(), &event.unmapped.rule);
     if event.unmapped.exception.is_some() {
         fields.push(Field::Exceptions);
     }
-    let (all, note) = match in_force {
-        Err(error) => (Vec::new(), Some(error)),
-        Ok((all, digest)) if event.unmapped.policy_digest.as_ref() == Some(&digest) => (all, None),
-        Ok((all, digest)) => {
-            let note =
-                format!("the policies have changed since: these are of {digest}, which is in force now");
-            (all, Some(note))
+    let (now, note) = match in_force {
+        Err(error) => (None, Some(error)),
+        Ok((found, pod)) => {
+            let note = (event.unmapped.policy_digest.as_ref() != Some(&found.digest)).then(|| {
+                format!(
+                    "the policies have changed since: these are of {}, which is in force now",
+                    found.digest
+                )
+            });
+            (Some(found.explain_at(&pod, event.dst_endpoint.port)), note)
         }
     };
-    let paths: Vec<_> = fields.iter().map(|field| field.path()).collect();
-    let decided_by: Vec<Decided> =
-        all.iter().filter(|decided| paths.iter().any(|path| *path == decided.field)).cloned().collect();
-    // A list takes the place of the lists of less specific policies, so the one that decides the list gets it.
-    let owner = |field: &str| all.iter().find(|decided| decided.field == field)?.by.first().cloned();
-    let exception_for = proposed.as_ref().and_then(|_| {
-        owner("spec.exceptions")
-            .or_else(|| decided_by.iter().rev().find_map(|decided| decided.by.first().cloned()))
-    });
+    let decided_by =
+        now.iter().flat_map(|now| fields.iter().filter_map(move |field| in_force::field(now, *field)));
+    let decided_by = decided_by.collect();
     let note = note.filter(|_| !fields.is_empty());
-    Explained { event: event.clone(), decided_by, note, exception: proposed, exception_for }
+    let (exception, exception_note) = match exception::propose(event, Timestamp::now()) {
+        None => (None, None),
+        Some(Err(why)) => (None, Some(why.to_owned())),
+        Some(Ok(exception)) => (Some(exception), now.as_ref().and_then(overridden)),
+    };
+    Explained { event: event.clone(), decided_by, note, exception, exception_note }
+}
+
+/// RaspExceptions are added to any list, but not to one of cluster overrides.
+fn overridden(now: &Explanation) -> Option<String> {
+    let exceptions = in_force::field(now, Field::Exceptions)?;
+    let by = exceptions.decided_by.first().filter(|by| by.level == Level::ClusterOverrides)?;
+    Some(format!(
+        "it would do nothing: {} {} overrides the exceptions of this namespace",
+        by.kind.as_str(),
+        by.name
+    ))
 }
 
 fn tell(out: &mut dyn Write, explained: &Explained) -> anyhow::Result<()> {
-    let Explained { event, decided_by, note, exception, exception_for } = explained;
+    let Explained { event, decided_by, note, exception, exception_note } = explained;
     let Event { unmapped, http_request, src_endpoint, dst_endpoint, .. } = event;
     let plain = print::plain;
     let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), print::plain);
@@ -189,18 +200,23 @@ fn tell(out: &mut dyn Write, explained: &Explained) -> anyhow::Result<()> {
         line(out, "excepted", &format!("by {}: recorded, and not acted on", plain(exception)))?;
     }
     for decided in decided_by {
-        let by = if decided.by.is_empty() { "built-in".to_owned() } else { decided.by.join(", ") };
-        line(out, "decided", &format!("{} is {}: {by}", decided.field, plain(&decided.value)))?;
+        let value = plain(&in_force::text(&decided.field, &decided.value));
+        line(out, "decided", &format!("{} is {value}: {}", decided.field, in_force::deciders(decided)))?;
     }
     if unmapped.class.is_none() && in_force::deciding(None, &unmapped.rule).is_empty() {
         line(out, "decided", "by no policy: it is so whatever a policy says, except for mode Off")?;
     }
     note.iter().try_for_each(|note| line(out, "note", &plain(note)))?;
     line(out, "policies", &or_dash(&unmapped.policy_digest))?;
+    if exception.is_none() {
+        exception_note
+            .iter()
+            .try_for_each(|why| line(out, "exception", &format!("none is proposed: {why}")))?;
+    }
     if let Some(exception) = exception {
-        let place = exception_for.as_deref().unwrap_or("the policy of the pod");
-        writeln!(out, "\n  If it is no attack: an exception for {place}, to be reviewed")?;
-        for line in exception::yaml(exception)?.lines() {
+        writeln!(out, "\n  If it is no attack: an exception, to be reviewed, completed and applied")?;
+        exception_note.iter().try_for_each(|note| writeln!(out, "  {}", plain(note)))?;
+        for line in serde_yaml::to_string(exception)?.lines() {
             writeln!(out, "    {line}")?;
         }
     }

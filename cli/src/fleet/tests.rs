@@ -126,3 +126,23 @@ fn an_excluded_namespace_is_named_with_its_pods() {
     assert_eq!(sorted[0].names(|state| !state.has_sidecar()), ["excluded/a"]);
     assert_eq!(sort(&[going(namespace("shop", Some("enabled")))], &[], None, |_| false), []);
 }
+
+#[test]
+fn a_pod_without_packet_rules_is_weaker() {
+    let settings = settings();
+    let mut restricted = namespace("shop", Some("enabled"));
+    restricted["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = json!("restricted");
+    let facts = super::facts(&restricted);
+    let mut served = pod("shop", "a");
+    served["spec"]["containers"][0]["ports"] = json!([{"name": "http", "containerPort": 8080}]);
+    let Decision::Inject(plan) = decide(&served, Level::Enabled, &facts, &settings) else {
+        panic!("not injected")
+    };
+    patch(&mut served, &plan.patch).unwrap();
+    let redirected = injected(pod("shop", "b"), &settings);
+    let sorted = sort(&[restricted], &[served, redirected, pod("shop", "c")], Some(&settings), |_| false);
+    let weaker: Vec<bool> = sorted[0].pods.iter().map(super::Pod::is_weaker).collect();
+    assert_eq!(weaker, [true, false, false]);
+    assert_eq!(sorted[0].pods[0].state, State::Protected);
+    assert_eq!(sorted[0].pods[2].interception, None);
+}

@@ -8,65 +8,95 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rasp_engine::Verdict;
 use rasp_policy::class::Class;
 use rasp_policy::selector::Labels;
+use schemars::JsonSchema;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A file.
-#[derive(Debug, Deserialize)]
+/// Requests, and the pod that they are for.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct File {
     /// Which policies are meant, where the files hold those of several namespaces.
     #[serde(default)]
     pub namespace: Option<String>,
+    /// Labels of the namespace. They choose the policies of the cluster, by namespaceSelector.
+    #[serde(default)]
+    pub namespace_labels: Labels,
     /// Labels of the pod that the requests are for. They choose the policies.
     #[serde(default)]
     pub pod_labels: Labels,
+    /// Workload of the pod as Kind/name, for example Deployment/web. It chooses the policies, by targetRefs.
+    #[serde(default, deserialize_with = "workload")]
+    #[schemars(regex(pattern = r"^[A-Z][A-Za-z]*/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub workload: Option<String>,
+    /// Names of the Services that select the pod. They choose the policies, by targetRefs.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// Name of the port at which the requests arrive, as sectionName of targetRefs says it. Absent: one that no policy names.
+    #[serde(default)]
+    pub port: Option<String>,
     /// The requests.
+    #[schemars(length(min = 1))]
     pub requests: Vec<Request>,
 }
 
 /// A request, and what is expected of it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("not" = {"required": ["body", "bodyBase64"]}))]
 pub struct Request {
     /// What it is, unique in its file.
     pub name: String,
     /// Method.
     #[serde(default = "get", deserialize_with = "method")]
+    #[schemars(regex(pattern = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"))]
     pub method: String,
     /// Path and query as they are sent.
     #[serde(deserialize_with = "target")]
+    #[schemars(regex(pattern = r"^/"))]
     pub target: String,
     /// Names in lower case, and values; a name may come more than once.
     #[serde(default, deserialize_with = "headers")]
+    #[schemars(schema_with = "super::schema::headers")]
     pub headers: Vec<(String, String)>,
     /// The body as a text.
     #[serde(default)]
     body: Option<String>,
     /// The body as base64.
     #[serde(default, deserialize_with = "base64")]
+    #[schemars(with = "Option<String>")]
     body_base64: Option<Vec<u8>>,
     /// Instead of the labels of the file.
     #[serde(default)]
     pub pod_labels: Option<Labels>,
+    /// Instead of the workload of the file.
+    #[serde(default, deserialize_with = "workload")]
+    #[schemars(regex(pattern = r"^[A-Z][A-Za-z]*/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub workload: Option<String>,
+    /// Instead of the port of the file.
+    #[serde(default)]
+    pub port: Option<String>,
     /// What is expected.
     pub expect: Expect,
 }
 
 /// What is expected of a request.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expect {
     /// The judgement.
     #[serde(deserialize_with = "verdict")]
+    #[schemars(schema_with = "super::schema::verdict")]
     pub verdict: Verdict,
     /// A rule that sees something.
     #[serde(default)]
     pub rule: Option<String>,
     /// A class that something is seen of.
     #[serde(default, deserialize_with = "class")]
+    #[schemars(schema_with = "super::schema::class")]
     pub class: Option<Class>,
-    /// `policy/name` of an exception that something falls under.
+    /// An exception that something falls under, as events name it: policy/name, ClusterRaspPolicy/policy/name or
+    /// RaspException/name.
     #[serde(default)]
     pub exception: Option<String>,
 }
@@ -88,6 +118,9 @@ pub fn parse(name: &str, text: &str) -> anyhow::Result<File> {
         serde_yaml::from_str(text).with_context(|| name.to_owned())?
     };
     ensure!(!file.requests.is_empty(), "{name}: there are no requests in it");
+    if !file.services.is_empty() && file.pod_labels.is_empty() {
+        bail!("{name}: services is set without podLabels: a Service selects pods by their labels");
+    }
     let mut names = std::collections::BTreeSet::new();
     for (index, request) in file.requests.iter().enumerate() {
         let Request { name: called, body, body_base64, .. } = request;
@@ -146,6 +179,17 @@ fn target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
             }
         }
     }))
+}
+
+fn workload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    deserializer
+        .deserialize_str(Text(|text| match text.split_once('/') {
+            Some((kind, name)) if !kind.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(text.to_owned())
+            }
+            _ => Err(format!("{text:?} is no workload: write Kind/name, for example Deployment/web")),
+        }))
+        .map(Some)
 }
 
 fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
@@ -289,7 +333,17 @@ mod tests {
                 "\"a b\" is no name of a field",
                 "line 4",
             ),
+            (
+                "  target: /\n  workload: web\n  expect: {verdict: allow}\n",
+                "requests[0].workload: \"web\" is no workload",
+                "line 4",
+            ),
             ("  target: /\n", "missing field `expect`", "line"),
+            (
+                "  target: /\n  expect: {verdict: allow}\nservices: [web]\n",
+                "services is set without podLabels",
+                "",
+            ),
             (
                 "  target: /\n  body: a\n  bodyBase64: YQ==\n  expect: {verdict: allow}\n",
                 "requests[0] (\"a\") has body and bodyBase64",

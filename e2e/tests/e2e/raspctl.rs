@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use rasp_e2e::cluster::{Cluster, Printed, variable};
+use rasp_e2e::cluster::{Cluster, Printed, variable, wait_for};
 use rasp_e2e::http;
 use rasp_e2e::product::{ATTACK, policy};
 use rasp_e2e::workload::{PORT, addresses, name, nginx, protected_web, ready_pods};
@@ -101,10 +102,10 @@ async fn raspctl_status_and_explain_tell_what_is_in_force_and_why_a_request_was_
 
     let explained = json(&["explain", "policy", &format!("pod/{}", name(&pod)), "-n", &shop.name]).await?;
     ensure!(explained["verified"] == true, "{explained:#}");
-    let mode =
-        explained["fields"].as_array().and_then(|all| all.iter().find(|field| field["field"] == "spec.mode"));
+    let fields = &explained["explanations"][0]["fields"];
+    let mode = fields.as_array().and_then(|all| all.iter().find(|field| field["field"] == "spec.mode"));
     let mode = mode.context("spec.mode")?;
-    ensure!(mode["by"][0] == "RaspPolicy web" && mode["over"][0] == "RaspPolicy all", "{explained:#}");
+    ensure!(mode["decidedBy"][0]["name"] == "web" && mode["overridden"][0]["name"] == "all", "{explained:#}");
 
     let http::Outcome::Answered(blocked) = http::get(ip, PORT, ATTACK).await else {
         anyhow::bail!("no answer")
@@ -118,21 +119,20 @@ async fn raspctl_status_and_explain_tell_what_is_in_force_and_why_a_request_was_
         "Blocked: ",
         "sql_injection",
         "where     query \"id\"",
-        "spec.mode is Block: RaspPolicy web",
-        "exceptions:",
+        &format!("spec.mode is Block: RaspPolicy {}/web", shop.name),
+        "kind: RaspException",
         "path: /index.html",
-        "an exception for RaspPolicy web",
     ] {
         ensure!(printed.stdout.contains(says), "{says}: {printed:?}");
     }
     ensure!(!printed.stdout.contains("have changed since"), "{printed:?}");
     // What it proposes is an exception that the API server takes, and that lets the request pass.
     let explained = json(&["explain", id, "-n", &shop.name]).await?;
-    let exceptions = serde_json::json!([explained[0]["exception"]]);
-    let spec =
-        format!("{{podSelector: {{matchLabels: {{app: web}}}}, mode: Block, exceptions: {exceptions}}}");
-    policy(&cluster, &shop.name, "web", &spec).await?;
-    ensure!(http::get(ip, PORT, ATTACK).await.status() == Some(200), "the exception is in force");
+    cluster.apply(&shop.name, &explained[0]["exception"].to_string()).await?;
+    wait_for("the exception to be in force", Duration::from_secs(20), || async {
+        Ok((http::get(ip, PORT, ATTACK).await.status() == Some(200)).then_some(()))
+    })
+    .await?;
     Ok(())
 }
 

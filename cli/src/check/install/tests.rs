@@ -4,8 +4,9 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
 use super::super::line::Outcome;
-use super::super::look::Installed;
+use super::super::look::{Certificate, Installed, certificate};
 use super::{BASE64, DAY, admission, judge};
+use crate::standing::Standings;
 
 fn installed(issued: &Issued, bundle: &str, now: Timestamp) -> Installed {
     let encode = |text: &str| BASE64.encode(text);
@@ -38,10 +39,12 @@ fn installed(issued: &Issued, bundle: &str, now: Timestamp) -> Installed {
         ]),
         webhooks: Ok(Some(read(json!({"metadata": {"name": "x"}, "webhooks": [webhook("a.rasp.dev"), webhook("b.rasp.dev")]})))),
         secret: Ok(Some(serde_json::from_value(json!({"metadata": {}, "data": {"tls.crt": encode(&issued.cert_pem)}})).unwrap())),
+        certificate: Certificate { secret: "tls".to_owned(), provided: false },
         settings: Err("not there".to_owned()),
         fleet: Ok(vec![]),
         excluded: vec![],
-        policies: Ok(vec![]),
+        policies: Standings::default(),
+        guard_rails: (Ok(vec![]), Ok(vec![])),
         admission: ("shop".to_owned(), Ok(json!({"spec": {"initContainers": [{"name": "rasp-proxy"}]}}))),
     }
 }
@@ -128,4 +131,32 @@ fn what_may_not_be_seen_or_is_not_there_is_no_pass() {
 fn a_pod_that_is_admitted_without_a_sidecar_fails() {
     assert_eq!(admission("shop", &Ok(json!({"spec": {"containers": []}}))).status, Outcome::Fail);
     assert_eq!(admission("-", &Ok(json!(null))).status, Outcome::Warn);
+}
+
+#[test]
+fn the_secret_of_the_certificate_is_the_one_that_the_operator_is_told() {
+    let deployment = |env: serde_json::Value| {
+        serde_json::from_value(json!({
+            "metadata": {"name": "kube-rasp-operator"},
+            "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "operator", "env": env}]}}},
+        }))
+        .unwrap()
+    };
+    let own = Certificate { secret: "kube-rasp-webhook-tls".to_owned(), provided: false };
+    assert_eq!(certificate(None), own);
+    assert_eq!(certificate(Some(&deployment(json!([])))), own);
+    let told = deployment(json!([
+        {"name": "RASP_CERTIFICATE_SOURCE", "value": "secret"}, {"name": "RASP_CERTIFICATE_SECRET", "value": "mine"},
+    ]));
+    assert_eq!(certificate(Some(&told)), Certificate { secret: "mine".to_owned(), provided: true });
+
+    let issued = issue();
+    let mut seen = installed(&issued, &issued.ca_pem, Timestamp::now());
+    seen.secret = Ok(None);
+    for (provided, says) in [(false, "the operator makes it"), (true, "somebody else")] {
+        seen.certificate.provided = provided;
+        let line = judge(&seen).into_iter().find(|line| line.check.as_str() == "certificate").unwrap();
+        assert_eq!((line.status, line.message.as_str()), (Outcome::Fail, "Secret rasp/tls is not there"));
+        assert!(line.hint.unwrap().contains(says), "{provided}");
+    }
 }
