@@ -194,9 +194,6 @@ fn state(
         {
             State::Outdated { difference }
         }
-        Decision::Inject(plan) if has_sidecar && plan.replaces => {
-            State::Outdated { difference: difference(&plan.warnings) }
-        }
         _ if has_sidecar => State::Protected,
         Decision::Inject(_) => unprotected(
             "not_injected",
@@ -204,14 +201,6 @@ fn state(
         ),
         Decision::Skip(reason) | Decision::Refuse(reason) => unprotected(reason.id(), &reason.to_string()),
     }
-}
-
-/// Injection would replace the sidecar, and says in a warning in what it differs.
-fn difference(warnings: &[String]) -> String {
-    let said = warnings
-        .iter()
-        .find_map(|warning| Some(warning.split_once("other settings (")?.1.split_once(')')?.0));
-    said.unwrap_or("another version, or other settings").to_owned()
 }
 
 fn sidecar(pod: &Value) -> Option<&Value> {

@@ -139,8 +139,10 @@ impl Controller {
         let with_policies = state.policies.namespaces();
         let with_bundle = state.bundles.namespaces();
         let with_exceptions = state.exceptions.namespaces();
-        let all = asking.chain(with_policies).chain(with_exceptions).chain(with_bundle);
-        all.map(ToOwned::to_owned).collect()
+        let known =
+            asking.chain(with_policies).chain(with_exceptions).chain(with_bundle).map(ToOwned::to_owned);
+        // Any pod may report, and what it said is forgotten only by looking.
+        known.chain(self.reports.namespaces()).collect()
     }
 
     fn last_good(&self, namespace: &str) -> Option<Arc<Bundle>> {
@@ -170,6 +172,7 @@ impl Controller {
         self.shares.lock().unwrap_or_else(PoisonError::into_inner).replace(namespace, Vec::new());
         self.metrics.forget_namespace(namespace);
         self.watchdog.forget(namespace);
+        self.reports.retain(namespace, |_| false);
     }
 }
 

@@ -17,12 +17,17 @@ use crate::api_error;
 use crate::apply::FIELD_MANAGER;
 use crate::metrics::{ErrorKind, Metrics};
 use crate::observe::Policy;
+use crate::text;
 use crate::webhook::{Occurrence, Outcome, Subject};
 
 /// The same event on the same object at most this often: a controller that cannot make its pod tries for ever.
 const QUIET: Duration = Duration::from_secs(60);
 /// Different events remembered, and therefore written within [`QUIET`] at most.
 const MAX_EVENTS: usize = 500;
+/// Those of one namespace: a tenant whose pods fail in many ways must not silence the others.
+const MAX_EVENTS_OF_ONE: usize = 50;
+/// Longest text, in characters; the API allows 1024 bytes.
+const MAX_NOTE: usize = 250;
 /// Longest wait for one write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -172,8 +177,7 @@ async fn publish(recorder: &Recorder, metrics: &Metrics, notice: Notice) {
     let event = Event {
         type_: EventType::Warning,
         reason: notice.reason,
-        // The API allows 1024 bytes.
-        note: Some(notice.message.chars().take(250).collect()),
+        note: Some(text::line(&notice.message, MAX_NOTE)),
         action: notice.action.to_owned(),
         secondary: None,
     };
@@ -204,7 +208,8 @@ impl Limit {
     fn admits(&mut self, notice: &Notice, now: Instant) -> bool {
         self.0.retain(|_, written| now.duration_since(*written) < QUIET);
         let key = (notice.object.clone(), notice.reason.clone());
-        if self.0.len() >= MAX_EVENTS || self.0.contains_key(&key) {
+        let of_one = self.0.keys().filter(|(object, _)| object.namespace == notice.object.namespace).count();
+        if self.0.len() >= MAX_EVENTS || of_one >= MAX_EVENTS_OF_ONE || self.0.contains_key(&key) {
             return false;
         }
         self.0.insert(key, now);

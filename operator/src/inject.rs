@@ -37,7 +37,7 @@ pub use annotation::Invalid;
 pub use pod::Pod;
 pub use reason::{Mesh, Reason};
 pub use tunable::{TUNABLES, Tunable, markdown};
-pub use workload::Owner;
+pub use workload::{Owner, is_name};
 
 /// What injection needs to know beyond the pod and its namespace; the same for every pod. Written to a ConfigMap for those
 /// who inject without the webhook.

@@ -4,19 +4,21 @@
 //! Only the leader keeps reports, since only the leader writes statuses: any other replica answers 503 `not_leader`,
 //! and the sidecar tries again on a new connection. Never does an answer say more than a word from a closed list.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
-use rasp_policy::report::{Report, SCHEMA_VERSION};
+use rasp_policy::report::SCHEMA_VERSION;
 
 use crate::leader::Leadership;
 use crate::observe::Cache;
 use crate::status::Received;
 
+mod bounds;
+mod kept;
 mod token;
 
+pub use kept::Reports;
 pub use token::{Identity, Tokens};
 
 /// Largest report that is read. A Bundle of a thousand policies acknowledges itself in less.
@@ -60,39 +62,6 @@ impl Refused {
     }
 }
 
-/// The newest report of each pod.
-#[derive(Default)]
-pub struct Reports(Mutex<HashMap<String, Arc<Received>>>);
-
-impl Reports {
-    /// The newest report of a pod.
-    pub fn of(&self, uid: &str) -> Option<Arc<Received>> {
-        self.lock().get(uid).cloned()
-    }
-
-    /// Keeps a report; whether it says something else than the one before.
-    pub fn keep(&self, received: Received) -> bool {
-        let uid = received.report.pod.uid.clone();
-        let fresh = Arc::new(received);
-        let before = self.lock().insert(uid, Arc::clone(&fresh));
-        before.is_none_or(|before| before.report != fresh.report)
-    }
-
-    /// Forgets the pods of a namespace for which `keep` is false.
-    pub fn retain(&self, namespace: &str, keep: impl Fn(&Received) -> bool) {
-        self.lock().retain(|_, received| received.report.pod.namespace != namespace || keep(received));
-    }
-
-    /// Forgets everything: reports that another leader received are unknown.
-    pub fn clear(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Received>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The endpoint.
 pub struct Receiver {
     /// Whether this replica may take reports.
@@ -112,11 +81,12 @@ impl Receiver {
             return Err(Refused::NotLeader);
         }
         let token = bearer(headers).ok_or(Refused::NoToken)?;
-        let report: Report = serde_json::from_slice(body).map_err(|_| Refused::Malformed)?;
+        // Nothing of a stranger is read.
+        let identity = self.tokens.identify(token).await?;
+        let report = bounds::read(body).ok_or(Refused::Malformed)?;
         if report.schema_version != SCHEMA_VERSION {
             return Err(Refused::SchemaVersion);
         }
-        let identity = self.tokens.identify(token).await?;
         let Identity { namespace, pod, uid } = &identity;
         if (namespace, pod, uid) != (&report.pod.namespace, &report.pod.name, &report.pod.uid) {
             tracing::warn!(

@@ -1,11 +1,10 @@
 //! What the TLS listener answers: `/inject/{enabled,enforced,object}`, `/v1/report` and `/v1/stream`. Everything else is 404.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
@@ -16,8 +15,7 @@ use crate::server::{Body, Handler, Link, empty, whole};
 use crate::stream::Streams;
 use crate::webhook::{self, Facts, MAX_BODY_BYTES, Occurrence};
 
-/// Longest wait for the body of a request.
-const BODY: Duration = Duration::from_secs(10);
+mod body;
 
 /// The handler of the TLS listener.
 pub struct Routes<F> {
@@ -58,13 +56,13 @@ impl<F: Facts> Handler for Routes<F> {
 impl<F: Facts> Routes<F> {
     async fn review(&self, level: Level, request: Request<Incoming>) -> Response<Body> {
         let started = Instant::now();
-        let body = match read(request.into_body(), MAX_BODY_BYTES).await {
+        let body = match body::read(request.into_body(), MAX_BODY_BYTES).await {
             Ok(body) => body,
             Err(status) => return empty(status),
         };
-        let (status, body) = webhook::review(&*self.facts, level, body, &self.occurrences).await;
+        let review = webhook::review(&*self.facts, level, body.bytes.clone(), &self.occurrences).await;
         self.metrics.answered(started.elapsed());
-        json(status, body)
+        json(review.0, review.1)
     }
 
     async fn stream(&self, request: &Request<Incoming>, link: &Link) -> Response<Body> {
@@ -80,11 +78,11 @@ impl<F: Facts> Routes<F> {
 
     async fn report(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let body = match read(body, report::MAX_BYTES).await {
+        let body = match body::read(body, report::MAX_BYTES).await {
             Ok(body) => body,
             Err(status) => return empty(status),
         };
-        match self.receiver.receive(&head.headers, &body).await {
+        match self.receiver.receive(&head.headers, &body.bytes).await {
             Ok(()) => empty(StatusCode::NO_CONTENT),
             Err(refused) => {
                 let (status, reason) = refused.answer();
@@ -95,18 +93,6 @@ impl<F: Facts> Routes<F> {
             }
         }
     }
-}
-
-async fn read(body: Incoming, limit: usize) -> Result<Bytes, StatusCode> {
-    let body = tokio::time::timeout(BODY, Limited::new(body, limit).collect()).await;
-    let body = body.map_err(|_| StatusCode::REQUEST_TIMEOUT)?;
-    body.map(http_body_util::Collected::to_bytes).map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() {
-            StatusCode::PAYLOAD_TOO_LARGE
-        } else {
-            StatusCode::BAD_REQUEST
-        }
-    })
 }
 
 fn json(status: StatusCode, body: Bytes) -> Response<Body> {

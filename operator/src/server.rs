@@ -1,11 +1,12 @@
 //! The TLS listener: admission reviews from API servers, reports and streams of sidecars.
 //!
 //! Everything a client can delay has a limit: handshake, head, body, the number of connections, and the age of those
-//! of HTTP/2. A handler that panics answers 500. After `stop` it goes on serving for the grace that API servers need to
-//! learn of it, and ends connections of HTTP/2 spread over that time; then it finishes what is in flight. Called by
-//! `run`; what is answered is in `routes`.
+//! of HTTP/2; who has most connections makes room for others. A handler that panics answers 500. After `stop` it goes on
+//! serving for the grace that API servers need to learn of it, and ends connections of HTTP/2 spread over that time; then
+//! it finishes what is in flight. Called by `run`; what is answered is in `routes`.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +27,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+mod crowd;
 mod link;
 
+use crowd::Crowd;
 pub use link::Link;
 
 /// Longest TLS handshake.
@@ -35,6 +38,8 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Longest wait for the head of a request; also the longest idle time of a kept connection. Longer than the 90 s after
 /// which API servers close theirs: a review that meets our end of a connection is lost, and not sent again.
 const HEAD: Duration = Duration::from_secs(120);
+/// Longest head of a request. A token for reports has 2 KiB; without this a head may have 400 KiB on each connection.
+const MAX_HEAD_BYTES: usize = 16 << 10;
 /// Connections at once, without those that carry an accepted stream: they have places of their own, so that sidecars
 /// never take those of API servers. A connection costs about 50 KiB.
 const MAX_CONNECTIONS: usize = 1024;
@@ -66,15 +71,27 @@ pub async fn serve<H: Handler>(
     stop: CancellationToken,
     grace: Duration,
 ) {
+    serve_at_most(MAX_CONNECTIONS, listener, tls, handler, stop, grace).await;
+}
+
+async fn serve_at_most<H: Handler>(
+    places: usize,
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    handler: Arc<H>,
+    stop: CancellationToken,
+    grace: Duration,
+) {
     let acceptor = TlsAcceptor::from(tls);
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = Arc::new(Semaphore::new(places));
+    let crowd = Arc::new(Crowd::default());
     let graceful = GracefulShutdown::new();
     let mut end = std::pin::pin!(async {
         stop.cancelled().await;
         tokio::time::sleep(grace).await;
     });
     loop {
-        let (stream, permit) = tokio::select! {
+        let (stream, peer, permit) = tokio::select! {
             accepted = accept(&listener, &connections) => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -86,8 +103,18 @@ pub async fn serve<H: Handler>(
             () = &mut end => break,
         };
         let watcher = graceful.watcher();
+        let seat = crowd.sit(peer.ip());
+        if connections.available_permits() <= places / 16 {
+            crowd.thin();
+        }
         let (acceptor, handler) = (acceptor.clone(), Arc::clone(&handler));
-        tokio::spawn(connection(stream, permit, acceptor, handler, watcher, (stop.clone(), grace)));
+        let served = connection(stream, permit, acceptor, handler, watcher, (stop.clone(), grace));
+        tokio::spawn(async move {
+            tokio::select! {
+                () = seat.left() => {}
+                () = served => {}
+            }
+        });
     }
     drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
@@ -99,9 +126,10 @@ pub async fn serve<H: Handler>(
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.map_err(std::io::Error::other)?;
-    Ok((listener.accept().await?.0, permit))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, permit))
 }
 
 async fn connection<H: Handler>(
@@ -151,6 +179,7 @@ async fn http1<H: Handler>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_headers(64)
+        .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");

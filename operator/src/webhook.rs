@@ -14,8 +14,10 @@ use rasp_policy::pod::Interception;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::inject::{self, Decision, Level, NamespaceFacts, Owner, Pod, Reason, Settings};
+use crate::inject::{self, Decision, Level, NamespaceFacts, Owner, Pod, Reason, Settings, is_name};
+use crate::text;
 
+mod weight;
 mod wire;
 
 /// Largest AdmissionReview that is read: what the API server accepts as a request, 3 MiB.
@@ -89,7 +91,7 @@ impl Subject {
             return Self::Controller(owner);
         }
         let name = pod.metadata_text("name").or_else(|| pod.metadata_text("generateName"));
-        Self::Pod(name.unwrap_or_default().to_owned())
+        Self::Pod(name.filter(|name| is_name(name)).unwrap_or_default().to_owned())
     }
 }
 
@@ -147,9 +149,13 @@ async fn answer<F: Facts>(
     if !request.creates_pod() {
         return Ok(wire::Response::allow(request.uid).write());
     }
-    let pod = request.object.as_ref().ok_or(Error::NoObject)?;
-    let namespace = request.namespace();
+    let object = request.object.ok_or(Error::NoObject)?;
+    let namespace = request.namespace()?;
     let known = facts.namespace(namespace).await;
+    // Nothing waits while a pod is held: it is large, and anybody may send one.
+    let _room = weight::room(object.get()).await?;
+    let pod = &wire::pod(object)?;
+    let is_known = known.is_some();
     if known.is_none() {
         // Better to protect a pod whose namespace is too new to be known than to start it without the sidecar.
         tracing::warn!(namespace, "namespace is not known yet");
@@ -163,7 +169,8 @@ async fn answer<F: Facts>(
         let injected = decisions.find(|decision| matches!(decision, Decision::Skip(Reason::AlreadyInjected)));
         decision = injected.unwrap_or(decision);
     }
-    if !request.is_dry_run() {
+    // Only API servers know all namespaces, and anybody may ask: what is told of others would be made up.
+    if is_known && !request.is_dry_run() {
         tell(occurrence(namespace, pod, level, &decision), occurrences);
     }
     Ok(respond(request.uid.clone(), level, &decision).write())
@@ -202,13 +209,17 @@ fn occurrence(namespace: &str, pod: &Value, level: Level, decision: &Decision) -
     }
 }
 
+/// Longest message; events have less. It waits in a queue, and parts of it are what the pod's author wrote.
+const MAX_MESSAGE: usize = 1024;
+
 /// Warnings reach whoever makes a pod; a controller reads none, so they are told here as well.
 fn message(decision: &Decision) -> String {
-    match decision {
+    let message = match decision {
         Decision::Inject(plan) if plan.warnings.is_empty() => "the pod gets the sidecar".to_owned(),
         Decision::Inject(plan) => plan.warnings.join("; "),
         Decision::Skip(reason) | Decision::Refuse(reason) => reason.to_string(),
-    }
+    };
+    text::line(&message, MAX_MESSAGE)
 }
 
 fn tell(occurrence: Occurrence, occurrences: &mpsc::Sender<Occurrence>) {
@@ -226,7 +237,7 @@ fn tell(occurrence: Occurrence, occurrences: &mpsc::Sender<Occurrence>) {
     }
 }
 
-/// Why a request was not answered with a review. All of them are the caller's doing.
+/// Why a request was not answered with a review. All of them but `Busy` are the caller's doing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the body has {0} bytes, more than {MAX_BODY_BYTES}")]
@@ -239,15 +250,22 @@ pub(crate) enum Error {
     NoRequest,
     #[error("field request.object is missing: send the pod that is to be created")]
     NoObject,
+    #[error("field request.namespace is no name of a namespace")]
+    Namespace,
+    #[error("the pod would take up to {0} bytes of memory, more than {most}", most = weight::MOST)]
+    TooHeavy(usize),
+    #[error("too many large pods at once: try again")]
+    Busy,
 }
 
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Malformed { .. } | Self::Version | Self::NoRequest | Self::NoObject => {
+            Self::TooLarge(_) | Self::TooHeavy(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Malformed { .. } | Self::Version | Self::NoRequest | Self::NoObject | Self::Namespace => {
                 StatusCode::BAD_REQUEST
             }
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

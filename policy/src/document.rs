@@ -262,6 +262,10 @@ mod tests {
             ("spec: {response: {status: 200}}", "spec.response.status is 200; use 400 to 599"),
             ("spec: {response: {contentType: text/html}}", "set body as well"),
             ("spec: {response: {body: x, contentType: html}}", "not a media type"),
+            (
+                r#"spec: {response: {body: x, contentType: "text/html\r\nset-cookie: a=b"}}"#,
+                "not a media type",
+            ),
             ("spec: {inspection: {maxBodyBytes: 1}}", "spec.inspection.maxBodyBytes is 1; use 1024"),
             ("spec: {inspection: {maxDepth: 1000}}", "spec.inspection.maxDepth is 1000; use 8 to 128"),
             (

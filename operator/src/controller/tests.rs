@@ -22,6 +22,8 @@ use crate::status::Received;
 use crate::testing::{Calls, api, mk_namespace, mk_pod, mk_policy, mk_policy_of, mk_report, refusal};
 use crate::watchdog::{Cause, Ledger};
 
+mod forged;
+
 /// A controller, what it works on, and what it wrote.
 struct Bench {
     controller: Controller,

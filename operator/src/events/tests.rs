@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Limit, MAX_EVENTS, Notice, QUIET, camel_case, notice, publish, run};
+use super::{Limit, MAX_EVENTS, MAX_EVENTS_OF_ONE, Notice, QUIET, camel_case, notice, publish, run};
 use crate::inject::{Level, Owner, Reason};
 use crate::metrics::Metrics;
 use crate::testing::{api, mk_policy};
@@ -70,7 +70,14 @@ fn what_repeats_is_told_once_a_minute_and_a_storm_is_bounded() {
     assert!(!limit.admits(&mk("a".into()), start + QUIET - Duration::from_millis(1)));
     assert!(limit.admits(&mk("a".into()), start + QUIET));
     let admitted = (0..2 * MAX_EVENTS).filter(|n| limit.admits(&mk(format!("n{n}")), start + QUIET)).count();
-    assert_eq!(admitted, MAX_EVENTS - 1);
+    assert_eq!(admitted, MAX_EVENTS_OF_ONE - 1);
+    let elsewhere = |n: usize| {
+        let mut occurrence = occurrence(owner("web"), Outcome::Skipped, Some(Reason::HostNetwork));
+        occurrence.namespace = format!("namespace-{n}");
+        notice(&occurrence).unwrap()
+    };
+    let admitted = (0..2 * MAX_EVENTS).filter(|n| limit.admits(&elsewhere(*n), start + QUIET)).count();
+    assert_eq!(admitted, MAX_EVENTS - MAX_EVENTS_OF_ONE, "one namespace does not silence the others");
 }
 
 #[tokio::test]

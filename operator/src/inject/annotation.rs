@@ -73,7 +73,7 @@ impl Tuning {
             }
             LOG_LEVEL => self.log_level = Some(level(value).ok_or_else(|| invalid(Problem::NotALevel))?),
             PROXY_IMAGE => self.image = Some(image(value, settings).map_err(invalid)?),
-            _ => return Err(Invalid::Unknown { key: key.to_owned() }),
+            _ => return Err(Invalid::Unknown { key: shortened(key) }),
         }
         Ok(())
     }

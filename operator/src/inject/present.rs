@@ -12,6 +12,10 @@ use super::Settings;
 use super::container::Rendered;
 use super::pod::{Container, Pod};
 use super::reason::Reason;
+use crate::text;
+
+/// Enough for the longest name there is, and what is said about it.
+const MAX_DIFFERENCE: usize = 128;
 
 const VOLUMES: [&str; 2] = [CONFIG_VOLUME, RUN_VOLUME];
 /// Our containers, and the argument that each is started with, in every version.
@@ -38,7 +42,10 @@ pub(super) fn uses_our_names(pod: &Pod<'_>) -> bool {
 /// Something with a name of ours is not of our making in any version: its author has to rename it, since what is not ours
 /// is neither trusted nor replaced.
 pub(super) fn foreign(pod: &Pod<'_>) -> Result<(), Reason> {
-    let differs = |name, difference: String| Err(Reason::NameInUse { name, difference });
+    // Parts of it are names that nobody has looked at yet.
+    let differs = |name, difference: String| {
+        Err(Reason::NameInUse { name, difference: text::line(&difference, MAX_DIFFERENCE) })
+    };
     if let Some((name, container)) = foreign_mount(pod) {
         return differs(name, format!("container {} mounts it", container.name()));
     }

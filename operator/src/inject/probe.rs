@@ -6,12 +6,15 @@ use serde_json::Value;
 
 use super::pod::{Container, Pod};
 
+/// Probes that are told apart. Each is compared with those before it, and a review may bring 50,000.
+const MOST: usize = 128;
+
 /// Probes over HTTP to the pod itself that the sidecar can read, each once, in the order of the containers.
 pub(super) fn collect(pod: &Pod<'_>, tls: &[TlsPort]) -> Vec<Probe> {
     let mut probes = Vec::new();
     for container in pod.foreign_containers().filter(|container| container.keeps_running()) {
         for probe in actions(container).filter_map(|action| build(container, action, tls)) {
-            if !probes.contains(&probe) {
+            if probes.len() < MOST && !probes.contains(&probe) {
                 probes.push(probe);
             }
         }

@@ -23,7 +23,7 @@ impl Owner {
         let references = pod.metadata("ownerReferences")?.as_array()?;
         let controller = |value: &&Value| value.get("controller").and_then(Value::as_bool) == Some(true);
         let reference = references.iter().find(controller)?;
-        let text = |key| Some(reference.get(key)?.as_str()?.to_owned());
+        let text = |key| reference.get(key)?.as_str().filter(|text| is_name(text)).map(ToOwned::to_owned);
         Some(Self {
             api_version: text("apiVersion").unwrap_or_default(),
             kind: text("kind")?,
@@ -31,6 +31,12 @@ impl Owner {
             uid: text("uid").unwrap_or_default(),
         })
     }
+}
+
+/// Whether a text can be a name, kind, version or UID of an object. Webhooks are asked before the API server has looked at
+/// any of them, and it never looks at those of owners: one of a megabyte would go into every event and log line.
+pub fn is_name(text: &str) -> bool {
+    text.len() <= 253 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:/".contains(&byte))
 }
 
 /// `Kind/name`. A ReplicaSet made by a Deployment stands for the Deployment; a Job stands for itself, also when a
@@ -44,7 +50,8 @@ pub(super) fn identity(pod: &Pod<'_>) -> String {
     }
     // The API server makes the name from the prefix after the webhooks have run.
     let prefix = || pod.metadata_text("generateName").map(|prefix| prefix.trim_end_matches('-'));
-    format!("Pod/{}", pod.metadata_text("name").or_else(prefix).unwrap_or_default())
+    let name = pod.metadata_text("name").or_else(prefix).filter(|name| is_name(name));
+    format!("Pod/{}", name.unwrap_or_default())
 }
 
 fn deployment<'a>(pod: &Pod<'_>, replica_set: &'a str) -> Option<&'a str> {

@@ -10,6 +10,8 @@ use crate::metrics::Metrics;
 use crate::observe::Cache;
 use crate::testing::{Calls, api, mk_pod, mk_report, refusal};
 
+mod hostile;
+
 /// An API server that knows one token, `good`, which belongs to pod `web` of namespace `shop`.
 fn receiver(leader: bool) -> (Receiver, Calls) {
     let (client, calls) = api(|call| match call.body["spec"]["token"].as_str() {

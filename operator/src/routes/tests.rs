@@ -28,6 +28,8 @@ use crate::stream::Streams;
 use crate::testing::{api, mk_pod, mk_report};
 use crate::webhook::{Facts, Occurrence};
 
+mod hostile;
+
 const HOST: &str = "kube-rasp-operator.kube-rasp.svc";
 
 struct Fixed(Arc<Settings>);

@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Body, HANDSHAKE, Handler, Link, empty, serve};
 use crate::certificate::{self, Resolver};
 
+mod crowded;
+
 struct Nothing;
 
 impl Handler for Nothing {

@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 use super::{Facts, MAX_BODY_BYTES, Occurrence, Outcome, Subject, review};
 use crate::inject::{Level, NamespaceFacts, Resources, Settings};
 
+mod hostile;
+
 struct Cache(BTreeMap<&'static str, NamespaceFacts>);
 
 impl Facts for Cache {

@@ -5,34 +5,38 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Error;
 use crate::inject::Reason;
+use crate::text;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Review {
+struct Review<'a> {
     #[serde(default)]
     api_version: String,
     #[serde(default)]
     kind: String,
-    request: Option<Request>,
+    #[serde(borrow)]
+    request: Option<Request<'a>>,
 }
 
-/// The members of an AdmissionRequest that are used.
+/// The members of an AdmissionRequest that are used. The object stays a text until it is known that it is needed.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Request {
+pub(super) struct Request<'a> {
     pub(super) uid: String,
     kind: GroupVersionKind,
     sub_resource: Option<String>,
     operation: String,
     namespace: Option<String>,
-    pub(super) object: Option<Value>,
+    #[serde(borrow)]
+    pub(super) object: Option<&'a RawValue>,
     dry_run: Option<bool>,
 }
 
@@ -44,12 +48,17 @@ struct GroupVersionKind {
     kind: String,
 }
 
-pub(super) fn read(body: &[u8]) -> Result<Request, Error> {
-    let review: Review = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+pub(super) fn read(body: &[u8]) -> Result<Request<'_>, Error> {
+    let review: Review<'_> = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     if review.api_version != API_VERSION || review.kind != KIND {
         return Err(Error::Version);
     }
     review.request.ok_or(Error::NoRequest)
+}
+
+/// Reads the object. What weighs too much must not come here.
+pub(super) fn pod(object: &RawValue) -> Result<Value, Error> {
+    serde_json::from_str(object.get()).map_err(|error| malformed(&error))
 }
 
 /// The parser's own text could quote the pod.
@@ -63,16 +72,20 @@ fn malformed(error: &serde_json::Error) -> Error {
     Error::Malformed { problem, line: error.line(), column: error.column() }
 }
 
-impl Request {
+impl Request<'_> {
     pub(super) fn creates_pod(&self) -> bool {
         let GroupVersionKind { group, version, kind } = &self.kind;
         let is_pod = (group.as_str(), version.as_str(), kind.as_str()) == ("", "v1", "Pod");
         is_pod && self.operation == "CREATE" && self.sub_resource.as_deref().unwrap_or_default().is_empty()
     }
 
-    /// The namespace of the request counts: the object's own may be empty still.
-    pub(super) fn namespace(&self) -> &str {
-        self.namespace.as_deref().unwrap_or_default()
+    /// The namespace of the request counts: the object's own may be empty still. It ends in logs, labels and events,
+    /// and an API server only asks about namespaces that exist, so it has to be a name of one (RFC 1123).
+    pub(super) fn namespace(&self) -> Result<&str, Error> {
+        let name = self.namespace.as_deref().unwrap_or_default();
+        let of_a_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_name = name.len() <= 63 && name.bytes().all(of_a_name);
+        if is_name { Ok(name) } else { Err(Error::Namespace) }
     }
 
     pub(super) fn is_dry_run(&self) -> bool {
@@ -110,12 +123,14 @@ impl Response {
     }
 
     pub(super) fn deny(mut self, reason: &Reason) -> Self {
+        // kubectl prints it as it comes, and parts of it are what the pod's author wrote.
+        let said = text::line(&reason.to_string(), MAX_DENIAL_CHARS);
         self.allowed = false;
         self.status = Some(json!({
             "code": 403,
             "reason": "Forbidden",
-            "message": format!("kube-rasp must protect this pod and cannot, {}: {reason}", reason.id()),
-            "details": {"causes": [{"reason": reason.id(), "message": reason.to_string()}]},
+            "message": format!("kube-rasp must protect this pod and cannot, {}: {said}", reason.id()),
+            "details": {"causes": [{"reason": reason.id(), "message": said}]},
         }));
         self
     }
@@ -134,15 +149,12 @@ impl Response {
 /// The API server cuts each warning at 256 characters and all of them at 4096.
 const MAX_WARNINGS: usize = 16;
 const MAX_WARNING_CHARS: usize = 256;
+/// A denial has no limit of its own.
+const MAX_DENIAL_CHARS: usize = 1024;
 
 /// Warnings travel in a header field, so nothing but printable characters may be in them.
 fn warning(text: &str) -> String {
-    let printable = |char: char| if char.is_control() { ' ' } else { char };
-    let text: String = "kube-rasp: ".chars().chain(text.chars().map(printable)).collect();
-    match text.char_indices().nth(MAX_WARNING_CHARS) {
-        None => text,
-        Some(_) => text.chars().take(MAX_WARNING_CHARS - 3).chain("...".chars()).collect(),
-    }
+    text::line(&format!("kube-rasp: {text}"), MAX_WARNING_CHARS)
 }
 
 /// The body of a 4xx.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 use rasp_engine::{Refusal, Why};
@@ -47,7 +48,13 @@ pub fn refuse(
             let content_type = HeaderValue::from_str(&body.content_type)
                 .unwrap_or(HeaderValue::from_static("text/plain; charset=utf-8"));
             let bytes = Bytes::copy_from_slice(body.text.as_bytes());
-            respond(connection, trace, (status, content_type, bytes), unread, in_flight)
+            let mut response = respond(connection, trace, (status, content_type, bytes), unread, in_flight);
+            // Whoever may write policies need not be who may write the application: what they say runs no script in its
+            // origin, and is of no other type than they say (CSP level 3, `sandbox`).
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            response
         }
         None => problem(connection, trace, status, unread, in_flight),
     };

@@ -72,6 +72,22 @@ fn the_policy_chooses_status_and_body_of_the_refusal() {
 }
 
 #[test]
+fn what_a_policy_says_to_a_blocked_client_runs_no_script_in_the_origin_of_the_application() {
+    let upstream = Upstream::ok();
+    let spec =
+        "{mode: Block, response: {body: '<script>steal(document.cookie)</script>', contentType: text/html}}";
+    let gateway = Gateway::with(upstream.address, spec);
+    let response = ask(gateway.address, get(ATTACK));
+    assert_eq!(response.header("content-security-policy"), Some("sandbox"));
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(
+        ask(gateway.address, get("/")).header("content-security-policy"),
+        None,
+        "only of our own answers"
+    );
+}
+
+#[test]
 fn a_parsed_body_over_the_limit_is_refused_in_block_and_passes_in_monitor() {
     let body = format!("{{\"a\":\"{}\"}}", "Z".repeat(4096));
     let stated = post("application/json", &body);

@@ -1,0 +1,157 @@
+//! Attacks on the control plane: the corpus of the fuzz target `review`, pods nobody wrote as whole reviews, and the page
+//! that says which test stands for which defence.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a fuzz body fails by panicking")]
+
+#[path = "../../fuzz/src/review.rs"]
+mod review;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+const THREATS: &str = include_str!("../../docs/threat-model.md");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[test]
+fn the_corpus_of_reviews_is_answered() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(root().join("fuzz/corpus/review")).unwrap() {
+        let path = entry.unwrap().path();
+        let input = std::fs::read(&path).unwrap();
+        let replayed = std::panic::catch_unwind(|| review::run(&input));
+        assert!(replayed.is_ok(), "{}: {}", path.display(), input.escape_ascii());
+        count += 1;
+    }
+    assert!(count > 20, "{count} inputs");
+    review::run(b"");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_the_webhook_panic_or_answer_what_is_no_review(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400), at in any::<prop::sample::Index>(), with in any::<u8>()
+    ) {
+        review::run(&bytes);
+        // One byte of a review that is in order.
+        let mut whole = std::fs::read(root().join("fuzz/corpus/review/review-of-a-pod.json")).unwrap();
+        let at = at.index(whole.len());
+        whole[at] = with;
+        review::run(&whole);
+    }
+
+    #[test]
+    fn any_json_as_a_pod_is_patched_to_json_and_only_once(metadata in json_value(), spec in json_value()) {
+        review::as_pod(&serde_json::json!({"metadata": metadata, "spec": spec}));
+        review::as_pod(&spec);
+    }
+}
+
+/// Values with the names that are read, of the types that they have and of others.
+fn json_value() -> impl Strategy<Value = Value> {
+    let names = [
+        "labels",
+        "annotations",
+        "ownerReferences",
+        "controller",
+        "kind",
+        "name",
+        "uid",
+        "containers",
+        "initContainers",
+        "volumes",
+        "ports",
+        "containerPort",
+        "securityContext",
+        "runAsUser",
+        "livenessProbe",
+        "httpGet",
+        "httpHeaders",
+        "value",
+        "path",
+        "port",
+        "scheme",
+        "config.rasp.dev/opaque-ports",
+        "config.rasp.dev/tls",
+        "config.rasp.dev/x",
+        "rasp.dev/inject",
+        "restartPolicy",
+        "volumeMounts",
+        "env",
+        "args",
+        "image",
+        "terminationGracePeriodSeconds",
+        "spec",
+        "metadata",
+    ];
+    let texts = vec![
+        "",
+        "true",
+        "Always",
+        "web",
+        "/%",
+        "ReplicaSet",
+        "80",
+        "rasp-proxy",
+        "rasp-config",
+        "HTTPS",
+        "8443=a",
+        "\u{1b}[31m\u{9b}\n\u{202e}",
+        "$(A)$$",
+        "RASP_PROBES",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (0_i64..70_000).prop_map(Value::from),
+        proptest::sample::select(texts).prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(7, 80, 6, move |inner| {
+        let name = prop_oneof![
+            8 => proptest::sample::select(names.to_vec()).prop_map(str::to_owned),
+            1 => ".{0,6}".prop_map(String::from),
+        ];
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::hash_map(name, inner, 0..7)
+                .prop_map(|map| Value::from(map.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+#[test]
+fn every_test_that_stands_for_a_defence_exists() {
+    let mut sources = String::new();
+    for folder in ["policy", "engine", "proxy", "operator", "cli", "e2e"] {
+        read(&root().join(folder), &mut sources);
+    }
+    let is_test = |word: &str| {
+        word.matches('_').count() >= 3
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
+    };
+    let named: BTreeSet<&str> = THREATS.split('`').skip(1).step_by(2).filter(|word| is_test(word)).collect();
+    assert!(named.len() > 50, "{} tests are named", named.len());
+    let missing: Vec<_> = named.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "docs/threat-model.md names tests that are not there: {missing:?}");
+    assert!(THREATS.matches("not defended").count() > 10, "the page says what is not defended");
+}
+
+fn read(folder: &Path, sources: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            read(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
