@@ -93,8 +93,8 @@ count "$work/minimal" 'validationActions: \[Warn, Audit\]' 5
 count "$work/full" 'validationActions: \[Deny, Audit\]' 4
 count "$work/full" 'validationActions: \[Warn, Audit\]' 1 # templates of workloads
 # Rights to change workloads only where somebody asked for restarts.
-count "$work/minimal" 'deployments\|RASP_RESTARTS_PER_MINUTE' 0
-count "$work/full" 'resources: \[deployments, statefulsets, daemonsets\]' 1
+count "$work/minimal" 'poddisruptionbudgets\|RASP_RESTARTS_PER_MINUTE' 0
+count "$work/full" 'resources: \[poddisruptionbudgets\]' 1
 count "$work/full" 'RASP_RESTARTS_PER_MINUTE' 1
 # What depends on the number of replicas and on settings.
 count "$work/minimal" 'kind: PodDisruptionBudget' 1

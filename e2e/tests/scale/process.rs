@@ -70,7 +70,11 @@ impl Process {
         let log = std::fs::read_link(self.entry("fd/2")).context("its log")?;
         let program = std::fs::read_link(self.entry("exe")).context("its program")?;
         self.kill()?;
-        while std::fs::read_to_string(self.entry("stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+        // Its first thread ends before the last one closes the sockets.
+        let threads = || std::fs::read_dir(self.entry("task")).map_or(0, Iterator::count);
+        let is_zombie =
+            || std::fs::read_to_string(self.entry("stat")).map_or(true, |stat| stat.contains(") Z "));
+        while threads() > 1 || !is_zombie() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let file = std::fs::OpenOptions::new().append(true).open(&log).context("open its log")?;

@@ -133,16 +133,15 @@ impl World {
                 self.client = Client::Listing(self.version, self.server.values().cloned().collect());
                 self.observe(Event::Init);
             }
-            Client::Listing(version, mut objects) => match objects.pop() {
-                Some(object) => {
+            Client::Listing(version, mut objects) => {
+                if let Some(object) = objects.pop() {
                     self.client = Client::Listing(version, objects);
                     self.observe(Event::InitApply(object));
-                }
-                None => {
+                } else {
                     self.client = Client::Watching(version);
                     self.observe(Event::InitDone);
                 }
-            },
+            }
             Client::Watching(version) => {
                 let next = self.log.iter().find(|(at, ..)| *at > version).cloned();
                 let Some((at, is_there, object)) = next else {

@@ -89,7 +89,9 @@ fn whoever_is_in_doubt_does_not_restart() {
     let update = |text: Value| json!({ "spec": { "updateStrategy": text } });
     let status = |text: Value| json!({ "status": text });
     let nothing = json!({});
-    let table: Vec<(&str, Kind, Value, Vec<Value>, Option<Refusal>)> = vec![
+    // name, kind, workload, budgets, why not
+    type Row = (&'static str, Kind, Value, Vec<Value>, Option<Refusal>);
+    let table: Vec<Row> = vec![
         ("excluded", Deployment, annotated(WATCHDOG_RESTART, "disabled"), vec![], Some(Excluded)),
         ("another word", Deployment, annotated(WATCHDOG_RESTART, "enabled"), vec![], None),
         ("another name", Deployment, json!({ "metadata": { "name": "shop" } }), vec![], Some(Gone)),
