@@ -106,8 +106,11 @@ e2e: images cluster-build ## the end-to-end tests, on a cluster of their own
 	cargo build --locked -p raspctl
 	RASP_E2E_RASPCTL="$(abspath $(BINARIES))/raspctl" e2e/run.sh $(IMAGES)
 
-scale: images cluster-build ## the operator with 2,000 namespaces and 5,000 pods of plain API objects; prints tables (docs/scale.md)
-	e2e/scale.sh $(IMAGES)
+scale: prerequisites-cluster cluster-build ## the operator, as released, with 2,000 namespaces and 5,000 pods of plain API objects; prints tables (docs/scale.md)
+	cargo build --locked --release -p rasp-proxy
+	cargo build --locked --release -p rasp-operator
+	e2e/images/product.sh "$(dir $(BINARIES))release" $(IMAGES)-release
+	e2e/scale.sh $(IMAGES)-release
 
 cluster-build: # compiles Kubernetes the first time
 	@$(CLUSTER) build

@@ -18,6 +18,7 @@ use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::product::sample;
 
 use fleet::Fleet;
+use latency::{Histogram, Load};
 use operator::Operator;
 use process::Process;
 
@@ -71,7 +72,9 @@ async fn main() -> anyhow::Result<()> {
     for Row(what, wanted, measured) in &rows {
         println!("| {what} | {wanted} | {measured} |");
     }
-    println!("\n| dry-run creates of pods | a second | p50 | p99 | highest |\n|---|---|---|---|---|");
+    println!(
+        "\n| load | a second | p50 | p99 | highest | cores, API server | cores, operator |\n|---|---|---|---|---|---|---|"
+    );
     load_rows.iter().for_each(|row| println!("{row}"));
     println!("\nload average at the end: {}", load());
     Ok(())
@@ -109,7 +112,7 @@ async fn build(
     Ok(())
 }
 
-/// The webhook under load, beside the API server alone.
+/// The webhook under load, beside the API server alone. Namespaces of both are under the same admission policies.
 async fn webhook(
     client: &Client,
     operator: &Operator,
@@ -117,18 +120,32 @@ async fn webhook(
     seconds: usize,
 ) -> anyhow::Result<Vec<String>> {
     let mut rows = Vec::new();
-    for (what, namespace) in [("without the webhook", "default"), ("with it", &fleet::name(0))] {
-        let before = operator.metrics().await?;
-        let measured = latency::dry_runs(client, namespace, rate, seconds).await?;
-        rows.push(format!("| {what} {measured}"));
-        let share = latency::Histogram::between(&before, &operator.metrics().await?);
-        if share.count > 0 {
-            let share_row = format!("| the operator's share {}", share.row(seconds));
-            println!("{share_row}");
-            rows.push(share_row);
+    let api_server = Process::of_component("kube-apiserver")?;
+    for rate in [rate / 2, rate] {
+        for (what, load) in [
+            ("dry runs without the webhook", Load::dry_runs(client, "default")),
+            ("dry runs with it", Load::dry_runs(client, &fleet::name(0))),
+            ("reviews straight to the webhook", Load::reviews(client, operator.ip).await?),
+        ] {
+            println!("{rate}/s {what}");
+            let before = (operator.metrics().await?, latency::of_api_server(client).await?);
+            let cpu = (operator.process.cpu()?, api_server.cpu()?);
+            let measured = latency::under(&load, rate, seconds).await?;
+            let share = |used: Duration| used.as_secs_f64() / to_f64(seconds);
+            let used = (share(operator.process.cpu()? - cpu.0), share(api_server.cpu()? - cpu.1));
+            rows.push(format!("| {rate}/s {what} {measured} {:.2} | {:.2} |", used.1, used.0));
+            let after = (operator.metrics().await?, latency::of_api_server(client).await?);
+            for (what, histogram) in [
+                ("the call as the API server sees it", Histogram::call(&before.1, &after.1)),
+                ("the operator's share", Histogram::share(&before.0, &after.0)),
+            ] {
+                if histogram.count > 1 {
+                    rows.push(format!("| {what} {} | |", histogram.row(seconds)));
+                }
+            }
         }
-        println!("{what} {measured}");
     }
+    rows.iter().for_each(|row| println!("{row}"));
     Ok(rows)
 }
 

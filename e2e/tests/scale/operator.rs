@@ -16,7 +16,8 @@ pub struct Operator {
     /// Its process.
     pub process: Process,
     pod: String,
-    ip: IpAddr,
+    /// Its address.
+    pub ip: IpAddr,
 }
 
 impl Operator {

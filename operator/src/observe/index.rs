@@ -35,12 +35,15 @@ impl<T> Default for Index<T> {
     }
 }
 
-impl<T: Kept> Index<T> {
+impl<T: Kept + PartialEq> Index<T> {
     /// Applies an event of a watch; returns the namespaces that changed.
     pub fn apply(&mut self, event: Event<T>) -> BTreeSet<String> {
         match event {
             Event::Init => self.listing = Some(BTreeMap::new()),
-            Event::InitApply(object) => insert(self.listing.get_or_insert_default(), object),
+            Event::InitApply(object) => {
+                let object = self.known(object);
+                insert(self.listing.get_or_insert_default(), object);
+            }
             Event::InitDone => {
                 let old = std::mem::replace(&mut self.items, self.listing.take().unwrap_or_default());
                 self.lists += 1;
@@ -76,8 +79,14 @@ impl<T: Kept> Index<T> {
             return BTreeSet::new();
         }
         let namespace = object.namespace().to_owned();
-        insert(&mut self.items, object);
+        insert(&mut self.items, Arc::new(object));
         BTreeSet::from([namespace])
+    }
+
+    /// What is known already is kept: while a list arrives, nothing is there twice.
+    fn known(&self, object: T) -> Arc<T> {
+        let known = self.get(object.namespace(), object.name());
+        known.filter(|known| **known == object).unwrap_or_else(|| Arc::new(object))
     }
 
     /// Takes an object out, unless it was made anew since: after a write the watch still delivers the end of the one before.
@@ -142,9 +151,6 @@ impl<T> Index<T> {
     }
 }
 
-fn insert<T: Kept>(items: &mut Items<T>, object: T) {
-    items
-        .entry(object.namespace().to_owned())
-        .or_default()
-        .insert(object.name().to_owned(), Arc::new(object));
+fn insert<T: Kept>(items: &mut Items<T>, object: Arc<T>) {
+    items.entry(object.namespace().to_owned()).or_default().insert(object.name().to_owned(), object);
 }

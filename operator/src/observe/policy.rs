@@ -34,10 +34,27 @@ pub struct Policy {
     /// Of a ClusterRaspPolicy that can be read: where it stands.
     pub cluster: Option<Cluster>,
     /// Whether this spec can be compiled, once somebody has tried.
-    pub checked: OnceLock<Result<(), String>>,
+    pub checked: Checked,
     /// The status as it stands.
     pub status: RaspPolicyStatus,
     version: Option<u64>,
+}
+
+/// What somebody has found out about an object. Not a part of it: objects are equal whatever is known of them.
+#[derive(Clone, Debug, Default)]
+pub struct Checked(OnceLock<Result<(), String>>);
+
+impl Checked {
+    /// What is known; the first who asks finds out.
+    pub fn get_or_init(&self, find_out: impl FnOnce() -> Result<(), String>) -> &Result<(), String> {
+        self.0.get_or_init(find_out)
+    }
+}
+
+impl PartialEq for Checked {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What a ClusterRaspPolicy says beside its settings.
@@ -63,7 +80,7 @@ impl Policy {
             spec: spec
                 .map_err(|error| if error.starts_with("spec") { error } else { format!("spec: {error}") }),
             cluster,
-            checked: OnceLock::new(),
+            checked: Checked::default(),
             // A status that cannot be read is written anew.
             status: RaspPolicyStatus::deserialize(part("status")).unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
