@@ -4,6 +4,7 @@
 
 use std::io::{IsTerminal as _, Write};
 
+use rasp_operator::text::is_printable;
 use serde::Serialize;
 
 use crate::args::Format;
@@ -34,9 +35,9 @@ pub fn table(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> std::i
     rows.iter().try_for_each(|row| line(&mut row.iter().map(String::as_str)))
 }
 
-/// A text without control characters.
+/// A text without what a terminal obeys, and without what is not seen or turns text round.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
+    text.chars().map(|char| if is_printable(char) { char } else { '?' }).collect()
 }
 
 /// The first of several names, and how many there are more.
@@ -95,6 +96,7 @@ mod tests {
     #[test]
     fn a_text_from_a_log_cannot_write_to_the_terminal() {
         assert_eq!(plain("a\x1b[31mb\r\nc\u{9b}"), "a?[31mb??c?");
+        assert_eq!(plain("\u{202e}evil\u{200b}"), "?evil?");
         assert_eq!(Paint(false).text(Colour::Red, "a"), "a");
         assert_eq!(Paint(true).text(Colour::Red, "a"), "\x1b[31ma\x1b[0m");
     }

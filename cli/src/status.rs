@@ -128,7 +128,7 @@ async fn look(cluster: &Cluster, args: &args::Status) -> anyhow::Result<Status> 
     Ok(Status { namespaces, cluster_policies, not_visible })
 }
 
-/// A namespace by its name. Whoever may not read it still sees its pods.
+/// A namespace by its name.
 async fn namespace(client: &Client, name: &str) -> anyhow::Result<Value> {
     let kind = ApiResource::erase::<Namespace>(&());
     let api: Api<kube::api::DynamicObject> = Api::all_with(client.clone(), &kind);

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rasp_policy::pod::INJECT_LABEL;
+use serde_json::Value;
 
 use crate::args::Run;
 use crate::certificate::Issued;
-use crate::inject::{self, Decision, Level, NamespaceFacts, Resources, Settings};
+use crate::inject::{self, Decision, Level, NamespaceFacts, Reason, Resources, Settings};
 use crate::observe::{Cache, Namespace, Pod};
 use crate::signing::Key;
 use crate::webhook;
@@ -58,19 +60,37 @@ impl Facts {
 
     /// Why a running pod has no sidecar, in the words of the webhook.
     pub fn why(&self, pod: &Pod, namespace: &Namespace, excluded: bool) -> Option<String> {
-        if excluded {
-            return Some("its namespace is excluded from injection".to_owned());
-        }
-        let level = match namespace.labels.get(rasp_policy::pod::INJECT_LABEL).map(String::as_str) {
-            Some("enabled") => Level::Enabled,
-            Some("enforced") => Level::Enforced,
-            _ => Level::Object,
+        let Some(level) = level(namespace, excluded) else {
+            let how = if excluded { "excluded from injection" } else { "labelled disabled" };
+            return Some(format!("its namespace is {how}"));
         };
         let facts = facts(namespace, None);
         match inject::decide(&pod.manifest.as_ref()?.read(), level, &facts, &self.settings.load()) {
             Decision::Inject(_) => Some(MISSED.to_owned()),
             Decision::Skip(reason) | Decision::Refuse(reason) => Some(reason.id().to_owned()),
         }
+    }
+
+    /// Whether a pod of this template would have the sidecar that new pods get, as far as a template tells.
+    pub fn injects(&self, template: &Value, namespace: &Namespace, excluded: bool) -> bool {
+        let Some(level) = level(namespace, excluded) else { return false };
+        matches!(
+            inject::decide(template, level, &facts(namespace, None), &self.settings.load()),
+            Decision::Inject(_) | Decision::Skip(Reason::AlreadyInjected)
+        )
+    }
+}
+
+/// Which webhook is asked about the pods of a namespace, as the chart selects it; `None` where none is.
+fn level(namespace: &Namespace, excluded: bool) -> Option<Level> {
+    if excluded {
+        return None;
+    }
+    match namespace.labels.get(INJECT_LABEL).map(String::as_str) {
+        Some("disabled") => None,
+        Some("enabled") => Some(Level::Enabled),
+        Some("enforced") => Some(Level::Enforced),
+        _ => Some(Level::Object),
     }
 }
 

@@ -42,7 +42,7 @@ pub mod serving;
 pub mod signing;
 pub mod status;
 pub mod stream;
-mod text;
+pub mod text;
 pub mod watchdog;
 pub mod webhook;
 

@@ -172,8 +172,8 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
     let reports = Arc::new(Reports::default());
     let (occurrences, notices) = spawn_events(shared, parts);
     spawn_probe(shared, parts, webhooks, notices.clone());
-    let ledger = Arc::new(Ledger::new(args.proxy_image.clone()));
-    spawn_watchdog(shared, parts, &ledger, notices.clone());
+    let ledger = Arc::new(Ledger::new(args.proxy_image.clone(), args.proxy_allowed_images.clone()));
+    spawn_watchdog(shared, parts, &ledger, &facts, notices.clone());
     let controller = controller(shared, &facts, &signing, &reports, notices, ledger);
     parts.spawn(async move {
         controller.run().await;
@@ -304,9 +304,20 @@ fn spawn_events(
     (occurrences, notices)
 }
 
-fn spawn_watchdog(shared: &Shared, parts: &mut Parts, ledger: &Arc<Ledger>, notices: mpsc::Sender<Notice>) {
+fn spawn_watchdog(
+    shared: &Shared,
+    parts: &mut Parts,
+    ledger: &Arc<Ledger>,
+    facts: &Arc<Facts>,
+    notices: mpsc::Sender<Notice>,
+) {
     let per_minute = shared.args.restarts_per_minute;
-    let restarts = || Restarts::new(shared.client.clone(), shared.leadership.clone(), per_minute);
+    let (facts, args) = (Arc::clone(facts), shared.args.clone());
+    let injects = move |template: &serde_json::Value, namespace: &observe::Namespace| {
+        facts.injects(template, namespace, args.excludes(&namespace.name))
+    };
+    let (client, leadership) = (shared.client.clone(), shared.leadership.clone());
+    let restarts = || Restarts::new(client, leadership, per_minute, Box::new(injects));
     let watchdog = Watchdog {
         ledger: Arc::clone(ledger),
         cache: Arc::clone(&shared.cache),

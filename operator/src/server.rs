@@ -32,6 +32,7 @@ mod link;
 
 use crowd::Crowd;
 pub use link::Link;
+use link::Place;
 
 /// Longest TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -103,12 +104,13 @@ async fn serve_at_most<H: Handler>(
             () = &mut end => break,
         };
         let watcher = graceful.watcher();
-        let seat = crowd.sit(peer.ip());
+        let seat = Arc::new(crowd.sit(peer.ip()));
         if connections.available_permits() <= places / 16 {
             crowd.thin();
         }
         let (acceptor, handler) = (acceptor.clone(), Arc::clone(&handler));
-        let served = connection(stream, permit, acceptor, handler, watcher, (stop.clone(), grace));
+        let place = (permit, Arc::clone(&seat));
+        let served = connection(stream, place, acceptor, handler, watcher, (stop.clone(), grace));
         tokio::spawn(async move {
             tokio::select! {
                 () = seat.left() => {}
@@ -134,7 +136,7 @@ async fn accept(
 
 async fn connection<H: Handler>(
     stream: TcpStream,
-    permit: OwnedSemaphorePermit,
+    place: Place,
     acceptor: TlsAcceptor,
     handler: Arc<H>,
     watcher: Watcher,
@@ -148,7 +150,7 @@ async fn connection<H: Handler>(
         Err(_) => return,
     };
     let session = stream.get_ref().1;
-    let link = Link::new(permit, session.protocol_version() == Some(ProtocolVersion::TLSv1_3));
+    let link = Link::new(place, session.protocol_version() == Some(ProtocolVersion::TLSv1_3));
     if session.alpn_protocol() == Some(b"h2") {
         http2(stream, handler, &link, stop).await;
         drop(watcher);

@@ -13,7 +13,7 @@ pub fn line(text: &str, most: usize) -> String {
 
 /// Neither a control character (C0, DEL and C1, which terminals obey) nor one that is not seen or changes the order of
 /// those around it (Unicode TR 36, "bidirectional text spoofing").
-fn is_printable(char: char) -> bool {
+pub fn is_printable(char: char) -> bool {
     !char.is_control()
         && !matches!(char,
             '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -20,7 +20,7 @@ pub mod tell;
 mod workloads;
 
 pub use run::Watchdog;
-pub use workloads::Restarts;
+pub use workloads::{Injects, Restarts};
 
 /// What is wrong with a pod. The id is the reason of the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,13 +89,15 @@ pub struct Finding {
 /// What the controller found, namespace by namespace.
 pub struct Ledger {
     image: String,
+    /// What counts as the same to the webhook: mirrors that another webhook writes.
+    allowed: Vec<String>,
     namespaces: Mutex<BTreeMap<String, Vec<Finding>>>,
 }
 
 impl Ledger {
-    /// An empty one. `image` is what new pods get as their sidecar.
-    pub fn new(image: String) -> Self {
-        Self { image, namespaces: Mutex::default() }
+    /// An empty one. `image` is what new pods get as their sidecar; those of `allowed` count as the same.
+    pub fn new(image: String, allowed: Vec<String>) -> Self {
+        Self { image, allowed, namespaces: Mutex::default() }
     }
 
     /// The image of current sidecars.
@@ -120,7 +122,9 @@ impl Ledger {
             why => (target.pod, Cause::CannotBeProtected, why.unwrap_or("unknown").to_owned()),
         });
         let older = targets.iter().filter_map(|target| {
-            let image = target.pod.sidecar_image.as_deref().filter(|image| *image != self.image)?;
+            let is_other =
+                |image: &&str| *image != self.image && !self.allowed.iter().any(|known| known == image);
+            let image = target.pod.sidecar_image.as_deref().filter(is_other)?;
             Some((
                 target.pod,
                 Cause::OutdatedSidecar,

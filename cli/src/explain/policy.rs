@@ -84,7 +84,11 @@ fn tell(out: &mut dyn Write, explained: &Explained, all: bool) -> std::io::Resul
         if policies.is_empty() {
             writeln!(out, "{place}: no policy is for it, it monitors with the built-in values")?;
         } else {
-            writeln!(out, "{place}, by these policies, highest precedence first: {}", policies.join(", "))?;
+            writeln!(
+                out,
+                "{place}, by these policies, highest precedence first: {}",
+                print::plain(&policies.join(", "))
+            )?;
         }
         let said = explanation.fields.iter().filter(|field| all || !field.decided_by.is_empty());
         let rows: Vec<Vec<String>> = said

@@ -264,12 +264,14 @@ impl Controller {
 
 impl View {
     fn targets(&self, why: &super::Why) -> Vec<Target<'_>> {
+        // To say why, a pod is unpacked and decided about: not where nobody would be told.
+        let is_told = |pod: &Pod| !self.policies.is_empty() || self.asks_for(pod, &[]);
         let running = self.pods.iter().zip(&self.reports).filter(|(pod, _)| pod.running);
         running
             .map(|(pod, report)| Target {
                 pod,
                 report: report.as_deref(),
-                why: if pod.injected { None } else { why(pod, &self.namespace) },
+                why: if pod.injected || !is_told(pod) { None } else { why(pod, &self.namespace) },
             })
             .collect()
     }

@@ -91,7 +91,7 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         why: Box::new(|_, _| Some("host_network".to_owned())),
         notices: noticed,
         excludes: Box::new(|_| false),
-        watchdog: Arc::new(Ledger::new("proxy:1".to_owned())),
+        watchdog: Arc::new(Ledger::new("proxy:1".to_owned(), Vec::new())),
         last_good: Mutex::default(),
         shares: Mutex::default(),
         statuses: Mutex::default(),

@@ -61,11 +61,16 @@ fn says_why_a_running_pod_has_no_sidecar() {
     let facts = mk_facts(&Arc::default(), &Key::generate().unwrap());
     let plain = mk_pod("web", "web", false);
     let host = mk_pod_with("web", "web", false, |pod| pod["spec"]["hostNetwork"] = json!(true));
+    let asking = mk_pod_with("web", "web", false, |pod| {
+        pod["metadata"]["labels"]["rasp.dev/inject"] = json!("true");
+    });
     let restart = "started before injection was asked for: restart it";
     let table = [
         (&plain, Some("enabled"), false, restart),
         (&plain, Some("enforced"), false, restart),
         (&plain, None, false, "not_opted_in"),
+        (&asking, None, false, restart),
+        (&asking, Some("disabled"), false, "its namespace is labelled disabled"),
         (&host, Some("enabled"), false, "host_network"),
         (&plain, Some("enabled"), true, "its namespace is excluded from injection"),
     ];
@@ -75,6 +80,30 @@ fn says_why_a_running_pod_has_no_sidecar() {
     }
     let injected = mk_pod("web", "web", true);
     assert_eq!(facts.why(&injected, &mk_namespace("shop", None), false), None);
+}
+
+#[test]
+fn a_template_is_worth_a_restart_where_its_pods_would_be_injected() {
+    let facts = mk_facts(&Arc::default(), &Key::generate().unwrap());
+    let template = |label: &str, host: bool| {
+        json!({
+            "metadata": { "labels": { "app": "web", "rasp.dev/inject": label } },
+            "spec": { "hostNetwork": host, "containers": [{ "name": "web", "image": "web:1" }] },
+        })
+    };
+    for (label, host, namespace, excluded, expected) in [
+        ("", false, Some("enabled"), false, true),
+        ("", false, Some("enforced"), false, true),
+        ("", false, None, false, false),
+        ("true", false, None, false, true),
+        ("true", false, Some("disabled"), false, false),
+        ("false", false, Some("enabled"), false, false),
+        ("", true, Some("enabled"), false, false),
+        ("", false, Some("enabled"), true, false),
+    ] {
+        let injects = facts.injects(&template(label, host), &mk_namespace("shop", namespace), excluded);
+        assert_eq!(injects, expected, "{label} {host} {namespace:?} {excluded}");
+    }
 }
 
 #[tokio::test]

@@ -27,17 +27,19 @@ const PAGE: u32 = 50;
 pub async fn all(client: Client, cache: Arc<Cache>, signing: Arc<Held<Key>>, metrics: Arc<Metrics>) {
     let namespaces =
         follow(api::<k8s_openapi::api::core::v1::Namespace>(&client), Config::default(), &metrics, |event| {
-            cache.update(|state| state.namespaces.apply(map(event, Namespace::read)));
+            let event = map(event, Namespace::read);
+            cache.update(|state| state.namespaces.apply(event));
         });
     let pods =
         follow(api::<k8s_openapi::api::core::v1::Pod>(&client), Config::default(), &metrics, |event| {
-            cache.update(|state| state.pods.apply(map(event, Pod::read)));
+            // Packing takes its time, and a review must not wait for it.
+            let event = map(event, Pod::read);
+            cache.update(|state| state.pods.apply(event));
         });
     let policies =
         follow(api::<rasp_policy::crd::RaspPolicy>(&client), Config::default(), &metrics, |event| {
-            cache.update(|state| {
-                state.policies.apply(map(event, |object| Policy::read(Kind::RaspPolicy, object)))
-            });
+            let event = map(event, |object| Policy::read(Kind::RaspPolicy, object));
+            cache.update(|state| state.policies.apply(event));
         });
     let clusters =
         follow(api::<rasp_policy::crd::ClusterRaspPolicy>(&client), Config::default(), &metrics, |event| {
@@ -51,7 +53,8 @@ pub async fn all(client: Client, cache: Arc<Cache>, signing: Arc<Held<Key>>, met
         });
     let services =
         follow(api::<k8s_openapi::api::core::v1::Service>(&client), Config::default(), &metrics, |event| {
-            cache.update(|state| state.services.apply(map(event, Service::read)));
+            let event = map(event, Service::read);
+            cache.update(|state| state.services.apply(event));
         });
     // A field selector of the fixed name is what lets RBAC restrict the watch by resourceNames.
     let ours = Config::default().fields(&format!("metadata.name={BUNDLE_CONFIG_MAP}"));

@@ -65,16 +65,21 @@ impl Seat {
     pub(super) async fn left(&self) {
         self.leave.cancelled().await;
     }
-}
 
-impl Drop for Seat {
-    fn drop(&mut self) {
+    /// Gives the place up before the connection ends: it takes none from others any more, and has to leave for nobody.
+    pub(super) fn give_up(&self) {
         let mut seats = self.crowd.lock();
         let Some(of) = seats.held.get_mut(&self.peer) else { return };
         of.remove(&self.number);
         if of.is_empty() {
             seats.held.remove(&self.peer);
         }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 
@@ -98,7 +103,11 @@ mod tests {
         assert!(left[0] && !left[1..].contains(&true), "the same address in both notations: {left:?}");
         crowd.thin();
         assert_eq!(many.iter().filter(|seat| seat.leave.is_cancelled()).count(), 1, "it has a few now");
-        drop((few, many));
+        let streams: Vec<_> = (0..2 * FAIR).map(|_| sit("10.0.0.3")).collect();
+        streams.iter().for_each(super::Seat::give_up);
+        crowd.thin();
+        assert!(streams.iter().all(|seat| !seat.leave.is_cancelled()), "they have no place to give up");
+        drop((few, many, streams));
         assert!(crowd.lock().held.is_empty());
     }
 }

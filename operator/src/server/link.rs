@@ -7,14 +7,18 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
+use super::crowd::Seat;
+
+/// The place of a connection among those of the listener, and among those of its address.
+pub(super) type Place = (OwnedSemaphorePermit, Arc<Seat>);
+
 /// A connection.
 #[derive(Clone)]
 pub struct Link(Arc<State>);
 
 struct State {
     tls_1_3: bool,
-    /// The place among the connections of the listener.
-    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    place: Mutex<Option<Place>>,
     end: CancellationToken,
     busy: AtomicUsize,
     requests: AtomicU64,
@@ -25,10 +29,10 @@ pub struct Busy(Link);
 
 impl Link {
     /// A connection that has this place among those of the listener until it ends, or [`Link::leave_queue`].
-    pub fn new(permit: OwnedSemaphorePermit, tls_1_3: bool) -> Self {
+    pub(super) fn new(place: Place, tls_1_3: bool) -> Self {
         Self(Arc::new(State {
             tls_1_3,
-            permit: Mutex::new(Some(permit)),
+            place: Mutex::new(Some(place)),
             end: CancellationToken::new(),
             busy: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
@@ -42,11 +46,13 @@ impl Link {
 
     /// Gives the place back: whoever calls it counts the connection itself from here on.
     pub fn leave_queue(&self) {
-        self.0.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((_, seat)) = self.0.place.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            seat.give_up();
+        }
     }
 
     fn has_left_queue(&self) -> bool {
-        self.0.permit.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.0.place.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// Cancelled when the connection is about to end; cancel it to end an HTTP/2 connection.

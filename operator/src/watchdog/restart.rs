@@ -64,7 +64,9 @@ pub struct Workload {
 impl Workload {
     /// The workload of a pod, if it is of a kind that can be restarted.
     pub fn of(pod: &Pod) -> Option<Self> {
-        let owner = pod.owner.as_ref().filter(|owner| owner.api_version.starts_with("apps/"))?;
+        // Exactly this version: of an owner in one that the API server does not have, its garbage collector never finds out
+        // that it is made up, and whoever may make a pod could have any workload of the namespace restarted.
+        let owner = pod.owner.as_ref().filter(|owner| owner.api_version == "apps/v1")?;
         let (kind, name) = match owner.kind.as_str() {
             "ReplicaSet" => {
                 let hash = pod.labels.get("pod-template-hash").filter(|hash| !hash.is_empty())?;
@@ -93,6 +95,8 @@ pub enum Refusal {
     Gone,
     /// Something else controls the workload, and knows better in which order to restart.
     Owned,
+    /// A new pod would get no sidecar: its namespace or its template does not ask, or stands against it.
+    NotInjected,
     /// It was restarted for this before.
     DidNotHelp,
     /// A paused Deployment does not roll out.
@@ -113,13 +117,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::WebhookNotReady,
         Self::TooManyUnfinished,
         Self::Rate,
         Self::Excluded,
         Self::Gone,
         Self::Owned,
+        Self::NotInjected,
         Self::DidNotHelp,
         Self::Paused,
         Self::OnDelete,
@@ -139,6 +144,7 @@ impl Refusal {
             Self::Excluded => "excluded",
             Self::Gone => "gone",
             Self::Owned => "owned",
+            Self::NotInjected => "not_injected",
             Self::DidNotHelp => "did_not_help",
             Self::Paused => "paused",
             Self::OnDelete => "on_delete",
@@ -154,7 +160,13 @@ impl Refusal {
     pub fn lasts(self) -> bool {
         matches!(
             self,
-            Self::Excluded | Self::Owned | Self::DidNotHelp | Self::Paused | Self::OnDelete | Self::Partition
+            Self::Excluded
+                | Self::Owned
+                | Self::NotInjected
+                | Self::DidNotHelp
+                | Self::Paused
+                | Self::OnDelete
+                | Self::Partition
         )
     }
 }
@@ -196,6 +208,8 @@ pub struct Situation<'a> {
     pub workloads: &'a [(Kind, Value)],
     /// Its PodDisruptionBudgets.
     pub budgets: &'a [Value],
+    /// Whether a pod of a template would get the sidecar.
+    pub injects: &'a dyn Fn(&Value) -> bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -214,8 +228,13 @@ pub fn decide(situation: &Situation<'_>) -> Result<Value, Refusal> {
     if owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true)) {
         return Err(Refusal::Owned);
     }
-    let restarted_for = restarted_for(object, image, candidate.cause)?;
+    // What made the old pods need not be so any more: a restart would take the sidecar away, or the pods.
+    if object.pointer("/spec/template").is_none_or(|template| !(situation.injects)(template)) {
+        return Err(Refusal::NotInjected);
+    }
+    // A rollout of ours that goes on has not failed to help.
     rollout::can_begin(kind, object)?;
+    let restarted_for = restarted_for(object, image, candidate.cause)?;
     let busy = |(kind, other): &(Kind, Value)| {
         !text(other, &annotation_path(RESTARTED_FOR)).is_empty() && !is_finished(*kind, other)
     };

@@ -12,6 +12,8 @@ pub const QUIET: Duration = Duration::from_secs(3600);
 /// Events of one look. What is left over comes with the next ones: a whole cluster that was left unprotected may not
 /// bury its API server in events.
 const AT_ONCE: usize = 20;
+/// Of these, for one namespace. `events` admits 50 a minute of a namespace and drops what is beyond, which would count as told.
+const AT_ONCE_OF_ONE: usize = 3;
 /// Objects remembered; beyond them nothing is told until an hour has passed for some.
 const MAX_TOLD: usize = 20_000;
 
@@ -25,7 +27,7 @@ pub const DID_NOT_HELP: &str = "RestartDidNotHelp";
 pub struct Told(HashMap<(Object, &'static str), Instant>);
 
 impl Told {
-    /// Whether this may be told now. [`Self::keep`] has to follow when it was.
+    /// Whether this may not be told now. Where it is told, [`Self::keep`] has to follow.
     fn is_quiet(&self, object: &Object, reason: &'static str) -> bool {
         self.0.len() >= MAX_TOLD || self.0.contains_key(&(object.clone(), reason))
     }
@@ -60,6 +62,7 @@ impl Told {
             };
             groups.entry((&finding.namespace, kind, name, finding.cause)).or_default().push(finding);
         }
+        let mut of_one: HashMap<String, usize> = HashMap::new();
         groups
             .into_iter()
             .filter_map(|((.., cause), found)| {
@@ -68,6 +71,11 @@ impl Told {
                 (!told).then(|| {
                     (object.clone(), cause, Notice::watchdog(object, cause.id(), message(cause, &found)))
                 })
+            })
+            .filter(|(object, ..)| {
+                let told = of_one.entry(object.namespace.clone()).or_default();
+                *told += 1;
+                *told <= AT_ONCE_OF_ONE
             })
             .take(AT_ONCE)
             .collect()

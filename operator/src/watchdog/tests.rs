@@ -28,6 +28,7 @@ fn causes(ledger: &Ledger, now: Instant) -> Vec<(String, Cause)> {
 fn each_pod_is_noted_with_what_is_wrong_with_it() {
     let (missed, network) = (mk_pod("missed", "web", false), mk_pod("network", "web", false));
     let (old, current) = (with_image("old", "proxy:1"), with_image("current", "proxy:2"));
+    let mirrored = with_image("mirrored", "mirror/proxy:2");
     let chosen = mk_pod_with("chosen", "web", true, |pod| {
         pod["spec"]["initContainers"][0]["image"] = json!("proxy:1");
         pod["metadata"]["annotations"] = json!({ "config.rasp.dev/proxy-image": "proxy:1" });
@@ -38,8 +39,9 @@ fn each_pod_is_noted_with_what_is_wrong_with_it() {
         target(&old, None),
         target(&current, None),
         target(&chosen, None),
+        target(&mirrored, None),
     ];
-    let ledger = Ledger::new("proxy:2".to_owned());
+    let ledger = Ledger::new("proxy:2".to_owned(), vec!["mirror/proxy:2".to_owned()]);
     let start = Instant::now();
     ledger.note("shop", start, &targets, &[&targets[0], &targets[1]], &[&targets[3]]);
     assert_eq!(causes(&ledger, start + SETTLE / 2), [], "it may still settle");
@@ -59,7 +61,7 @@ fn each_pod_is_noted_with_what_is_wrong_with_it() {
 
 #[test]
 fn what_goes_on_keeps_its_beginning_and_what_ends_is_forgotten() {
-    let ledger = Ledger::new("proxy:2".to_owned());
+    let ledger = Ledger::new("proxy:2".to_owned(), vec!["mirror/proxy:2".to_owned()]);
     let (start, pod) = (Instant::now(), mk_pod("missed", "web", false));
     let targets = [target(&pod, Some(MISSED))];
     ledger.note("shop", start, &targets, &[&targets[0]], &[]);
@@ -94,6 +96,7 @@ fn the_workload_of_a_pod_is_what_can_be_restarted() {
         ("apps/v1", "DaemonSet", "log", json!({}), Some((Kind::DaemonSet, "log"))),
         ("batch/v1", "Job", "once", json!({}), None),
         ("argoproj.io/v1alpha1", "StatefulSet", "mine", json!({}), None),
+        ("apps/v0", "StatefulSet", "made-up", json!({}), None),
     ];
     for (api, kind, name, labels, expected) in table {
         let expected = expected.map(|(kind, name)| (kind, name.to_owned()));

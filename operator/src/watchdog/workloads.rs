@@ -37,11 +37,15 @@ pub struct Outcome {
     pub result: Result<String, Refusal>,
 }
 
+/// Whether a pod of a template would get the sidecar in a namespace.
+pub type Injects = dyn Fn(&Value, &Namespace) -> bool + Send + Sync;
+
 /// Restarts workloads, a few at a time.
 pub struct Restarts {
     client: Client,
     leadership: Leadership,
     per_minute: usize,
+    injects: Box<Injects>,
     restarted: VecDeque<Instant>,
     unfinished: Vec<Candidate>,
     not_before: HashMap<Candidate, Instant>,
@@ -49,11 +53,12 @@ pub struct Restarts {
 
 impl Restarts {
     /// At most `per_minute` restarts in a minute, and only while this replica is leader.
-    pub fn new(client: Client, leadership: Leadership, per_minute: usize) -> Self {
+    pub fn new(client: Client, leadership: Leadership, per_minute: usize, injects: Box<Injects>) -> Self {
         Self {
             client,
             leadership,
             per_minute,
+            injects,
             restarted: VecDeque::new(),
             unfinished: Vec::new(),
             not_before: HashMap::new(),
@@ -70,16 +75,18 @@ impl Restarts {
     ) -> Vec<Outcome> {
         self.settle().await;
         let now = Instant::now();
-        self.not_before.retain(|candidate, until| *until > now && candidates.contains(candidate));
-        let due: Vec<_> =
-            candidates.into_iter().filter(|candidate| !self.not_before.contains_key(candidate)).collect();
+        self.not_before.retain(|candidate, _| candidates.contains(candidate));
+        let is_due = |candidate: &Candidate| self.not_before.get(candidate).is_none_or(|until| *until <= now);
+        let mut due: Vec<_> = candidates.into_iter().filter(is_due).collect();
+        // Whoever was not asked for longest comes first: a few that are refused for ever keep nobody else out.
+        due.sort_by_key(|candidate| self.not_before.get(candidate).copied());
         let mut outcomes = Vec::new();
         for candidate in due.into_iter().take(AT_ONCE) {
             let result = match self.may(ready, Instant::now()) {
                 Err(refusal) => Err(refusal),
                 Ok(()) => match namespace(&candidate.namespace) {
                     Some(namespace) if restart::leaves_alone(&namespace) => Err(Refusal::Excluded),
-                    Some(_) => self.attempt(&candidate, image).await,
+                    Some(namespace) => self.attempt(&candidate, &namespace, image).await,
                     None => Err(Refusal::Gone),
                 },
             };
@@ -87,7 +94,8 @@ impl Restarts {
                 result,
                 Err(Refusal::WebhookNotReady | Refusal::TooManyUnfinished | Refusal::Rate | Refusal::Failed)
             );
-            if !stop {
+            // One that the API server always refuses, as an admission policy may, does not stand before all others.
+            if !stop || matches!(result, Err(Refusal::Failed)) {
                 let lasts = matches!(&result, Err(refusal) if refusal.lasts());
                 let pause = if lasts { LATER } else { AGAIN };
                 self.not_before.insert(candidate.clone(), now + pause);
@@ -116,7 +124,12 @@ impl Restarts {
         }
     }
 
-    async fn attempt(&mut self, candidate: &Candidate, image: &str) -> Result<String, Refusal> {
+    async fn attempt(
+        &mut self,
+        candidate: &Candidate,
+        namespace: &Namespace,
+        image: &str,
+    ) -> Result<String, Refusal> {
         let mut workloads = Vec::new();
         for kind in Kind::ALL {
             let found = self.list(&candidate.namespace, &resource(kind)).await?;
@@ -129,6 +142,7 @@ impl Restarts {
             image,
             workloads: &workloads,
             budgets: &budgets,
+            injects: &|template| (self.injects)(template, namespace),
             now: Timestamp::now(),
         })?;
         let api = self.api(&candidate.namespace, &resource(candidate.workload.kind));

@@ -13,6 +13,10 @@ use super::Error;
 /// Bytes that one pod, and all of them at the same moment, may become. An ordinary pod of 1 MiB becomes 25 MiB.
 pub(super) const MOST: usize = 48 << 20;
 
+/// A pod that becomes no more than this needs no room, as ordinary ones do: whoever keeps the room full keeps only large ones
+/// out. Nothing waits while a pod is held, so there are never more of them than threads.
+const FREE: usize = 1 << 20;
+
 /// Longest wait for room; pods are judged within milliseconds, and API servers wait for 5 s.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -27,15 +31,18 @@ const MEMBER: usize = 112;
 /// What the allocator rounds up at each end of a text.
 const QUOTE: usize = 16;
 
-/// Waits for room for this pod. The permit is held as long as the value that was read from the text.
-pub(super) async fn room(json: &str) -> Result<SemaphorePermit<'static>, Error> {
+/// Waits for room for this pod, if it needs any. The permit is held as long as the value that was read from the text.
+pub(super) async fn room(json: &str) -> Result<Option<SemaphorePermit<'static>>, Error> {
     let weight = of(json);
+    if weight <= FREE {
+        return Ok(None);
+    }
     if weight > MOST {
         return Err(Error::TooHeavy(weight));
     }
     let kib = u32::try_from(weight.div_ceil(1024)).unwrap_or(u32::MAX);
     match tokio::time::timeout(PATIENCE, ROOM.acquire_many(kib)).await {
-        Ok(Ok(room)) => Ok(room),
+        Ok(Ok(room)) => Ok(Some(room)),
         _ => Err(Error::Busy),
     }
 }
@@ -69,7 +76,15 @@ pub(super) fn of(json: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{LIST, MAP, MEMBER, QUOTE, of};
+    use super::{FREE, LIST, MAP, MEMBER, QUOTE, ROOM, of, room};
+
+    #[tokio::test]
+    async fn whoever_fills_the_room_keeps_no_small_pod_out() {
+        let all = ROOM.acquire_many(u32::try_from(super::MOST >> 10).unwrap()).await.unwrap();
+        assert!(room(r#"{"spec":{}}"#).await.unwrap().is_none());
+        drop(all);
+        assert!(room(&"[".repeat(FREE / LIST)).await.unwrap().is_some());
+    }
 
     #[test]
     fn what_stands_in_a_text_has_no_weight_but_its_length() {

@@ -56,6 +56,7 @@ fn ask(kind: Kind, change: &Value, others: &[(Kind, Value)], budgets: &[Value]) 
         image: IMAGE,
         workloads: &workloads,
         budgets,
+        injects: &|template| template.pointer("/spec/hostNetwork").is_none(),
         now: Timestamp::from_second(1_800_000_000).unwrap(),
     })
 }
@@ -80,8 +81,8 @@ fn a_workload_at_rest_is_restarted_as_kubectl_does_it_and_says_for_what() {
 fn whoever_is_in_doubt_does_not_restart() {
     use Kind::{DaemonSet, Deployment, StatefulSet};
     use Refusal::{
-        DidNotHelp, DisruptionBudget, Excluded, Gone, NamespaceBusy, OnDelete, Owned, Partition, Paused,
-        RolloutUnfinished,
+        DidNotHelp, DisruptionBudget, Excluded, Gone, NamespaceBusy, NotInjected, OnDelete, Owned, Partition,
+        Paused, RolloutUnfinished,
     };
     let annotated = |name: &str, value: &str| json!({ "metadata": { "annotations": { (name): value } } });
     let owner = |controller: bool| json!({ "metadata": { "ownerReferences": [{ "kind": "Postgres", "controller": controller }] } });
@@ -98,11 +99,28 @@ fn whoever_is_in_doubt_does_not_restart() {
         ("an operator's", StatefulSet, owner(true), vec![], Some(Owned)),
         ("only owned", StatefulSet, owner(false), vec![], None),
         (
+            "cannot be injected",
+            Deployment,
+            json!({ "spec": { "template": { "spec": { "hostNetwork": true } } } }),
+            vec![],
+            Some(NotInjected),
+        ),
+        (
             "tried",
             Deployment,
             annotated(RESTARTED_FOR, "proxy:2 StartedUnprotected"),
             vec![],
             Some(DidNotHelp),
+        ),
+        (
+            "not finished",
+            Deployment,
+            json!({
+                "metadata": { "annotations": { (RESTARTED_FOR): "proxy:2 StartedUnprotected" } },
+                "status": { "updatedReplicas": 1 },
+            }),
+            vec![],
+            Some(RolloutUnfinished),
         ),
         (
             "tried with both",
@@ -287,6 +305,7 @@ fn restarts_for_both_causes_end() {
             image: IMAGE,
             workloads: &[(Kind::Deployment, object.clone())],
             budgets: &[],
+            injects: &|_| true,
             now: Timestamp::UNIX_EPOCH,
         };
         if let Ok(patch) = decide(&situation) {

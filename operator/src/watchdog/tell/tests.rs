@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{AT_ONCE, DID_NOT_HELP, QUIET, RESTARTED, Told, workload};
+use super::{AT_ONCE, AT_ONCE_OF_ONE, DID_NOT_HELP, QUIET, RESTARTED, Told, workload};
 use crate::events::Notice;
 use crate::inject::Owner;
 use crate::watchdog::restart::{Kind, Workload};
@@ -60,12 +60,26 @@ fn an_owner_is_told_once_an_hour_for_all_of_its_pods() {
 
 #[test]
 fn what_was_not_sent_comes_again_and_a_storm_comes_bit_by_bit() {
-    let findings: Vec<_> =
-        (0..=2 * AT_ONCE).map(|n| finding(&format!("p{n}"), None, Cause::StartedUnprotected)).collect();
+    let findings: Vec<_> = (0..=2 * AT_ONCE)
+        .map(|n| Finding {
+            namespace: format!("n{n}"),
+            ..finding(&format!("p{n}"), None, Cause::StartedUnprotected)
+        })
+        .collect();
     let (mut told, now) = (Told::default(), Instant::now());
     assert_eq!(told.due(&findings, now).len(), AT_ONCE);
     let sent: Vec<_> = (0..4).map(|_| send(&mut told, &findings, now).len()).collect();
     assert_eq!(sent, [AT_ONCE, AT_ONCE, 1, 0]);
+}
+
+#[test]
+fn a_namespace_has_no_more_at_once_than_events_admit_of_it() {
+    let findings: Vec<_> =
+        (0..200).map(|n| finding(&format!("p{n}"), None, Cause::StartedUnprotected)).collect();
+    let (mut told, now) = (Told::default(), Instant::now());
+    let minute: usize = (0..12).map(|_| send(&mut told, &findings, now).len()).sum();
+    assert_eq!(minute, 12 * AT_ONCE_OF_ONE, "looks of a minute");
+    assert!(minute < 50, "the rest is for what the webhook has to tell");
 }
 
 #[test]

@@ -43,6 +43,10 @@ fn candidates(count: usize) -> BTreeSet<Candidate> {
         .collect()
 }
 
+fn mk_restarts(client: kube::Client, leads: bool, per_minute: usize) -> Restarts {
+    Restarts::new(client, Leadership::for_test(leads), per_minute, Box::new(|_, _| true))
+}
+
 async fn look(restarts: &mut Restarts, count: usize, ready: bool) -> Vec<&'static str> {
     let namespace = |name: &str| Some(Arc::new(mk_namespace(name, Some("enabled"))));
     let outcomes = restarts.look(candidates(count), "proxy:2", ready, namespace).await;
@@ -61,7 +65,7 @@ fn patched(calls: &Calls) -> Vec<String> {
 #[tokio::test]
 async fn a_minute_sees_only_so_many_restarts_and_none_is_asked_for_twice() {
     let (client, calls) = api(|call| cluster(call, 1));
-    let mut restarts = Restarts::new(client, Leadership::for_test(true), 2);
+    let mut restarts = mk_restarts(client, true, 2);
     assert_eq!(look(&mut restarts, 5, true).await, [RESTARTED_ID, RESTARTED_ID, "rate"]);
     let paths =
         ["/apis/apps/v1/namespaces/n0/deployments/web", "/apis/apps/v1/namespaces/n1/deployments/web"];
@@ -74,9 +78,9 @@ async fn a_minute_sees_only_so_many_restarts_and_none_is_asked_for_twice() {
 #[tokio::test]
 async fn nothing_is_restarted_while_the_webhook_is_not_served_or_another_leads() {
     let (client, calls) = api(|call| cluster(call, 1));
-    let mut restarts = Restarts::new(client.clone(), Leadership::for_test(true), 9);
+    let mut restarts = mk_restarts(client.clone(), true, 9);
     assert_eq!(look(&mut restarts, 1, false).await, ["webhook_not_ready"]);
-    let mut other = Restarts::new(client, Leadership::for_test(false), 9);
+    let mut other = mk_restarts(client, false, 9);
     assert_eq!(look(&mut other, 1, true).await, ["failed"]);
     assert!(calls.lock().unwrap().is_empty());
 }
@@ -87,7 +91,7 @@ async fn restarts_that_do_not_finish_end_all_others() {
     let seen = Arc::clone(&restarted);
     let (client, _) =
         api(move |call| cluster(call, u64::from(!seen.load(std::sync::atomic::Ordering::SeqCst))));
-    let mut restarts = Restarts::new(client, Leadership::for_test(true), 100);
+    let mut restarts = mk_restarts(client, true, 100);
     assert_eq!(look(&mut restarts, MAX_UNFINISHED, true).await, [RESTARTED_ID; MAX_UNFINISHED]);
     restarted.store(true, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(look(&mut restarts, 10, true).await, ["too_many_unfinished"]);
@@ -97,9 +101,32 @@ async fn restarts_that_do_not_finish_end_all_others() {
 
 #[tokio::test]
 async fn what_the_api_server_refuses_is_tried_again() {
-    let (client, _) =
+    let (client, calls) =
         api(|call| if call.method == Method::PATCH { refusal(409, "Conflict") } else { cluster(call, 1) });
-    let mut restarts = Restarts::new(client, Leadership::for_test(true), 9);
-    assert_eq!(look(&mut restarts, 1, true).await, ["failed"]);
-    assert_eq!(look(&mut restarts, 1, true).await, ["failed"]);
+    let mut restarts = mk_restarts(client, true, 9);
+    for _ in 0..2 {
+        assert_eq!(look(&mut restarts, 2, true).await, ["failed"]);
+    }
+    let paths =
+        ["/apis/apps/v1/namespaces/n0/deployments/web", "/apis/apps/v1/namespaces/n1/deployments/web"];
+    assert_eq!(patched(&calls), paths, "the next one has its turn");
+    for until in restarts.not_before.values_mut() {
+        *until = std::time::Instant::now();
+    }
+    assert_eq!(look(&mut restarts, 2, true).await, ["failed"], "and is tried again");
+}
+
+#[tokio::test]
+async fn those_that_are_always_refused_keep_nobody_else_out() {
+    let (client, calls) = api(|call| cluster(call, u64::from(call.uri.contains("/n7/"))));
+    let mut restarts = mk_restarts(client, true, 9);
+    let mut results = Vec::new();
+    for _ in 0..2 {
+        results.extend(look(&mut restarts, 8, true).await);
+        for until in restarts.not_before.values_mut() {
+            *until = std::time::Instant::now();
+        }
+    }
+    assert_eq!(results.last(), Some(&RESTARTED_ID), "{results:?}");
+    assert_eq!(patched(&calls), ["/apis/apps/v1/namespaces/n7/deployments/web"]);
 }
