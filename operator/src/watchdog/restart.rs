@@ -87,6 +87,8 @@ pub enum Refusal {
     WebhookNotReady,
     /// Restarts that do not finish: something is wrong with what restarts lead to.
     TooManyUnfinished,
+    /// Most restarts of the last hour did not help: what keeps sidecars away is not in the workloads.
+    InVain,
     /// As many as may be were restarted within the last minute.
     Rate,
     /// The annotation of the Namespace or the workload, or the Namespace is being deleted.
@@ -117,9 +119,10 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::WebhookNotReady,
         Self::TooManyUnfinished,
+        Self::InVain,
         Self::Rate,
         Self::Excluded,
         Self::Gone,
@@ -140,6 +143,7 @@ impl Refusal {
         match self {
             Self::WebhookNotReady => "webhook_not_ready",
             Self::TooManyUnfinished => "too_many_unfinished",
+            Self::InVain => "in_vain",
             Self::Rate => "rate",
             Self::Excluded => "excluded",
             Self::Gone => "gone",
@@ -257,15 +261,25 @@ pub fn decide(situation: &Situation<'_>) -> Result<Value, Refusal> {
     }))
 }
 
-/// What [`RESTARTED_FOR`] says after this restart.
+/// What [`RESTARTED_FOR`] says after this restart: images, each with the causes it was restarted for. The one before this is
+/// kept: where an upgrade stands still and two versions lead by turns, each calls the other's sidecars outdated.
 fn restarted_for(object: &Value, image: &str, cause: Cause) -> Result<String, Refusal> {
-    let before = text(object, &annotation_path(RESTARTED_FOR));
-    let mut words = before.split(' ');
-    let causes: Vec<&str> = if words.next() == Some(image) { words.collect() } else { Vec::new() };
-    if causes.contains(&cause.id()) {
+    let is_cause = |word: &str| Cause::ALL.iter().any(|cause| cause.id() == word);
+    let mut groups: Vec<Vec<&str>> = Vec::new();
+    for word in text(object, &annotation_path(RESTARTED_FOR)).split(' ').filter(|word| !word.is_empty()) {
+        match groups.last_mut() {
+            Some(group) if is_cause(word) => group.push(word),
+            _ => groups.push(vec![word]),
+        }
+    }
+    let of_image = |group: &Vec<&str>| group.first() == Some(&image);
+    let mut current = groups.iter().find(|group| of_image(group)).cloned().unwrap_or_else(|| vec![image]);
+    if current.contains(&cause.id()) {
         return Err(Refusal::DidNotHelp);
     }
-    Ok([image].into_iter().chain(causes).chain([cause.id()]).collect::<Vec<_>>().join(" "))
+    current.push(cause.id());
+    let before = groups.into_iter().find(|group| !of_image(group)).unwrap_or_default();
+    Ok(current.into_iter().chain(before).collect::<Vec<_>>().join(" "))
 }
 
 /// Whether nothing of a Namespace is restarted. To be asked before anything of it is read.

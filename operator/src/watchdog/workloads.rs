@@ -26,6 +26,10 @@ const AGAIN: Duration = Duration::from_secs(30);
 const LATER: Duration = Duration::from_secs(600);
 /// Window of the rate.
 const MINUTE: Duration = Duration::from_secs(60);
+/// Window of restarts that did not help.
+const HOUR: Duration = Duration::from_secs(3600);
+/// So many of the last hour may have been in vain; more only where most have helped.
+const MAX_IN_VAIN: usize = 3;
 /// Longest wait for one call. Less than the margin between the end of our term and the next leader's.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -37,6 +41,13 @@ pub struct Outcome {
     pub result: Result<String, Refusal>,
 }
 
+/// A restart.
+struct Restarted {
+    at: Instant,
+    candidate: Candidate,
+    in_vain: bool,
+}
+
 /// Whether a pod of a template would get the sidecar in a namespace.
 pub type Injects = dyn Fn(&Value, &Namespace) -> bool + Send + Sync;
 
@@ -46,7 +57,8 @@ pub struct Restarts {
     leadership: Leadership,
     per_minute: usize,
     injects: Box<Injects>,
-    restarted: VecDeque<Instant>,
+    /// Of the last hour.
+    restarted: VecDeque<Restarted>,
     unfinished: Vec<Candidate>,
     not_before: HashMap<Candidate, Instant>,
 }
@@ -92,8 +104,16 @@ impl Restarts {
             };
             let stop = matches!(
                 result,
-                Err(Refusal::WebhookNotReady | Refusal::TooManyUnfinished | Refusal::Rate | Refusal::Failed)
+                Err(Refusal::WebhookNotReady
+                    | Refusal::TooManyUnfinished
+                    | Refusal::InVain
+                    | Refusal::Rate
+                    | Refusal::Failed)
             );
+            if matches!(result, Err(Refusal::DidNotHelp)) {
+                let ours = self.restarted.iter_mut().filter(|restarted| restarted.candidate == candidate);
+                ours.for_each(|restarted| restarted.in_vain = true);
+            }
             // One that the API server always refuses, as an admission policy may, does not stand before all others.
             if !stop || matches!(result, Err(Refusal::Failed)) {
                 let lasts = matches!(&result, Err(refusal) if refusal.lasts());
@@ -110,14 +130,16 @@ impl Restarts {
 
     /// What concerns every workload alike.
     fn may(&mut self, ready: bool, now: Instant) -> Result<(), Refusal> {
-        while self.restarted.front().is_some_and(|at| now.duration_since(*at) >= MINUTE) {
-            self.restarted.pop_front();
-        }
+        self.restarted.retain(|restarted| now.duration_since(restarted.at) < HOUR);
+        let in_vain = self.restarted.iter().filter(|restarted| restarted.in_vain).count();
+        let just_now = self.restarted.iter().filter(|restarted| now.duration_since(restarted.at) < MINUTE);
         if !ready {
             Err(Refusal::WebhookNotReady)
         } else if self.unfinished.len() >= MAX_UNFINISHED {
             Err(Refusal::TooManyUnfinished)
-        } else if self.restarted.len() >= self.per_minute {
+        } else if in_vain >= MAX_IN_VAIN && 2 * in_vain > self.restarted.len() {
+            Err(Refusal::InVain)
+        } else if just_now.count() >= self.per_minute {
             Err(Refusal::Rate)
         } else {
             Ok(())
@@ -149,7 +171,11 @@ impl Restarts {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(&patch);
         let restarted = self.bounded(api.patch(&candidate.workload.name, &params, &patch)).await?;
-        self.restarted.push_back(Instant::now());
+        self.restarted.push_back(Restarted {
+            at: Instant::now(),
+            candidate: candidate.clone(),
+            in_vain: false,
+        });
         self.unfinished.push(candidate.clone());
         Ok(restarted.metadata.uid.unwrap_or_default())
     }

@@ -317,6 +317,29 @@ fn restarts_for_both_causes_end() {
 }
 
 #[test]
+fn two_versions_that_lead_by_turns_restart_once_each() {
+    let mut object = at_rest(Kind::Deployment);
+    let mut restarts = 0;
+    for image in ["proxy:1", "proxy:2"].into_iter().cycle().take(10) {
+        let situation = Situation {
+            candidate: &candidate(Kind::Deployment, Cause::OutdatedSidecar),
+            image,
+            workloads: &[(Kind::Deployment, object.clone())],
+            budgets: &[],
+            injects: &|_| true,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        if let Ok(patch) = decide(&situation) {
+            restarts += 1;
+            merge(&mut object, &patch);
+        }
+    }
+    assert_eq!(restarts, 2);
+    let said = object.pointer("/metadata/annotations/rasp.dev~1restarted-for");
+    assert_eq!(said.unwrap(), "proxy:2 OutdatedSidecar proxy:1 OutdatedSidecar");
+}
+
+#[test]
 fn an_excluded_namespace_is_left_alone() {
     let mut namespace = mk_namespace("shop", Some("enabled"));
     namespace.annotations.insert(WATCHDOG_RESTART.to_owned(), "disabled".to_owned());

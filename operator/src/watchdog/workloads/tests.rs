@@ -130,3 +130,32 @@ async fn those_that_are_always_refused_keep_nobody_else_out() {
     assert_eq!(results.last(), Some(&RESTARTED_ID), "{results:?}");
     assert_eq!(patched(&calls), ["/apis/apps/v1/namespaces/n7/deployments/web"]);
 }
+
+/// As [`cluster`], of Deployments that were restarted before.
+fn restarted_before(call: &Call) -> (u16, Value) {
+    let (status, mut answer) = cluster(call, 1);
+    if let Some(web) = answer.pointer_mut("/items/0/metadata") {
+        web["annotations"] = json!({ "rasp.dev/restarted-for": "proxy:2 StartedUnprotected" });
+    }
+    (status, answer)
+}
+
+#[tokio::test]
+async fn restarts_that_do_not_help_end_all_others() {
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = Arc::clone(&done);
+    let (client, _) = api(move |call| {
+        if seen.load(std::sync::atomic::Ordering::SeqCst) { restarted_before(call) } else { cluster(call, 1) }
+    });
+    let mut restarts = mk_restarts(client, true, 100);
+    assert_eq!(look(&mut restarts, 3, true).await, [RESTARTED_ID; 3]);
+    done.store(true, std::sync::atomic::Ordering::SeqCst);
+    restarts.not_before.clear();
+    assert_eq!(look(&mut restarts, 3, true).await, ["did_not_help"; 3], "their pods are as they were");
+    done.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(look(&mut restarts, 10, true).await, ["in_vain"]);
+    for restarted in &mut restarts.restarted {
+        restarted.at -= super::HOUR;
+    }
+    assert_eq!(look(&mut restarts, 10, true).await[0], RESTARTED_ID, "an hour later it tries again");
+}
