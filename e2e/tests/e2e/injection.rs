@@ -1,8 +1,10 @@
 //! From a namespace label to a 403 before the application port.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use rasp_e2e::cluster::{Cluster, variable};
+use rasp_e2e::cluster::{Cluster, variable, wait_for};
 use rasp_e2e::product::{ATTACK, BENIGN, ENABLED, policy, sample, sidecar_metrics};
 use rasp_e2e::workload::{
     self, PORT, addresses, log, name, nginx, protected_web, ready_pods, service_addresses,
@@ -49,10 +51,13 @@ async fn a_labelled_namespace_serves_benign_requests_and_blocks_attacks_before_t
         let body = String::from_utf8(blocked.body)?;
         ensure!(body.contains(&id), "the body names the request: {body}");
         ensure!(!body.to_lowercase().contains("sql"), "the body does not name the rule: {body}");
-        let events = log(&cluster, &shop.name, &name(&pod), "rasp-proxy").await?;
-        let event =
-            events.lines().find(|line| line.contains(&id)).context("an event line for the request")?;
-        let event: serde_json::Value = serde_json::from_str(event)?;
+        // The event is written after the answer, and kubelet reads it later still.
+        let told = || async {
+            let events = log(&cluster, &shop.name, &name(&pod), "rasp-proxy").await?;
+            Ok(events.lines().find(|line| line.contains(&id)).map(ToOwned::to_owned))
+        };
+        let event = wait_for("an event line for the request", Duration::from_secs(15), told).await?;
+        let event: serde_json::Value = serde_json::from_str(&event)?;
         ensure!(
             event["unmapped"]["verdict"] == "block" && event["unmapped"]["class"] == "sql_injection",
             "{event}"
