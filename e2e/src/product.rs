@@ -1,17 +1,20 @@
 //! The installed kube-rasp as its users see it: policies and their status, sidecars, metrics.
 
+use std::fmt::Debug;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
+use kube::core::object::HasStatus;
+use kube::{Api, Resource};
 use rasp_policy::api::{
     ClusterRaspPolicy, Condition, RaspException, RaspPolicy, RaspPolicyStatus, TargetCounts,
 };
 use rasp_policy::pod::{ADMIN_PORT, BUNDLE_CONFIG_MAP, BUNDLE_KEY};
+use serde::de::DeserializeOwned;
 
 use crate::cluster::{Cluster, wait_for};
 use crate::{http, workload};
@@ -44,7 +47,7 @@ pub async fn programmed(cluster: &Cluster, namespace: &str, name: &str) -> anyho
     status(cluster, namespace, name, "Programmed", |status| condition_is(status, "Programmed", "True")).await
 }
 
-/// Waits until the status of the current generation is as wanted.
+/// Waits until the status of the current generation of a policy is as wanted.
 pub async fn status(
     cluster: &Cluster,
     namespace: &str,
@@ -52,46 +55,20 @@ pub async fn status(
     what: &str,
     wanted: impl Fn(&RaspPolicyStatus) -> bool,
 ) -> anyhow::Result<RaspPolicyStatus> {
-    let policies: Api<RaspPolicy> = Api::namespaced(cluster.client.clone(), namespace);
-    let ask = || async {
-        let policy = policies.get(name).await?;
-        let Some(status) = policy.status else { return Ok(None) };
-        let current = status.observed_generation == policy.metadata.generation;
-        Ok((current && wanted(&status)).then_some(status))
-    };
-    match wait_for(what, ROLLOUT, ask).await {
-        Ok(status) => Ok(status),
-        Err(error) => {
-            let last = policies.get(name).await?;
-            bail!("{error:#}; last status: {}", serde_json::to_string_pretty(&last.status)?)
-        }
-    }
+    settled::<RaspPolicy>(&Api::namespaced(cluster.client.clone(), namespace), name, what, wanted).await
 }
 
-/// Waits until the status of a policy of the cluster is as wanted.
+/// The same of a policy of the cluster.
 pub async fn cluster_status(
     cluster: &Cluster,
     name: &str,
     what: &str,
     wanted: impl Fn(&RaspPolicyStatus) -> bool,
 ) -> anyhow::Result<RaspPolicyStatus> {
-    let policies: Api<ClusterRaspPolicy> = Api::all(cluster.client.clone());
-    let ask = || async {
-        let policy = policies.get(name).await?;
-        let Some(status) = policy.status else { return Ok(None) };
-        let current = status.observed_generation == policy.metadata.generation;
-        Ok((current && wanted(&status)).then_some(status))
-    };
-    match wait_for(what, ROLLOUT, ask).await {
-        Ok(status) => Ok(status),
-        Err(error) => {
-            let last = policies.get(name).await?;
-            bail!("{error:#}; last status: {}", serde_json::to_string_pretty(&last.status)?)
-        }
-    }
+    settled::<ClusterRaspPolicy>(&Api::all(cluster.client.clone()), name, what, wanted).await
 }
 
-/// Waits until the status of an exception is as wanted.
+/// The same of an exception.
 pub async fn exception_status(
     cluster: &Cluster,
     namespace: &str,
@@ -99,13 +76,28 @@ pub async fn exception_status(
     what: &str,
     wanted: impl Fn(&RaspPolicyStatus) -> bool,
 ) -> anyhow::Result<RaspPolicyStatus> {
-    let exceptions: Api<RaspException> = Api::namespaced(cluster.client.clone(), namespace);
-    let ask = || async { Ok(exceptions.get(name).await?.status.filter(|status| wanted(status))) };
+    settled::<RaspException>(&Api::namespaced(cluster.client.clone(), namespace), name, what, wanted).await
+}
+
+async fn settled<K>(
+    objects: &Api<K>,
+    name: &str,
+    what: &str,
+    wanted: impl Fn(&RaspPolicyStatus) -> bool,
+) -> anyhow::Result<RaspPolicyStatus>
+where
+    K: Resource + HasStatus<Status = RaspPolicyStatus> + Clone + Debug + DeserializeOwned,
+{
+    let ask = || async {
+        let object = objects.get(name).await?;
+        let current = |status: &&RaspPolicyStatus| status.observed_generation == object.meta().generation;
+        Ok(object.status().filter(current).filter(|status| wanted(status)).cloned())
+    };
     match wait_for(what, ROLLOUT, ask).await {
         Ok(status) => Ok(status),
         Err(error) => {
-            let last = exceptions.get(name).await?;
-            bail!("{error:#}; last status: {}", serde_json::to_string_pretty(&last.status)?)
+            let last = objects.get(name).await?;
+            bail!("{error:#}; last status: {}", serde_json::to_string_pretty(&last.status())?)
         }
     }
 }
