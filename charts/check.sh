@@ -50,12 +50,16 @@ count "$work/core" '^            - kube-rasp$' 3
 # So do the bindings of the guard rails for pods, opted-in pods, workloads and ephemeral containers.
 count "$work/minimal" '^            - kube-system$' 7
 count "$work/minimal" '^            - kube-rasp$' 7
-count "$work/core" 'timeoutSeconds: 5$' 4 # and the liveness probe
+count "$work/core" 'timeoutSeconds: 5$' 5 # and the liveness probe, and the validator
 count "$work/core" 'failurePolicy: Fail$' 1
-count "$work/minimal" 'failurePolicy: Ignore$' 2
+count "$work/minimal" 'failurePolicy: Ignore$' 3
 count "$work/full" '^            - cert-manager$' 7
 # The operator writes it; a chart that did would take it away at every upgrade.
 count "$work/minimal" 'caBundle:' 0
+# The validator of policies, with the right to its caBundle and the name for the operator, or nothing of it.
+count "$work/minimal" 'kind: ValidatingWebhookConfiguration$' 1
+count "$work/minimal" 'kube-rasp-validator' 3
+count "$work/full" 'ValidatingWebhookConfiguration\|kube-rasp-validator\|validatingwebhookconfigurations' 0
 # Hardening.
 count "$work/minimal" 'readOnlyRootFilesystem: true' 1
 count "$work/minimal" 'allowPrivilegeEscalation: false' 1

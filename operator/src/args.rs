@@ -66,6 +66,9 @@ pub struct Run {
     /// Name of the MutatingWebhookConfiguration whose caBundle is kept true.
     #[arg(long, env = "RASP_WEBHOOK_CONFIGURATION", default_value = "kube-rasp-injector")]
     pub webhook_configuration: String,
+    /// Name of the ValidatingWebhookConfiguration whose caBundle is kept true. Absent: there is none.
+    #[arg(long, env = "RASP_VALIDATOR_CONFIGURATION")]
+    pub validator_configuration: Option<String>,
     /// Who keeps the certificate: `self` makes and renews it, with `secret` somebody else does, for example cert-manager.
     #[arg(long, env = "RASP_CERTIFICATE_SOURCE", value_enum, default_value_t = CertificateSource::Own)]
     pub certificate_source: CertificateSource,

@@ -1,4 +1,5 @@
-//! Keeps the CA of the serving certificate in every webhook of the MutatingWebhookConfiguration.
+//! Keeps the CA of the serving certificate in every webhook of a configuration: of the one that injects, and of the one that
+//! validates policies.
 //!
 //! Nothing but `caBundle` is ever changed. The patch tests each webhook's name first, so that a configuration that was
 //! edited meanwhile is read again instead of being patched at the wrong place. Only the leader writes; every replica
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::watcher::{Config, Event};
@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub struct Keeper {
     /// Reads and patches.
     pub client: Client,
+    /// MutatingWebhookConfiguration or ValidatingWebhookConfiguration.
+    pub kind: ApiResource,
     /// Name of the configuration.
     pub name: String,
     /// Whether this replica may patch.
@@ -48,8 +50,7 @@ pub struct Keeper {
 impl Keeper {
     /// Runs until the task is dropped. `ca` tells which CA is in use.
     pub async fn run(self, mut ca: watch::Receiver<Arc<Issued>>) {
-        let kind = ApiResource::erase::<MutatingWebhookConfiguration>(&());
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &self.kind);
         let (seen, mut webhooks) = (&self.seen, self.seen.subscribe());
         let only = Config::default().fields(&format!("metadata.name={}", self.name));
         let observe = follow(api.clone(), only, &self.metrics, |event| match event {

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use rasp_policy::api::Kind;
 
-use crate::probe;
 use crate::watchdog::restart::{RESTARTED_ID, Refusal};
 use crate::webhook::Subject;
+use crate::{probe, validate};
 
 /// Namespaces that get a label value of their own; the rest is `other`, so that a cluster with many short-lived
 /// namespaces cannot grow the number of series without end.
@@ -148,6 +149,7 @@ pub struct Metrics {
     errors: IntCounterVec,
     streams: IntGauge,
     restarts: IntCounterVec,
+    validations: IntCounterVec,
     namespaces: Mutex<BTreeSet<String>>,
     pods: Mutex<BTreeMap<String, (i64, i64)>>,
     cert_not_after: Mutex<Option<Timestamp>>,
@@ -212,6 +214,12 @@ impl Metrics {
                 "What failed and will be tried again.",
                 &["kind"],
             )?,
+            validations: counter(
+                &registry,
+                "rasp_validation_requests_total",
+                "Objects that came to the validating webhook.",
+                &["kind", "result"],
+            )?,
             streams: streams(&registry)?,
             restarts: counter(
                 &registry,
@@ -239,6 +247,11 @@ impl Metrics {
         }
         for result in probe::Outcome::ALL {
             self.probes.with_label_values(&[result.id()]);
+        }
+        for kind in Kind::ALL {
+            for result in validate::Outcome::ALL {
+                self.validations.with_label_values(&[kind.as_str(), result.id()]);
+            }
         }
         for result in Rollout::ALL {
             self.rollouts.with_label_values(&[result.id()]);
@@ -337,6 +350,11 @@ impl Metrics {
     /// The webhook was called as an API server calls it.
     pub fn probed(&self, result: probe::Outcome) {
         self.probes.with_label_values(&[result.id()]).inc();
+    }
+
+    /// A policy that somebody writes was judged.
+    pub fn validated(&self, kind: Kind, result: validate::Outcome) {
+        self.validations.with_label_values(&[kind.as_str(), result.id()]).inc();
     }
 
     /// A step of distribution.

@@ -96,6 +96,13 @@ pub enum Cause {
 pub type Compile = dyn Fn(&Effective) -> Result<(), String> + Send + Sync;
 
 /// Whether a namespace asks for injection by its label.
+/// The dry run of the engine, the same that a sidecar compiles with.
+pub fn dry_run(effective: &Effective) -> Result<(), String> {
+    rasp_engine::Ruleset::build(effective)
+        .and_then(|_| rasp_engine::Ruleset::check(effective))
+        .map_err(|error| format!("spec.{error}"))
+}
+
 pub fn asks_for_injection(namespace: &Namespace) -> bool {
     matches!(namespace.labels.get(INJECT_LABEL).map(String::as_str), Some("enabled" | "enforced"))
 }

@@ -1,4 +1,4 @@
-//! What the TLS listener answers: `/inject/{enabled,enforced,object}`, `/v1/report` and `/v1/stream`. Everything else is 404.
+//! What the TLS listener answers: `/inject/{enabled,enforced,object}`, `/validate`, `/v1/report` and `/v1/stream`. Everything else is 404.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::report::{self, Receiver};
 use crate::server::{Body, Handler, Link, empty, whole};
 use crate::stream::Streams;
+use crate::validate;
 use crate::webhook::{self, Facts, MAX_BODY_BYTES, Occurrence};
 
 mod body;
@@ -40,7 +41,8 @@ impl<F: Facts> Handler for Routes<F> {
         let level = path
             .strip_prefix("/inject/")
             .and_then(|level| Level::ALL.into_iter().find(|known| known.as_str() == level));
-        if level.is_none() && path != rasp_policy::report::PATH {
+        let validates = path == validate::PATH;
+        if level.is_none() && !validates && path != rasp_policy::report::PATH {
             return empty(StatusCode::NOT_FOUND);
         }
         if request.method() != Method::POST {
@@ -48,6 +50,7 @@ impl<F: Facts> Handler for Routes<F> {
         }
         match level {
             Some(level) => self.review(level, request).await,
+            None if validates => self.validate(request).await,
             None => self.report(request).await,
         }
     }
@@ -63,6 +66,15 @@ impl<F: Facts> Routes<F> {
         let review = webhook::review(&*self.facts, level, body.bytes.clone(), &self.occurrences).await;
         self.metrics.answered(started.elapsed());
         json(review.0, review.1)
+    }
+
+    async fn validate(&self, request: Request<Incoming>) -> Response<Body> {
+        let body = match body::read(request.into_body(), MAX_BODY_BYTES).await {
+            Ok(body) => body,
+            Err(status) => return empty(status),
+        };
+        let (status, answer) = validate::review(&self.metrics, body.bytes.clone()).await;
+        json(status, answer)
     }
 
     async fn stream(&self, request: &Request<Incoming>, link: &Link) -> Response<Body> {

@@ -8,8 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::ApiResource;
 use kube::{Api, Client};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -245,17 +249,30 @@ fn spawn_watches(
     spawn_held(shared, parts, issued);
     let keeper = Keeper {
         client: shared.client.clone(),
+        kind: ApiResource::erase::<MutatingWebhookConfiguration>(&()),
         name: shared.args.webhook_configuration.clone(),
         leadership: shared.leadership.clone(),
         metrics: Arc::clone(metrics),
         in_place: Arc::clone(&shared.readiness.ca_in_place),
         seen,
     };
-    let keeper = keeper.run(issued.subscribe());
-    parts.spawn(async move {
-        keeper.await;
-        "ca_bundle"
+    // Nobody waits for the second one: without it policies are taken unchecked, and pods are injected all the same.
+    let validator = shared.args.validator_configuration.clone().map(|name| Keeper {
+        client: shared.client.clone(),
+        kind: ApiResource::erase::<ValidatingWebhookConfiguration>(&()),
+        name,
+        leadership: shared.leadership.clone(),
+        metrics: Arc::clone(metrics),
+        in_place: Arc::default(),
+        seen: watch::Sender::new(Vec::new()),
     });
+    for keeper in std::iter::once(keeper).chain(validator) {
+        let keeper = keeper.run(issued.subscribe());
+        parts.spawn(async move {
+            keeper.await;
+            "ca_bundle"
+        });
+    }
 }
 
 fn spawn_held<T: Material>(shared: &Shared, parts: &mut Parts, held: &Arc<Held<T>>) {
@@ -352,11 +369,7 @@ fn controller(
         writer: Writer::new(shared.client.clone(), shared.leadership.clone()),
         leadership: shared.leadership.clone(),
         metrics: Arc::clone(&shared.metrics),
-        compile: Box::new(|effective| {
-            rasp_engine::Ruleset::build(effective)
-                .and_then(|_| rasp_engine::Ruleset::check(effective))
-                .map_err(|error| format!("spec.{error}"))
-        }),
+        compile: Box::new(crate::plan::dry_run),
         why: Box::new(move |pod, namespace| facts.why(pod, namespace, args.excludes(&namespace.name))),
         notices,
         excludes: Box::new(move |namespace| excluding.excludes(namespace)),

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use crate::inject::{self, Decision, Level, NamespaceFacts, Owner, Pod, Reason, Settings, is_name};
 use crate::text;
 
-mod weight;
-mod wire;
+pub(crate) mod weight;
+pub(crate) mod wire;
 
 /// Largest AdmissionReview that is read: what the API server accepts as a request, 3 MiB.
 pub const MAX_BODY_BYTES: usize = 3 << 20;
@@ -153,8 +153,8 @@ async fn answer<F: Facts>(
     let namespace = request.namespace()?;
     let known = facts.namespace(namespace).await;
     // Nothing waits while a pod is held: it is large, and anybody may send one.
-    let _room = weight::room(object.get()).await?;
-    let pod = &wire::pod(object)?;
+    let _room = weight::room(weight::of(object.get())).await?;
+    let pod = &wire::object(object)?;
     let is_known = known.is_some();
     if known.is_none() {
         // Better to protect a pod whose namespace is too new to be known than to start it without the sidecar.
@@ -237,7 +237,7 @@ fn tell(occurrence: Occurrence, occurrences: &mpsc::Sender<Occurrence>) {
     }
 }
 
-/// Why a request was not answered with a review. All of them but `Busy` are the caller's doing.
+/// Why a request was not answered with a review. All of them but `Busy` and `Failed` are the caller's doing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the body has {0} bytes, more than {MAX_BODY_BYTES}")]
@@ -248,24 +248,27 @@ pub(crate) enum Error {
     Version,
     #[error("field request is missing: send an AdmissionReview with a request")]
     NoRequest,
-    #[error("field request.object is missing: send the pod that is to be created")]
+    #[error("field request.object is missing: send the object that is to be written")]
     NoObject,
     #[error("field request.namespace is no name of a namespace")]
     Namespace,
-    #[error("the pod would take up to {0} bytes of memory, more than {most}", most = weight::MOST)]
+    #[error("the object would take up to {0} bytes of memory, more than {most}", most = weight::MOST)]
     TooHeavy(usize),
-    #[error("too many large pods at once: try again")]
+    #[error("too many large objects at once: try again")]
     Busy,
+    #[error("the object could not be judged")]
+    Failed,
 }
 
 impl Error {
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge(_) | Self::TooHeavy(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed { .. } | Self::Version | Self::NoRequest | Self::NoObject | Self::Namespace => {
                 StatusCode::BAD_REQUEST
             }
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

@@ -9,7 +9,7 @@ use rasp_operator::metrics::{ErrorKind, Metrics, Rollout, Rotation};
 use rasp_operator::watchdog::restart::Refusal;
 use rasp_operator::watchdog::{Cause, tell};
 use rasp_operator::webhook::Outcome;
-use rasp_operator::{probe, secrets};
+use rasp_operator::{probe, secrets, validate};
 
 const METRICS: &str = include_str!("../../docs/metrics.md");
 const INJECTION: &str = include_str!("../../docs/injection.md");
@@ -69,6 +69,8 @@ fn the_table_of_metrics_names_every_label_value() {
         let rows = table(METRICS, "## Operator");
         codes(rows.iter().find(|row| row[0].contains(name)).unwrap()[3])
     };
+    let validations = meaning("rasp_validation_requests_total");
+    assert!(validate::Outcome::ALL.iter().all(|result| validations.contains(result.id())), "{validations:?}");
     let errors = meaning("rasp_reconcile_errors_total");
     assert!(ErrorKind::ALL.iter().all(|kind| errors.contains(kind.id())), "{errors:?}");
     let rollouts = meaning("rasp_policy_rollouts_total");

@@ -45,6 +45,7 @@ pub fn judge(seen: &Installed) -> Vec<Line> {
         operator(seen),
         webhook(&seen.webhooks),
         ca_bundle(seen, &bundles),
+        validator(seen),
         certificate(seen),
         admission(&seen.admission.0, &seen.admission.1),
         settings(seen),
@@ -129,6 +130,34 @@ fn webhook(webhooks: &Seen<Option<MutatingWebhookConfiguration>>) -> Line {
         );
     }
     check.pass(format!("{} webhooks, each with a caBundle", webhooks.len()))
+}
+
+/// Nothing but a warning: without it policies are taken, and their status says what is wrong with them.
+fn validator(seen: &Installed) -> Line {
+    const HINT: &str = "policies are taken unchecked meanwhile; the leading operator writes the caBundle within seconds: its log says what keeps it from doing so";
+    let check = Check::Validator;
+    let configuration = match &seen.validator {
+        Ok(Some(configuration)) => configuration,
+        Ok(None) => {
+            return check.pass(
+                "policies are not compiled when they are written (webhook.validatePolicies is false, or the chart is older)",
+            );
+        }
+        Err(error) => return check.unseen(error),
+    };
+    for webhook in configuration.webhooks.iter().flatten() {
+        let config = &webhook.client_config;
+        let Some(bundle) = config.ca_bundle.as_ref().filter(|bundle| !bundle.0.is_empty()) else {
+            return check.warn(format!("no caBundle in {}", webhook.name), HINT);
+        };
+        let (Some(service), Ok(served)) = (&config.service, served(seen)) else { continue };
+        let name = format!("{}.{}.svc", service.name, service.namespace);
+        if let Err(error) = verify(&bundle.0, &served, &name, seen.now) {
+            return check
+                .warn(format!("the API server cannot trust the certificate for {name}: {error}"), HINT);
+        }
+    }
+    check.pass("policies are compiled when they are written")
 }
 
 /// The caBundle of each webhook, and the name that the API server asks for.

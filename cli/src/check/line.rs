@@ -26,6 +26,8 @@ pub enum Check {
     Webhook,
     /// Whether the API server can trust the certificate.
     CaBundle,
+    /// The ValidatingWebhookConfiguration.
+    Validator,
     /// When the certificate ends.
     Certificate,
     /// Whether a pod would really be injected.
@@ -59,6 +61,7 @@ impl Check {
             Self::Operator => "operator",
             Self::Webhook => "webhook",
             Self::CaBundle => "ca_bundle",
+            Self::Validator => "validator",
             Self::Certificate => "certificate",
             Self::Admission => "admission",
             Self::Settings => "settings",

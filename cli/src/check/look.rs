@@ -8,6 +8,7 @@ use http::header::DATE;
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    ValidatingWebhookConfiguration,
 };
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{
@@ -33,6 +34,8 @@ use crate::standing::{self, Standings};
 
 /// Name of the configuration of the webhooks.
 pub const WEBHOOKS: &str = "kube-rasp-injector";
+/// Name of the configuration of the webhook that compiles policies.
+pub const VALIDATOR: &str = "kube-rasp-validator";
 /// Name of the Secret with the serving certificate, where the operator is not told another one.
 const CERTIFICATE_SECRET: &str = "kube-rasp-webhook-tls";
 /// Questions about rights that are under way at once.
@@ -73,6 +76,8 @@ pub struct Installed {
     pub endpoints: Seen<Vec<EndpointSlice>>,
     /// The webhook configuration.
     pub webhooks: Seen<Option<MutatingWebhookConfiguration>>,
+    /// The one of the validator of policies.
+    pub validator: Seen<Option<ValidatingWebhookConfiguration>>,
     /// Where the serving certificate comes from.
     pub certificate: Certificate,
     /// The Secret with it.
@@ -159,6 +164,7 @@ pub async fn installation(cluster: &Cluster, args: &args::Check) -> Installed {
         policies: standing::fetch(client, None).await,
         guard_rails: (list(&Api::all(client.clone()), "").await, list(&Api::all(client.clone()), "").await),
         webhooks,
+        validator: get(&Api::all(client.clone()), VALIDATOR).await,
         settings,
         fleet,
         excluded,

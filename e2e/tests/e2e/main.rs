@@ -20,5 +20,6 @@ mod raspctl;
 mod skips;
 mod status;
 mod tls;
+mod validator;
 mod watchdog;
 mod without_rights;

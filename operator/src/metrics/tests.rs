@@ -11,7 +11,12 @@ fn text(metrics: &Metrics) -> String {
 /// Moves a metric; the line that must then stand in the text.
 type Row = (&'static str, fn(&Metrics), &'static str);
 
-const FROZEN: [Row; 13] = [
+const FROZEN: [Row; 14] = [
+    (
+        "rasp_validation_requests_total",
+        |metrics| metrics.validated(rasp_policy::api::Kind::RaspPolicy, crate::validate::Outcome::Refused),
+        r#"rasp_validation_requests_total{kind="RaspPolicy",result="refused"} 1"#,
+    ),
     ("rasp_policy_streams", |metrics| metrics.streams(2), "rasp_policy_streams 2"),
     (
         "rasp_injection_requests_total",

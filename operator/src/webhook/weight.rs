@@ -1,8 +1,9 @@
-//! How much memory pods take while they are judged. JSON is small on the wire and large in memory: `{"a":0},` has eight
+//! How much memory pods and policies take while they are judged. JSON is small on the wire and large in memory: `{"a":0},` has eight
 //! bytes, and seven hundred once it is a map, so that one review of 3 MiB could take 300 MiB and the operator with it.
 //!
-//! The weight of a text is an upper bound of what it becomes, told in one pass without reading it. One pod has a limit,
-//! and all pods that are judged at the same moment have the same one together. Called by `webhook` before a pod is read.
+//! The weight of a text is an upper bound of what it becomes, told in one pass without reading it. One review
+//! has a limit, and all that are judged at the same moment have the same one together. Called by `webhook` and `validate`
+//! before an object is read.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Error;
 
-/// Bytes that one pod, and all of them at the same moment, may become. An ordinary pod of 1 MiB becomes 25 MiB.
-pub(super) const MOST: usize = 48 << 20;
+/// Bytes that one review, and all of them at the same moment, may become. An ordinary pod of 1 MiB becomes 25 MiB.
+pub(crate) const MOST: usize = 48 << 20;
 
 /// A pod that becomes no more than this needs no room, as ordinary ones do: whoever keeps the room full keeps only large ones
 /// out. Nothing waits while a pod is held, so there are never more of them than threads.
@@ -31,9 +32,9 @@ const MEMBER: usize = 112;
 /// What the allocator rounds up at each end of a text.
 const QUOTE: usize = 16;
 
-/// Waits for room for this pod, if it needs any. The permit is held as long as the value that was read from the text.
-pub(super) async fn room(json: &str) -> Result<Option<SemaphorePermit<'static>>, Error> {
-    let weight = of(json);
+/// Waits for room for objects of this weight, if they need any. The permit is held as long as the values that were read from
+/// their texts.
+pub(crate) async fn room(weight: usize) -> Result<Option<SemaphorePermit<'static>>, Error> {
     if weight <= FREE {
         return Ok(None);
     }
@@ -48,7 +49,7 @@ pub(super) async fn room(json: &str) -> Result<Option<SemaphorePermit<'static>>,
 }
 
 /// Bytes of memory that a JSON text becomes, and not less.
-pub(super) fn of(json: &str) -> usize {
+pub(crate) fn of(json: &str) -> usize {
     let (mut in_text, mut escaped) = (false, false);
     json.bytes().fold(json.len(), |weight, byte| {
         let more = match byte {
@@ -81,9 +82,9 @@ mod tests {
     #[tokio::test]
     async fn whoever_fills_the_room_keeps_no_small_pod_out() {
         let all = ROOM.acquire_many(u32::try_from(super::MOST >> 10).unwrap()).await.unwrap();
-        assert!(room(r#"{"spec":{}}"#).await.unwrap().is_none());
+        assert!(room(of(r#"{"spec":{}}"#)).await.unwrap().is_none());
         drop(all);
-        assert!(room(&"[".repeat(FREE / LIST)).await.unwrap().is_some());
+        assert!(room(of(&"[".repeat(FREE / LIST))).await.unwrap().is_some());
     }
 
     #[test]

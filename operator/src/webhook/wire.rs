@@ -26,17 +26,19 @@ struct Review<'a> {
     request: Option<Request<'a>>,
 }
 
-/// The members of an AdmissionRequest that are used. The object stays a text until it is known that it is needed.
+/// The members of an AdmissionRequest that are used. The objects stay texts until it is known that they are needed.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Request<'a> {
-    pub(super) uid: String,
+pub(crate) struct Request<'a> {
+    pub(crate) uid: String,
     kind: GroupVersionKind,
     sub_resource: Option<String>,
     operation: String,
     namespace: Option<String>,
     #[serde(borrow)]
-    pub(super) object: Option<&'a RawValue>,
+    pub(crate) object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) old_object: Option<&'a RawValue>,
     dry_run: Option<bool>,
 }
 
@@ -48,7 +50,7 @@ struct GroupVersionKind {
     kind: String,
 }
 
-pub(super) fn read(body: &[u8]) -> Result<Request<'_>, Error> {
+pub(crate) fn read(body: &[u8]) -> Result<Request<'_>, Error> {
     let review: Review<'_> = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     if review.api_version != API_VERSION || review.kind != KIND {
         return Err(Error::Version);
@@ -56,8 +58,8 @@ pub(super) fn read(body: &[u8]) -> Result<Request<'_>, Error> {
     review.request.ok_or(Error::NoRequest)
 }
 
-/// Reads the object. What weighs too much must not come here.
-pub(super) fn pod(object: &RawValue) -> Result<Value, Error> {
+/// Reads an object. What weighs too much must not come here.
+pub(crate) fn object(object: &RawValue) -> Result<Value, Error> {
     serde_json::from_str(object.get()).map_err(|error| malformed(&error))
 }
 
@@ -73,22 +75,29 @@ fn malformed(error: &serde_json::Error) -> Error {
 }
 
 impl Request<'_> {
-    pub(super) fn creates_pod(&self) -> bool {
+    pub(crate) fn creates_pod(&self) -> bool {
         let GroupVersionKind { group, version, kind } = &self.kind;
         let is_pod = (group.as_str(), version.as_str(), kind.as_str()) == ("", "v1", "Pod");
         is_pod && self.operation == "CREATE" && self.sub_resource.as_deref().unwrap_or_default().is_empty()
     }
 
+    /// The kind of this group whose objects, not their status or their scale, are made or changed.
+    pub(crate) fn writes(&self, group: &str) -> Option<&str> {
+        let whole = self.sub_resource.as_deref().unwrap_or_default().is_empty();
+        let writes = matches!(self.operation.as_str(), "CREATE" | "UPDATE");
+        (self.kind.group == group && whole && writes).then_some(&self.kind.kind)
+    }
+
     /// The namespace of the request counts: the object's own may be empty still. It ends in logs, labels and events,
     /// and an API server only asks about namespaces that exist, so it has to be a name of one (RFC 1123).
-    pub(super) fn namespace(&self) -> Result<&str, Error> {
+    pub(crate) fn namespace(&self) -> Result<&str, Error> {
         let name = self.namespace.as_deref().unwrap_or_default();
         let of_a_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let is_name = name.len() <= 63 && name.bytes().all(of_a_name);
         if is_name { Ok(name) } else { Err(Error::Namespace) }
     }
 
-    pub(super) fn is_dry_run(&self) -> bool {
+    pub(crate) fn is_dry_run(&self) -> bool {
         self.dry_run == Some(true)
     }
 }
@@ -96,7 +105,7 @@ impl Request<'_> {
 /// An AdmissionResponse.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Response {
+pub(crate) struct Response {
     uid: String,
     allowed: bool,
     /// Only ever together with `patch`: the API server refuses one without the other.
@@ -111,18 +120,18 @@ pub(super) struct Response {
 }
 
 impl Response {
-    pub(super) fn allow(uid: String) -> Self {
+    pub(crate) fn allow(uid: String) -> Self {
         Self { uid, allowed: true, patch_type: None, patch: None, status: None, warnings: Vec::new() }
     }
 
-    pub(super) fn patch(mut self, patch: &json_patch::Patch) -> Self {
+    pub(crate) fn patch(mut self, patch: &json_patch::Patch) -> Self {
         let bytes = serde_json::to_vec(patch).unwrap_or_default(); // operations over JSON values always serialise
         self.patch_type = Some("JSONPatch");
         self.patch = Some(BASE64.encode(bytes));
         self
     }
 
-    pub(super) fn deny(mut self, reason: &Reason) -> Self {
+    pub(crate) fn deny(mut self, reason: &Reason) -> Self {
         // kubectl prints it as it comes, and parts of it are what the pod's author wrote.
         let said = text::line(&reason.to_string(), MAX_DENIAL_CHARS);
         self.allowed = false;
@@ -135,12 +144,29 @@ impl Response {
         self
     }
 
-    pub(super) fn warn(mut self, warnings: &[String]) -> Self {
+    /// Refuses an object with a message that begins with the path of a field.
+    pub(crate) fn refuse(mut self, group: &str, kind: &str, name: &str, message: &str) -> Self {
+        let said = text::line(message, MAX_DENIAL_CHARS);
+        let field = said.split([' ', ':']).next().unwrap_or_default();
+        self.allowed = false;
+        self.status = Some(json!({
+            "code": 422,
+            "reason": "Invalid",
+            "message": said,
+            "details": {
+                "group": group, "kind": kind, "name": text::line(name, MAX_NAME_CHARS),
+                "causes": [{"reason": "FieldValueInvalid", "field": field, "message": said}],
+            },
+        }));
+        self
+    }
+
+    pub(crate) fn warn(mut self, warnings: &[String]) -> Self {
         self.warnings = warnings.iter().take(MAX_WARNINGS).map(|text| warning(text)).collect();
         self
     }
 
-    pub(super) fn write(&self) -> Bytes {
+    pub(crate) fn write(&self) -> Bytes {
         let review = json!({"apiVersion": API_VERSION, "kind": KIND, "response": self});
         Bytes::from(review.to_string())
     }
@@ -151,6 +177,8 @@ const MAX_WARNINGS: usize = 16;
 const MAX_WARNING_CHARS: usize = 256;
 /// A denial has no limit of its own.
 const MAX_DENIAL_CHARS: usize = 1024;
+/// Longest name of an object (RFC 1123 subdomain).
+const MAX_NAME_CHARS: usize = 253;
 
 /// Warnings travel in a header field, so nothing but printable characters may be in them.
 fn warning(text: &str) -> String {
@@ -158,6 +186,6 @@ fn warning(text: &str) -> String {
 }
 
 /// The body of a 4xx.
-pub(super) fn problem(message: &str) -> Bytes {
+pub(crate) fn problem(message: &str) -> Bytes {
     Bytes::from(json!({"error": message}).to_string())
 }

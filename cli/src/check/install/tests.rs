@@ -38,6 +38,10 @@ fn installed(issued: &Issued, bundle: &str, now: Timestamp) -> Installed {
             .unwrap(),
         ]),
         webhooks: Ok(Some(read(json!({"metadata": {"name": "x"}, "webhooks": [webhook("a.rasp.dev"), webhook("b.rasp.dev")]})))),
+        validator: Ok(Some(
+            serde_json::from_value(json!({"metadata": {"name": "y"}, "webhooks": [webhook("c.rasp.dev")]}))
+                .unwrap(),
+        )),
         secret: Ok(Some(serde_json::from_value(json!({"metadata": {}, "data": {"tls.crt": encode(&issued.cert_pem)}})).unwrap())),
         certificate: Certificate { secret: "tls".to_owned(), provided: false },
         settings: Err("not there".to_owned()),
@@ -84,6 +88,7 @@ fn what_is_installed_well_passes() {
         ("operator", Outcome::Pass),
         ("webhook", Outcome::Pass),
         ("ca_bundle", Outcome::Pass),
+        ("validator", Outcome::Pass),
         ("certificate", Outcome::Pass),
         ("admission", Outcome::Pass),
         ("settings", Outcome::Warn),
@@ -98,6 +103,21 @@ fn a_ca_bundle_that_does_not_verify_the_certificate_fails() {
     assert_eq!(outcome(&installed(&issued, "", Timestamp::now()), "webhook"), Outcome::Fail);
     let both = format!("{}{}", other.ca_pem, issued.ca_pem);
     assert_eq!(outcome(&installed(&issued, &both, Timestamp::now()), "ca_bundle"), Outcome::Pass);
+}
+
+#[test]
+fn a_validator_that_nobody_can_ask_is_a_warning_and_none_is_none() {
+    let (issued, other) = (issue(), issue());
+    for (bundle, expected) in
+        [(&issued.ca_pem, Outcome::Pass), (&other.ca_pem, Outcome::Warn), (&String::new(), Outcome::Warn)]
+    {
+        let mut seen = installed(&issued, bundle, Timestamp::now());
+        assert_eq!(outcome(&seen, "validator"), expected, "{bundle}");
+        seen.validator = Ok(None);
+        assert_eq!(outcome(&seen, "validator"), Outcome::Pass);
+        seen.validator = Err("forbidden".to_owned());
+        assert_eq!(outcome(&seen, "validator"), Outcome::Warn);
+    }
 }
 
 #[test]
