@@ -1,14 +1,14 @@
 //! Decides, for one namespace, which Bundle it gets and which policies take part. Pure: no clock, no IO, no key.
 //!
 //! A policy that cannot be compiled is left out, or stays as it was if an earlier generation is in force: a bad edit
-//! never loosens protection. Nothing is written unless the entries differ or what is stored is not what was written.
+//! never loosens protection, but by the modes that it lowers, which act at once. Nothing is written unless the entries differ or what is stored is not what was written.
 //! Called by `controller`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rasp_policy::api::{Kind, NEEDS_AN_END, reasons};
+use rasp_policy::api::{Kind, NEEDS_AN_END, Origin, reasons};
 use rasp_policy::bundle::{self, Bundle, Entry, SCHEMA_VERSION, Source};
 use rasp_policy::pod::INJECT_LABEL;
 use rasp_policy::precedence::{Effective, resolve};
@@ -16,6 +16,7 @@ use rasp_policy::selector::Labels;
 
 use crate::observe::{Namespace, Pod, Policy, Service, Stored};
 
+mod lever;
 mod targets;
 
 /// What is known of a namespace.
@@ -95,7 +96,6 @@ pub enum Cause {
 /// Compiles what would be in force, as the sidecar will; the message says what is wrong.
 pub type Compile = dyn Fn(&Effective) -> Result<(), String> + Send + Sync;
 
-/// Whether a namespace asks for injection by its label.
 /// The dry run of the engine, the same that a sidecar compiles with.
 pub fn dry_run(effective: &Effective) -> Result<(), String> {
     rasp_engine::Ruleset::build(effective)
@@ -103,6 +103,7 @@ pub fn dry_run(effective: &Effective) -> Result<(), String> {
         .map_err(|error| format!("spec.{error}"))
 }
 
+/// Whether a namespace asks for injection by its label.
 pub fn asks_for_injection(namespace: &Namespace) -> bool {
     matches!(namespace.labels.get(INJECT_LABEL).map(String::as_str), Some("enabled" | "enforced"))
 }
@@ -127,8 +128,9 @@ pub fn plan(input: &Input<'_>, compile: &Compile) -> Plan {
             (Err(message), _) => {
                 let kept =
                     previous.and_then(|bundle| bundle.entries.iter().find(|e| e.source.uid == policy.uid));
-                entries.extend(kept.cloned());
-                Verdict::Invalid { message, kept: kept.map(|entry| entry.source.generation) }
+                let generation = kept.map(|entry| entry.source.generation);
+                entries.extend(kept.cloned().map(|kept| lowered(kept, policy)));
+                Verdict::Invalid { message, kept: generation }
             }
         };
         verdicts.insert(policy.uid.clone(), verdict);
@@ -137,6 +139,16 @@ pub fn plan(input: &Input<'_>, compile: &Compile) -> Plan {
     let write = if concerned { needed(input, previous, &entries) } else { None };
     let write = write.map(|cause| (cause, next(input, previous, entries.clone())));
     Plan { write, verdicts, entries, missing, concerned }
+}
+
+/// What stays in force of a policy whose edit cannot be compiled, with the modes that the edit lowers.
+fn lowered(mut kept: Entry, policy: &Policy) -> Entry {
+    if let Ok(edit) = &policy.spec {
+        let origin = policy.cluster.as_ref().map(|cluster| cluster.origin);
+        let lifts = (kept.origin, origin) == (Some(Origin::Overrides), Some(Origin::Defaults));
+        lever::pull(&mut kept.spec, edit, lifts);
+    }
+    kept
 }
 
 /// A policy of the cluster alone is no reason for a Bundle: it would be written into every namespace there is.

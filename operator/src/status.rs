@@ -184,9 +184,17 @@ fn accepted(whole: &Whole<'_>) -> Judged {
             conditions::ACCEPTED,
             "False",
             reasons::INVALID,
-            format!("{message}; generation {kept} stays in force"),
+            format!("{message}; generation {kept} stays in force{}", modes(whole.policy)),
         ),
     }
+}
+
+/// What of an edit that cannot be compiled acts all the same (`plan::lever`).
+fn modes(policy: &Policy) -> String {
+    if policy.kind == Kind::RaspException || policy.spec.is_err() {
+        return String::new();
+    }
+    format!(", in modes no higher than those of generation {}", policy.generation)
 }
 
 fn programmed(whole: &Whole<'_>) -> Judged {

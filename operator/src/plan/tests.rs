@@ -203,7 +203,8 @@ fn a_bad_policy_is_left_out_and_says_why() {
 fn a_bad_edit_keeps_the_generation_that_is_in_force() {
     let key = Key::generate().unwrap();
     let (mut world, _) = World::new(None).with(mk_policy("a", 1, json!({ "mode": "Block" }))).written(&key);
-    world.policies = vec![Arc::new(mk_policy("a", 2, json!({ "mode": "Off", "response": { "status": 1 } })))];
+    world.policies =
+        vec![Arc::new(mk_policy("a", 2, json!({ "mode": "Block", "response": { "status": 1 } })))];
     let plan = world.plan();
     assert_eq!(plan.write, None);
     assert!(matches!(plan.verdicts["a-uid"], Verdict::Invalid { kept: Some(1), .. }));
@@ -213,6 +214,48 @@ fn a_bad_edit_keeps_the_generation_that_is_in_force() {
     world.last_good = Some((*last_good).clone());
     let plan = world.plan();
     assert_eq!(names(&plan.write.unwrap().1), [("a", 1)]);
+}
+
+#[test]
+fn the_modes_that_a_bad_edit_lowers_act_at_once_and_nothing_else_of_it_does() {
+    use rasp_policy::api::Mode::{Block, Monitor};
+    let key = Key::generate().unwrap();
+    let first = json!({ "mode": "Block", "podSelector": { "matchLabels": { "app": "web" } } });
+    let (mut world, before) = World::new(None).with(mk_policy("a", 1, first)).written(&key);
+    let bad = |generation, mode: &str| {
+        let spec = json!({ "mode": mode, "failureMode": "Closed", "response": { "status": 1 } });
+        vec![Arc::new(mk_policy("a", generation, spec))]
+    };
+    world.policies = bad(2, "Monitor");
+    let plan = world.plan();
+    assert!(matches!(plan.verdicts["a-uid"], Verdict::Invalid { kept: Some(1), .. }));
+    let (cause, lowered) = plan.write.unwrap();
+    assert_eq!((cause, names(&lowered)), (Cause::Written, vec![("a", 1)]));
+    let mut expected = before.entries[0].clone();
+    expected.spec.mode = Some(Monitor);
+    assert_eq!(lowered.entries, [expected]);
+
+    // It stays so, and only what can be compiled raises it again.
+    world.stored = Some(mk_stored(&lowered, &key));
+    assert_eq!(world.plan().write, None);
+    world.policies = bad(3, "Block");
+    assert_eq!(world.plan().write, None);
+    world.policies = vec![Arc::new(mk_policy("a", 4, json!({ "mode": "Block" })))];
+    assert_eq!(world.plan().write.unwrap().1.entries[0].spec.mode, Some(Block));
+
+    let cluster = |generation, spec| mk_policy_of(Kind::ClusterRaspPolicy, "c", generation, spec);
+    let good = cluster(1, json!({ "overrides": { "mode": "Block" } }));
+    let bad = |half: &str| json!({ half: { "mode": "Monitor", "response": { "status": 418 } } });
+    let compile = |effective: &Effective| match effective.response_status {
+        418 => Err("spec.response.status is 418".to_owned()),
+        _ => Ok(()),
+    };
+    let (mut world, _) = World::new(Some("enabled")).with(good).written(&key);
+    for (half, expected) in [("overrides", Some(Monitor)), ("defaults", None)] {
+        world.policies = vec![Arc::new(cluster(2, bad(half)))];
+        let entry = world.plan_with(&compile).write.unwrap().1.entries.remove(0);
+        assert_eq!((entry.origin, entry.spec.mode), (Some(Origin::Overrides), expected), "{half}");
+    }
 }
 
 #[test]

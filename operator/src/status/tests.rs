@@ -353,7 +353,8 @@ fn an_invalid_policy_says_what_is_wrong_and_what_stays() {
     world.bundle[0].generation = 3;
     world.verdict = Verdict::Invalid { message: "spec.mode: no".into(), kept: Some(3) };
     let status = world.status();
-    assert_eq!(told(&status, "Accepted"), ("False", "Invalid", "spec.mode: no; generation 3 stays in force"));
+    let said = "spec.mode: no; generation 3 stays in force, in modes no higher than those of generation 4";
+    assert_eq!(told(&status, "Accepted"), ("False", "Invalid", said));
     assert_eq!(told(&status, "Programmed"), ("False", "Invalid", "generation 4 cannot be compiled"));
     assert_eq!(status.policy_hash, None, "no Bundle carries this generation");
     world.verdict = Verdict::Invalid { message: "spec.mode: no".into(), kept: None };
@@ -367,6 +368,7 @@ fn a_policy_that_cannot_be_read_speaks_of_the_pods_of_the_one_in_force() {
     world.policy.spec = Err("spec: unreadable".into());
     world.verdict = Verdict::Invalid { message: "spec: unreadable".into(), kept: Some(3) };
     assert_eq!(counts(&world.status())[0], 1);
+    assert_eq!(told(&world.status(), "Accepted").2, "spec: unreadable; generation 3 stays in force");
     world.verdict = Verdict::Invalid { message: "spec: unreadable".into(), kept: None };
     assert_eq!(counts(&world.status())[0], 0);
 }

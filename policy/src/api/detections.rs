@@ -19,6 +19,11 @@ impl Detections {
     pub fn get(&self, class: Class) -> Option<&Detection> {
         self.0.get(&class)
     }
+
+    /// Writes what is said for a class.
+    pub fn set(&mut self, class: Class, detection: Detection) {
+        self.0.insert(class, detection);
+    }
 }
 
 impl FromIterator<(Class, Detection)> for Detections {
