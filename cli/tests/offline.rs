@@ -229,6 +229,14 @@ fn a_request_is_explained_from_a_file_and_from_standard_input() {
     ] {
         assert!(out.contains(says), "{says}: {out}");
     }
+    let named = EVENTS.replace(
+        r#""dst_endpoint":{"port":8080},"unmapped":{"#,
+        r#""dst_endpoint":{"port":8080},"policy":{"name":"RaspPolicy shop/\u001b[31mweb","uid":"u","version":"3"},"unmapped":{"policy_field":"spec.mode","#,
+    );
+    fs::write(folder.path().join("named"), &named).unwrap();
+    let (_, out, _) = raspctl(folder.path(), &["explain", "r-1", "--from", "named"]);
+    let said = "decided   spec.mode is Block: RaspPolicy shop/?[31mweb, generation 3, as the event says";
+    assert!(out.contains(said) && !out.contains("it is not known which policy"), "{out}");
     let mut child = Command::new(RASPCTL)
         .args(["explain", "r-1", "--from", "-", "-o", "json"])
         .stdin(Stdio::piped())

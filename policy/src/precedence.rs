@@ -15,9 +15,11 @@ use crate::class::Class;
 use crate::report::EffectiveMode;
 use crate::selector::Subject;
 
+mod decided;
 mod explain;
 mod level;
 
+pub use decided::{Decided, Deciders};
 pub use explain::{Decider, Explained, Explanation, explain};
 pub use level::{Level, ports};
 

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rasp_policy::precedence::Decided;
 use serde::Serialize;
 
 mod sink;
@@ -64,6 +65,9 @@ pub struct Event {
     pub src_endpoint: Endpoint,
     /// The application.
     pub dst_endpoint: Endpoint,
+    /// The policy that decided the mode (profile Security Control).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
     /// What OCSF has no place for.
     pub unmapped: Unmapped,
 }
@@ -138,6 +142,29 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+/// A policy.
+#[derive(Clone, Debug, Serialize)]
+pub struct Policy {
+    /// `RaspPolicy shop/web`, `ClusterRaspPolicy base`.
+    pub name: String,
+    /// UID of the object; a document of a file has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// Generation of the object.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub version: String,
+}
+
+impl Event {
+    /// Names the policy that decided the mode.
+    pub fn decided_by(&mut self, decided: Option<&Decided>) {
+        let Some(Decided { name, uid, generation, field }) = decided else { return };
+        let version = if uid.is_empty() { String::new() } else { generation.to_string() };
+        self.policy = Some(Policy { name: name.clone(), uid: uid.clone(), version });
+        self.unmapped.policy_field = Some(field.clone());
+    }
+}
+
 /// What OCSF has no place for. Names are frozen.
 #[derive(Clone, Debug, Serialize)]
 pub struct Unmapped {
@@ -179,6 +206,9 @@ pub struct Unmapped {
     /// Digest of the policy in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy_digest: Option<String>,
+    /// The field of the policy that decided the mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_field: Option<String>,
     /// `full`, or why not.
     pub coverage: &'static str,
     /// Incidents of this kind that are no events, since the last one that is.
@@ -232,6 +262,7 @@ impl Event {
             http_request,
             src_endpoint,
             dst_endpoint,
+            policy: None,
             unmapped,
         }
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use rasp_engine::Ruleset;
+use rasp_policy::precedence::Deciders;
 use rasp_policy::report::{Acknowledged, EffectiveMode, PolicyState, Rejected, STALE_AFTER};
 use tokio::sync::watch as changes;
 
@@ -49,8 +50,10 @@ impl Source {
 /// A Ruleset and where it came from.
 #[derive(Debug)]
 pub struct InForce {
-    /// What requests are judged by.
-    pub ruleset: Ruleset,
+    /// What requests are judged by. Ports on which the same is in force share it.
+    pub ruleset: Arc<Ruleset>,
+    /// Which policy decided each mode of it.
+    pub deciders: Deciders,
     /// Digest of the Bundle or the file; `None` while bootstrapping and for the built-in policy.
     pub digest: Option<String>,
     /// Sequence of the Bundle.
@@ -68,8 +71,13 @@ pub struct InForce {
 impl InForce {
     /// A policy that no Bundle stands behind.
     pub fn builtin(ruleset: Ruleset) -> Self {
+        Self::of(Arc::new(ruleset))
+    }
+
+    fn of(ruleset: Arc<Ruleset>) -> Self {
         Self {
             ruleset,
+            deciders: Deciders::default(),
             digest: None,
             sequence: None,
             sources: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rasp_policy::bundle::Refusal;
 use rasp_proxy::event::{
-    Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Severity, Unmapped, Url,
+    Action, Endpoint, Event, FindingInfo, HttpRequest, Location, Policy, Severity, Unmapped, Url,
 };
 use rasp_proxy::guard::frames::Flood;
 use rasp_proxy::limits::Limits;
@@ -189,6 +189,7 @@ fn an_event() -> Event {
         exception: Some("p/x".into()),
         sample: Some("'".into()),
         policy_digest: Some("sha256:00".into()),
+        policy_field: Some("spec.mode".into()),
         coverage: "full",
         suppressed: Some(1),
     };
@@ -197,6 +198,7 @@ fn an_event() -> Event {
     let application = Endpoint { ip: None, port: 2 };
     let mut event = Event::now(Action::Block, Severity::High, request, (client, application), unmapped);
     event.finding_info = FindingInfo { uid: "u".into(), title: "t".into(), types: vec!["sql_injection"] };
+    event.policy = Some(Policy { name: "RaspPolicy n/p".into(), uid: "p-uid".into(), version: "1".into() });
     event
 }
 

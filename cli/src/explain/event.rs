@@ -20,6 +20,9 @@ pub struct Event {
     pub src_endpoint: Endpoint,
     /// The application.
     pub dst_endpoint: Endpoint,
+    /// The policy that decided the mode; sidecars of older versions do not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
     /// All else.
     pub unmapped: Unmapped,
 }
@@ -62,6 +65,18 @@ pub struct Endpoint {
     pub port: Option<u16>,
 }
 
+/// A policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    /// Kind, namespace and name.
+    pub name: String,
+    /// UID of the object.
+    pub uid: Option<String>,
+    /// Generation of the object.
+    pub version: Option<String>,
+}
+
 /// What OCSF has no place for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -94,6 +109,8 @@ pub struct Unmapped {
     pub coverage: String,
     /// Digest of the policies in force.
     pub policy_digest: Option<String>,
+    /// The field of the policy that decided the mode.
+    pub policy_field: Option<String>,
 }
 
 /// Where something was found.

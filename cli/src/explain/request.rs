@@ -1,7 +1,8 @@
 //! `raspctl explain REQUEST-ID`: what was found, where, why, which policy and field decided, and an exception to review.
 //!
-//! An event names the digest of the policies in force, not the policy that decided. That is worked out from the Bundle of the
-//! namespace, and the labels, the workload and the port of the pod, and it is told when the Bundle has changed since.
+//! An event names the policy that decided the mode. Who decided all else, and who decided where an event of an older sidecar
+//! does not say it, is worked out from the Bundle of the namespace, and the labels, the workload and the port of the pod, and
+//! it is told when the Bundle has changed since.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -116,6 +117,10 @@ async fn in_force_of(cluster: &Cluster, event: &Event, settings: Option<&Setting
 
 fn explain(event: &Event, in_force: InForceNow) -> Explained {
     let mut fields = in_force::deciding(event.class(), &event.unmapped.rule);
+    if event.policy.is_some() {
+        // The event knows better than the Bundle of now.
+        fields.retain(|field| !matches!(field, Field::Mode | Field::ClassMode(_)));
+    }
     if event.unmapped.exception.is_some() {
         fields.push(Field::Exceptions);
     }
@@ -134,7 +139,8 @@ fn explain(event: &Event, in_force: InForceNow) -> Explained {
     let decided_by =
         now.iter().flat_map(|now| fields.iter().filter_map(move |field| in_force::field(now, *field)));
     let decided_by = decided_by.collect();
-    let note = note.filter(|_| !fields.is_empty());
+    // Without a cluster it is enough that the event says it.
+    let note = note.filter(|_| !fields.is_empty() && (now.is_some() || event.policy.is_none()));
     let (exception, exception_note) = match exception::propose(event, Timestamp::now()) {
         None => (None, None),
         Some(Err(why)) => (None, Some(why.to_owned())),
@@ -198,6 +204,17 @@ fn tell(out: &mut dyn Write, explained: &Explained) -> anyhow::Result<()> {
     }
     if let Some(exception) = &unmapped.exception {
         line(out, "excepted", &format!("by {}: recorded, and not acted on", plain(exception)))?;
+    }
+    if let Some(policy) = &event.policy {
+        let generation = policy.version.as_ref().map(|version| format!(", generation {version}"));
+        let said = format!(
+            "{} is {}: {}{}, as the event says",
+            or_dash(&unmapped.policy_field),
+            plain(&unmapped.mode),
+            plain(&policy.name),
+            plain(&generation.unwrap_or_default())
+        );
+        line(out, "decided", &said)?;
     }
     for decided in decided_by {
         let value = plain(&in_force::text(&decided.field, &decided.value));

@@ -111,6 +111,7 @@ fn tell(shared: &Shared, kind: &Kind, whose: &Whose<'_>) {
         exception: None,
         sample: None,
         policy_digest: policy.digest.clone(),
+        policy_field: None,
         coverage: "none",
         suppressed: Some(suppressed).filter(|suppressed| *suppressed > 0),
     };

@@ -132,6 +132,7 @@ fn detection(
         title: finding.reason.to_owned(),
         types: vec![finding.class.as_str()],
     };
+    event.decided_by(exchange.policy.deciders.class(finding.class).map(AsRef::as_ref));
     event.unmapped.mode = settings(exchange, finding.class).mode.as_str();
     event.unmapped.class = Some(finding.class.as_str());
     event.unmapped.rule = finding.rule.0;
@@ -157,6 +158,7 @@ fn refused(exchange: &Exchange, judgement: &Judgement, why: Why) -> Event {
         },
         types: vec![why.as_str()],
     };
+    event.decided_by(exchange.policy.deciders.mode().map(AsRef::as_ref));
     event.unmapped.rule = why.as_str();
     event
 }
@@ -229,6 +231,7 @@ fn unmapped(
         exception: None,
         sample: None,
         policy_digest: policy.digest.clone(),
+        policy_field: None,
         coverage,
         suppressed: None,
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rasp_engine::Ruleset;
 use rasp_policy::bundle::{self, Bundle, Namespace, SCHEMA_VERSION};
 use rasp_policy::document;
-use rasp_policy::precedence::resolve;
+use rasp_policy::precedence::{Deciders, resolve};
 use rasp_policy::report::Rejected;
 use rasp_policy::selector::Labels;
 
@@ -124,7 +124,9 @@ impl File {
             sequence: u64::try_from(millis).unwrap_or(u64::MAX),
             entries,
         };
-        let mut effective = resolve(&bundle, &Labels::new()).effective;
+        let resolution = resolve(&bundle, &Labels::new());
+        let deciders = Deciders::of(&bundle, &resolution);
+        let mut effective = resolution.effective;
         let expires = effective.expire(now);
         let ruleset = Ruleset::check(&effective)
             .and_then(|()| Ruleset::build(&effective))
@@ -132,6 +134,7 @@ impl File {
         Ok(InForce {
             digest: Some(bundle::digest(self.text.as_bytes())),
             sequence: Some(bundle.sequence),
+            deciders,
             expires,
             ..InForce::builtin(ruleset)
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rasp_engine::Ruleset;
 use rasp_policy::bundle::{self, Bundle, Envelope, Refusal};
-use rasp_policy::precedence::{Effective, ports, resolve_at};
+use rasp_policy::precedence::{Deciders, Effective, ports, resolve_at};
 use rasp_policy::selector::{Labels, Subject};
 
 use super::InForce;
@@ -26,6 +26,13 @@ pub struct Checks {
     pub floor: u64,
     /// `Kind/name` of the pod's controller, which targets of policies name.
     pub workload: String,
+}
+
+/// What is in force on a port, and who decided it.
+#[derive(PartialEq)]
+struct Decision {
+    effective: Effective,
+    deciders: Deciders,
 }
 
 /// A Bundle that passed every check.
@@ -68,45 +75,63 @@ impl Verified {
     }
 
     /// Compiles it for a pod with these labels, without the exceptions that have ended [`super::now`]. A port that policies
-    /// name has a Ruleset of its own, unless that would be the same as another.
+    /// name has what is in force there of its own, unless that would be the same as another; equal Rulesets are one.
     pub fn build(&self, labels: &Labels, now: &str) -> Result<InForce, Refusal> {
         let subject = Subject { labels, workload: &self.workload };
-        let (effective, mut expires) = self.resolve(subject, None, now);
-        let mut own: Vec<(Effective, Arc<InForce>)> = Vec::new();
+        let (everywhere, mut expires) = self.resolve(subject, None, now);
+        let ruleset = compile(&everywhere.effective)?;
+        let mut own: Vec<(Decision, Arc<InForce>)> = Vec::new();
         let mut built = Vec::new();
         for port in ports(&self.bundle, subject) {
-            let (on_port, ends) = self.resolve(subject, Some(port), now);
+            let (here, ends) = self.resolve(subject, Some(port), now);
             expires = expires.into_iter().chain(ends).min();
-            if on_port == effective {
+            if here == everywhere {
                 continue;
             }
-            let known = own.iter().find(|(known, _)| *known == on_port).map(|(_, known)| Arc::clone(known));
-            let in_force = match known {
-                Some(known) => known,
-                None => Arc::new(self.compile(&on_port)?),
+            let known = own.iter().find(|(known, _)| *known == here).map(|(_, known)| Arc::clone(known));
+            let in_force = if let Some(known) = known {
+                known
+            } else {
+                let equal = if here.effective == everywhere.effective {
+                    Some(&ruleset)
+                } else {
+                    let mut own = own.iter().filter(|(known, _)| known.effective == here.effective);
+                    own.next().map(|(_, in_force)| &in_force.ruleset)
+                };
+                let ruleset = match equal {
+                    Some(ruleset) => Arc::clone(ruleset),
+                    None => compile(&here.effective)?,
+                };
+                let in_force = Arc::new(self.in_force(ruleset, here.deciders.clone()));
+                own.push((here, Arc::clone(&in_force)));
+                in_force
             };
-            built.push((port, Arc::clone(&in_force)));
-            own.push((on_port, in_force));
+            built.push((port, in_force));
         }
         Ok(InForce {
             sources: self.bundle.acknowledged(),
             expires,
             ports: built,
-            ..self.compile(&effective)?
+            ..self.in_force(ruleset, everywhere.deciders)
         })
     }
 
-    fn resolve(&self, subject: Subject<'_>, port: Option<u16>, now: &str) -> (Effective, Option<String>) {
-        let mut effective = resolve_at(&self.bundle, subject, port).effective;
+    fn resolve(&self, subject: Subject<'_>, port: Option<u16>, now: &str) -> (Decision, Option<String>) {
+        let resolution = resolve_at(&self.bundle, subject, port);
+        let deciders = Deciders::of(&self.bundle, &resolution);
+        let mut effective = resolution.effective;
         let expires = effective.expire(now);
-        (effective, expires)
+        (Decision { effective, deciders }, expires)
     }
 
-    fn compile(&self, effective: &Effective) -> Result<InForce, Refusal> {
-        let ruleset = Ruleset::build(effective).map_err(|error| Refusal::Build(error.to_string()))?;
-        let digest = Some(self.digest.clone());
-        Ok(InForce { digest, sequence: Some(self.bundle.sequence), ..InForce::builtin(ruleset) })
+    fn in_force(&self, ruleset: Arc<Ruleset>, deciders: Deciders) -> InForce {
+        let (digest, sequence) = (Some(self.digest.clone()), Some(self.bundle.sequence));
+        InForce { deciders, digest, sequence, ..InForce::of(ruleset) }
     }
+}
+
+fn compile(effective: &Effective) -> Result<Arc<Ruleset>, Refusal> {
+    Ruleset::build(effective).map(Arc::new).map_err(|error| Refusal::Build(error.to_string()))
 }
 
 #[cfg(test)]

@@ -61,6 +61,42 @@ fn the_refusal_of_head_has_no_body() {
 }
 
 #[test]
+fn an_event_names_the_policy_and_the_field_that_decided_the_mode() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::with(upstream.address, "{mode: Block}");
+    gateway.change_policy(
+        "apiVersion: rasp.dev/v1alpha1\nkind: RaspPolicy\nmetadata: {name: shop}\nspec: {mode: Monitor, inspection: \
+         {maxBodyBytes: 1024}, detections: {sqlInjection: {mode: Block}}}\n---\napiVersion: rasp.dev/v1alpha1\nkind: \
+         ClusterRaspPolicy\nmetadata: {name: base}\nspec: {overrides: {detections: {crossSiteScripting: {mode: Block}}}}\n",
+    );
+    for request in [ATTACK, "/?q=%3Cscript%3Ealert(1)%3C/script%3E", "/?file=../../../../etc/passwd"] {
+        ask(gateway.address, get(request));
+    }
+    let found = |class: &str| {
+        let of_class = |event: &serde_json::Value| event["unmapped"]["class"] == class;
+        (1..).find_map(|count| gateway.events(count).into_iter().find(of_class)).unwrap()
+    };
+    for (class, policy, field) in [
+        ("sql_injection", "RaspPolicy shop", "spec.detections.sqlInjection.mode"),
+        (
+            "cross_site_scripting",
+            "ClusterRaspPolicy base",
+            "spec.overrides.detections.crossSiteScripting.mode",
+        ),
+        ("path_traversal", "RaspPolicy shop", "spec.mode"),
+    ] {
+        let event = found(class);
+        assert_eq!(event["policy"]["name"], policy, "{event}");
+        assert_eq!(event["unmapped"]["policy_field"], field, "{event}");
+    }
+    // What is so whatever a policy says, and what is built in, names none.
+    let gateway = Gateway::start(upstream.address);
+    ask(gateway.address, get(ATTACK));
+    let event = gateway.events(1).remove(0);
+    assert!(event.get("policy").is_none() && event["unmapped"].get("policy_field").is_none(), "{event}");
+}
+
+#[test]
 fn the_policy_chooses_status_and_body_of_the_refusal() {
     let upstream = Upstream::ok();
     let spec = "{mode: Block, response: {status: 418, body: '<b>no</b>', contentType: text/html}}";

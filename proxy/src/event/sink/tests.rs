@@ -22,6 +22,7 @@ fn event() -> Event {
         confidence: None,
         sample: None,
         policy_digest: None,
+        policy_field: None,
         coverage: "full",
         suppressed: None,
         exception: None,

@@ -158,6 +158,29 @@ fn a_port_that_a_policy_names_has_a_ruleset_of_its_own() {
 }
 
 #[test]
+fn a_port_on_which_another_policy_decides_the_same_shares_the_ruleset_and_names_the_other_policy() {
+    use rasp_policy::bundle::Target;
+    let signer = Signer::new();
+    let mut offered = bundle(100, Mode::Block, None);
+    let mut of_port = offered.entries[0].clone();
+    (of_port.source.name, of_port.source.uid) = ("port".into(), "port-uid".into());
+    of_port.targets = Some(vec![Target {
+        kind: rasp_policy::api::TargetKind::Deployment,
+        name: "web".into(),
+        selector: Labels::new(),
+        ports: Some(vec![8080]),
+    }]);
+    offered.entries.push(of_port);
+    let verified = signer.checks().open(signer.seal(&offered.to_bytes()).as_bytes(), None).unwrap();
+    let in_force = verified.build(&Labels::new(), &crate::policy::now()).unwrap();
+    let (port, on_port) = &in_force.ports[0];
+    assert_eq!((*port, in_force.ports.len()), (8080, 1));
+    assert!(std::sync::Arc::ptr_eq(&in_force.ruleset, &on_port.ruleset), "compiled once");
+    let decided = |in_force: &crate::policy::InForce| in_force.deciders.mode().unwrap().name.clone();
+    assert_eq!([decided(&in_force), decided(on_port)], ["RaspPolicy shop/p", "RaspPolicy shop/port"]);
+}
+
+#[test]
 fn one_of_several_keys_is_enough_and_nonsense_is_no_key() {
     let (old, new) = (Signer::new(), Signer::new());
     let keys = Keys::parse(&format!("{}, {}", old.public(), new.public())).unwrap();
