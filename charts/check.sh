@@ -47,13 +47,13 @@ render "$work/single" --set operator.replicas=1 || fail "rendering: $(cat "$work
 # The webhook must not be able to take the cluster down: each of the three excludes these by name and answers in 5 s.
 count "$work/core" '^            - kube-system$' 3
 count "$work/core" '^            - kube-rasp$' 3
-# So do the bindings of the guard rails for pods, opted-in pods, workloads and ephemeral containers.
-count "$work/minimal" '^            - kube-system$' 7
-count "$work/minimal" '^            - kube-rasp$' 7
+# So do the bindings of the guard rails for pods, opted-in pods, workloads, CronJobs and ephemeral containers.
+count "$work/minimal" '^            - kube-system$' 8
+count "$work/minimal" '^            - kube-rasp$' 8
 count "$work/core" 'timeoutSeconds: 5$' 5 # and the liveness probe, and the validator
 count "$work/core" 'failurePolicy: Fail$' 1
 count "$work/minimal" 'failurePolicy: Ignore$' 3
-count "$work/full" '^            - cert-manager$' 7
+count "$work/full" '^            - cert-manager$' 8
 # The operator writes it; a chart that did would take it away at every upgrade.
 count "$work/minimal" 'caBundle:' 0
 # The validator of policies, with the right to its caBundle and the name for the operator, or nothing of it.
@@ -92,10 +92,10 @@ for off in Off false; do
   count "$work/off" 'ValidatingAdmissionPolicy' 0
 done
 render "$work/audit" --set guardRails.mode=Audit || fail "rendering: $(cat "$work/audit.err")"
-count "$work/audit" 'validationActions: \[Audit\]' 5
-count "$work/minimal" 'validationActions: \[Warn, Audit\]' 5
+count "$work/audit" 'validationActions: \[Audit\]' 6
+count "$work/minimal" 'validationActions: \[Warn, Audit\]' 6
 count "$work/full" 'validationActions: \[Deny, Audit\]' 4
-count "$work/full" 'validationActions: \[Warn, Audit\]' 1 # templates of workloads
+count "$work/full" 'validationActions: \[Warn, Audit\]' 2 # templates of workloads, and of CronJobs
 # Rights to change workloads only where somebody asked for restarts.
 count "$work/minimal" 'poddisruptionbudgets\|RASP_RESTARTS_PER_MINUTE' 0
 count "$work/full" 'resources: \[poddisruptionbudgets\]' 1

@@ -182,9 +182,12 @@ impl Dirty {
         }
     }
 
-    /// Waits until a namespace is marked.
+    /// Waits until a namespace is marked. One that was taken meanwhile is no reason to wake.
     pub async fn wait(&self) {
-        self.wake.notified().await;
+        while {
+            self.wake.notified().await;
+            self.names.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        } {}
     }
 
     /// Takes all marked namespaces.

@@ -69,12 +69,12 @@ objectSelector:
     lets it remove the packet rules of kube-rasp: leave it out, or run it in a pod that is not protected'
 {{- end }}
 
-{{/* Variables and validations of a pod, or of the template of one: (dict "path" PREFIX), "" or "spec.template.". */}}
+{{/* Variables and validations of a pod, or of the template of one: (dict "path" PREFIX), "" or for example "spec.template.". */}}
 {{- define "kube-rasp.guard.pod" -}}
 {{- $pod := printf "object.%s" .path }}
-{{- $where := eq .path "" | ternary "" "spec.template: " }}
+{{- $where := eq .path "" | ternary "" (printf "%s: " (trimSuffix "." .path)) }}
 {{- $injected := printf "%sspec.?initContainers.orValue([]).exists(c, c.name == 'rasp-proxy')" $pod }}
-{{- $labels := eq .path "" | ternary "object.metadata.?labels" "object.spec.template.?metadata.?labels" -}}
+{{- $labels := eq .path "" | ternary "object.metadata.?labels" (printf "object.%s?metadata.?labels" .path) -}}
 variables:
   - name: optOut
     expression: "{{ $labels }}[?'rasp.dev/inject'].orValue('') == 'false'"

@@ -222,6 +222,14 @@ mod tests {
         );
         assert_eq!(line.status, Outcome::Warn);
         assert!(line.message.contains("kube-system get no sidecars"), "{}", line.message);
+        for name in ["kube-system", "kube-node-lease", "kube-anything"] {
+            assert!(
+                super::super::is_excluded(&[], name),
+                "{name}: as the operator excludes it by its prefix"
+            );
+        }
+        let enforced = Ok(seen(&[("kube-system", "enforced")], &[]));
+        assert_eq!(namespaces(&enforced, &["kube-system".to_owned()]).status, Outcome::Warn);
         assert_eq!(namespaces(&Ok(seen(&[("shop", "enforced")], &[])), &[]).status, Outcome::Pass);
         assert_eq!(namespaces(&Ok(vec![]), &[]).status, Outcome::Warn);
     }

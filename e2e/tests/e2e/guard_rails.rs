@@ -150,6 +150,15 @@ async fn a_pod_that_could_get_around_the_sidecar_is_warned_of_with_the_field_and
     let printed = cluster.apply(&shop.name, &deployment).await?;
     let line = warning(&printed.stderr, "kube-rasp-workloads").with_context(|| printed.stderr.clone())?;
     ensure!(line.contains("spec.template: container web"), "{line}");
+    // The Jobs of a CronJob are made while nobody looks.
+    let cron_job = format!(
+        "apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: nightly}}\nspec: {{schedule: '0 3 1 1 *', jobTemplate: {{spec: \
+         {{template: {{spec: {{restartPolicy: Never, containers: [{{name: web, image: {BUSYBOX}, securityContext: {{privileged: \
+         true}}}}]}}}}}}}}}}\n"
+    );
+    let printed = cluster.apply(&shop.name, &cron_job).await?;
+    let line = warning(&printed.stderr, "kube-rasp-cron-jobs").with_context(|| printed.stderr.clone())?;
+    ensure!(line.contains("spec.jobTemplate.spec.template: container web"), "{line}");
     Ok(())
 }
 
@@ -261,9 +270,13 @@ async fn the_expressions_of_the_guard_rails_fit_the_types_that_they_judge() -> a
     let ours: Vec<_> = pod.spec.context("spec")?.init_containers.into_iter().flatten().collect();
     ensure!(ours.len() == 2, "the pod was admitted with ours");
     let policies: Api<Policy> = Api::all(cluster.client.clone());
-    for name in
-        ["kube-rasp-pods", "kube-rasp-workloads", "kube-rasp-ephemeral-containers", "kube-rasp-status"]
-    {
+    for name in [
+        "kube-rasp-pods",
+        "kube-rasp-workloads",
+        "kube-rasp-cron-jobs",
+        "kube-rasp-ephemeral-containers",
+        "kube-rasp-status",
+    ] {
         let ask = || async {
             let policy = policies.get(name).await?;
             let seen =

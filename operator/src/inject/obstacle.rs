@@ -171,9 +171,34 @@ fn rules_power(container: &Value) -> Option<&'static str> {
         return Some("privileged");
     }
     let added = context.get("capabilities")?.get("add")?.as_array()?;
-    let added = added.iter().filter_map(Value::as_str).map(|name| name.trim_start_matches("CAP_"));
-    added
-        .into_iter()
-        .any(|name| matches!(name, "NET_ADMIN" | "SYS_ADMIN" | "ALL"))
-        .then_some("capabilities.add")
+    // Some runtimes take small letters, and the prefix of the kernel.
+    let added = added.iter().filter_map(Value::as_str).map(str::to_ascii_uppercase);
+    let mut names = added.map(|name| name.strip_prefix("CAP_").unwrap_or(&name).to_owned());
+    names.any(|name| matches!(name.as_str(), "NET_ADMIN" | "SYS_ADMIN" | "ALL")).then_some("capabilities.add")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::rules_power;
+
+    #[test]
+    fn a_capability_is_one_in_every_spelling_that_a_runtime_takes() {
+        let table = [
+            ("NET_ADMIN", true),
+            ("net_admin", true),
+            ("CAP_NET_ADMIN", true),
+            ("cap_sys_admin", true),
+            ("All", true),
+            ("NET_RAW", false),
+            ("CAP_CAP_NET_ADMIN", false),
+            ("", false),
+        ];
+        for (name, expected) in table {
+            let container = json!({ "securityContext": { "capabilities": { "add": ["CHOWN", name] } } });
+            assert_eq!(rules_power(&container), expected.then_some("capabilities.add"), "{name}");
+        }
+        assert_eq!(rules_power(&json!({ "securityContext": { "privileged": true } })), Some("privileged"));
+    }
 }

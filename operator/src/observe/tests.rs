@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use kube::runtime::watcher::Event;
 use serde_json::json;
 
@@ -93,6 +94,9 @@ async fn a_change_wakes_the_controller_with_the_names() {
     tokio::time::timeout(Duration::from_secs(1), cache.dirty().wait()).await.unwrap();
     assert_eq!(cache.dirty().take().into_iter().collect::<Vec<_>>(), ["shop"]);
     assert!(cache.dirty().take().is_empty());
+    cache.dirty().mark(["shop".to_owned()]);
+    cache.dirty().take();
+    assert!(cache.dirty().wait().now_or_never().is_none(), "what was taken wakes nobody");
     let all = [
         "namespaces",
         "pods",

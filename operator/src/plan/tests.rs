@@ -353,6 +353,12 @@ fn an_exception_ends_and_needs_an_end_unless_the_cluster_says_otherwise() {
         let (_, bundle) = plan.write.unwrap();
         assert_eq!(bundle.entries.iter().any(|entry| entry.kind == Kind::RaspException), expected.is_empty());
     }
+    // Names of objects go to 253 characters, with dots.
+    for name in ["a.b", &"x".repeat(253), &format!("{}-.{}", "x".repeat(62), "y".repeat(100))] {
+        let spec = json!({ "rule": "sqli-comment", "reason": "r", "expiresAt": "2099-01-01T00:00:00Z" });
+        let world = World::new(None).with(mk_policy_of(Kind::RaspException, name, 1, spec));
+        assert_eq!(world.plan().verdicts[&format!("{name}-uid")], Verdict::Accepted, "{name}");
+    }
     let bad = World::new(None)
         .with(exception(json!({ "reason": "r", "expiresAt": "2027-01-01T00:00:00Z" })))
         .plan();

@@ -116,7 +116,7 @@ impl RaspExceptionSpec {
         RaspPolicySpec {
             pod_selector: self.pod_selector.clone(),
             target_refs: self.target_refs.clone(),
-            exceptions: Some(vec![self.exception(name)]),
+            exceptions: Some(vec![self.exception(&listed(name))]),
             ..RaspPolicySpec::default()
         }
     }
@@ -127,6 +127,13 @@ impl RaspExceptionSpec {
         // The name of an object may be longer than that of an exception in a list.
         self.exception("x").check().map_err(|message| format!("spec.{message}"))
     }
+}
+
+/// The name of an object as an exception in a list may have it: objects may have 253 characters and dots. Nobody is told
+/// this name: events and metrics say that of the object.
+fn listed(name: &str) -> String {
+    let label = name.replace('.', "-");
+    label.get(..63).unwrap_or(&label).trim_end_matches('-').to_owned()
 }
 
 /// Whether exceptions may be without an end, where these cluster policies are in force: one has to say so, none may deny it.

@@ -61,6 +61,41 @@ fn the_refusal_of_head_has_no_body() {
 }
 
 #[test]
+fn nothing_of_a_request_reaches_the_log_as_a_control_character() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::start(upstream.address);
+    let attack = "=1%27%20OR%20%271%27=%271";
+    let evil = ["%0d%0a%1b[2J%c2%9b31m%00", "\u{9b}31m\u{202e}", "\u{1b}[2J", "a\nINFO forged", "a\r\nX: y"];
+    for evil in evil {
+        for request in [
+            get(&format!("/{evil}/x?q{evil}{attack}")),
+            get(&format!("/x?q{attack}")).replace("Host:", &format!("X-Request-Id: {evil}\r\nHost:")),
+            get(&format!("/x?q{attack}")).replace("GET", evil),
+            post(FORM, &format!("n{evil}{attack}")),
+        ] {
+            let mut client = Client::connect(gateway.address);
+            client.send(&request);
+            client.response();
+        }
+    }
+    for event in gateway.events(10) {
+        let mut values = vec![&event];
+        while let Some(value) = values.pop() {
+            match value {
+                serde_json::Value::String(text) => {
+                    let is_plain = !text.chars().any(|char| char.is_control() || char == '\u{202e}');
+                    assert!(is_plain, "{text:?} in {event}");
+                }
+                serde_json::Value::Array(list) => values.extend(list),
+                serde_json::Value::Object(members) => values.extend(members.values()),
+                _ => {}
+            }
+        }
+    }
+    assert!(!gateway.log().contains("INFO forged") && !gateway.log().contains('\u{1b}'), "{}", gateway.log());
+}
+
+#[test]
 fn an_event_names_the_policy_and_the_field_that_decided_the_mode() {
     let upstream = Upstream::ok();
     let gateway = Gateway::with(upstream.address, "{mode: Block}");
