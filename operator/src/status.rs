@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rasp_policy::api::{Condition, Kind, RaspPolicyStatus, TargetCounts, conditions, reasons};
 use rasp_policy::report::{EffectiveMode, Report};
+use rasp_policy::share::Share as Blocked;
 
 use crate::observe::{Pod, Policy};
 use crate::plan::Verdict;
@@ -173,7 +174,7 @@ fn accepted(whole: &Whole<'_>) -> Judged {
         Verdict::Refused { reason, message } => {
             judged(conditions::ACCEPTED, "False", reason, message.as_str())
         }
-        Verdict::Accepted => judged(conditions::ACCEPTED, "True", reasons::ACCEPTED, "the policy takes part"),
+        Verdict::Accepted => judged(conditions::ACCEPTED, "True", reasons::ACCEPTED, takes_part(whole)),
         Verdict::Invalid { message, kept: None } => judged(
             conditions::ACCEPTED,
             "False",
@@ -195,6 +196,17 @@ fn modes(policy: &Policy) -> String {
         return String::new();
     }
     format!(", in modes no higher than those of generation {}", policy.generation)
+}
+
+/// Says what nobody should take for Block, and who can choose not to be blocked.
+fn takes_part(whole: &Whole<'_>) -> String {
+    const PART: &str = "the policy takes part";
+    let enforcement = whole.policy.spec.as_ref().ok().and_then(|spec| spec.enforcement.as_ref());
+    let Some(enforcement) = enforcement.filter(|enforcement| enforcement.percent < 100) else {
+        return PART.to_owned();
+    };
+    let caution = enforcement.caution().map(|caution| format!("; {caution}")).unwrap_or_default();
+    format!("{PART}; Block for {}{caution}", Blocked::of(enforcement, &whole.policy.uid))
 }
 
 fn programmed(whole: &Whole<'_>) -> Judged {

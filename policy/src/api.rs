@@ -15,6 +15,7 @@ use crate::selector::LabelSelector;
 
 mod cluster;
 mod detections;
+mod enforcement;
 pub mod exception;
 mod rasp_exception;
 pub mod signature;
@@ -23,6 +24,7 @@ pub(crate) mod target;
 pub use cluster::within;
 pub use cluster::{ClusterRaspPolicySpec, Origin};
 pub use detections::Detections;
+pub use enforcement::{Enforcement, HashOn};
 pub use exception::Exception;
 pub use rasp_exception::{NEEDS_AN_END, RaspExceptionSpec, permanent_allowed};
 pub use signature::{Signature, SignatureCondition};
@@ -119,6 +121,10 @@ pub struct RaspPolicySpec {
     /// Built-in: Monitor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// Where a mode is Block: the share of requests for which it is. The rest is judged and reported as in Monitor. Absent:
+    /// all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<Enforcement>,
     /// What happens to a request that could not be judged while the mode is Block: a detector failed or used up its
     /// budget, or the body holds values that cannot be read (malformed, compressed, or of a type without a decoder, such
     /// as multipart forms). Open lets it pass and counts it, Closed refuses it. Before the first policy has arrived,
@@ -175,6 +181,12 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The same for one request: outside of the share that `spec.enforcement` blocks, Block is Monitor.
+    #[must_use]
+    pub fn in_share(self, enforced: bool) -> Self {
+        if enforced { self } else { self.min(Self::Monitor) }
+    }
+
     /// The word users write, and the value of metric labels and event fields.
     pub fn as_str(self) -> &'static str {
         match self {

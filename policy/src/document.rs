@@ -163,6 +163,9 @@ impl RaspPolicySpec {
                 return Err(format!("spec.inspection.{name} is {value}; use {least} to {most}"));
             }
         }
+        if let Some(enforcement) = &self.enforcement {
+            enforcement.check()?;
+        }
         self.check_exceptions()?;
         self.check_signatures()?;
         let Some(response) = &self.response else { return Ok(()) };

@@ -18,4 +18,5 @@ pub mod pod;
 pub mod precedence;
 pub mod report;
 pub mod selector;
+pub mod share;
 pub mod stream;

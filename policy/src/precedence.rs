@@ -4,7 +4,8 @@
 //! Levels are in [`Level`]. Between equals the strictest wins (Block > Monitor > Off, Closed > Open, Refuse > Encode); any
 //! other field goes to the oldest policy, then to the lowest name. Lists (exceptions, signatures) of equals are united.
 //! RaspExceptions are added to the list that won, unless that is one of cluster overrides. A `mode` of cluster overrides is
-//! that of every class too, unless overrides say one of the class: it has to work whatever the policies below it say.
+//! that of every class too, unless overrides say one of the class: it has to work whatever the policies below it say. For the
+//! same reason Block of cluster overrides is for every request, unless overrides say for which share.
 
 use std::borrow::Cow;
 
@@ -14,6 +15,7 @@ use crate::bundle::{Bundle, Entry};
 use crate::class::Class;
 use crate::report::EffectiveMode;
 use crate::selector::Subject;
+use crate::share::Share;
 
 mod decided;
 mod explain;
@@ -28,6 +30,8 @@ pub use level::{Level, ports};
 pub struct Effective {
     /// Mode of everything that is not an attack class: limits and failures.
     pub mode: Mode,
+    /// The requests for which Block is Block. For the others it is Monitor.
+    pub enforcement: Share,
     /// What happens to a request that could not be judged, in Block.
     pub failure_mode: FailureMode,
     /// Settings of each class, by its index.
@@ -75,6 +79,14 @@ pub struct EffectiveDetection {
     pub min_confidence: Confidence,
 }
 
+impl EffectiveDetection {
+    /// The same for one request, as [`Mode::in_share`].
+    #[must_use]
+    pub fn in_share(self, enforced: bool) -> Self {
+        Self { mode: self.mode.in_share(enforced), ..self }
+    }
+}
+
 /// A configured body of a block response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseBody {
@@ -90,6 +102,7 @@ impl Effective {
     /// | field | value |
     /// |---|---|
     /// | mode | Monitor |
+    /// | enforcement | all requests |
     /// | failureMode | Open |
     /// | detections.(class).mode | the mode in force |
     /// | detections.(class).minConfidence | High |
@@ -107,6 +120,7 @@ impl Effective {
     pub fn builtin() -> Self {
         Self {
             mode: Mode::Monitor,
+            enforcement: Share::ALL,
             failure_mode: FailureMode::Open,
             detections: [EffectiveDetection { mode: Mode::Monitor, min_confidence: Confidence::High };
                 Class::COUNT],
@@ -163,9 +177,14 @@ impl Effective {
         std::iter::once(self.mode).chain(Class::detected().map(|class| self.detection(class).mode))
     }
 
-    /// The mode in force as reports and status say it.
+    /// The mode in force as reports and status say it. Block for a share of requests is Mixed, and for none of them Monitor:
+    /// nobody may take it for Block.
     pub fn effective_mode(&self) -> EffectiveMode {
-        EffectiveMode::combine(self.modes().map(EffectiveMode::from))
+        let share = &self.enforcement;
+        EffectiveMode::combine(self.modes().map(|mode| match mode.in_share(share.percent > 0) {
+            Mode::Block if !share.is_all() => EffectiveMode::Mixed,
+            mode => mode.into(),
+        }))
     }
 }
 
@@ -174,6 +193,8 @@ impl Effective {
 pub enum Field {
     /// `spec.mode`
     Mode,
+    /// `spec.enforcement`
+    Enforcement,
     /// `spec.failureMode`
     FailureMode,
     /// `spec.detections.(class).mode`
@@ -222,13 +243,14 @@ impl Field {
             Self::Exceptions,
             Self::Signatures,
         ];
-        [Self::Mode, Self::FailureMode].into_iter().chain(classes).chain(rest)
+        [Self::Mode, Self::Enforcement, Self::FailureMode].into_iter().chain(classes).chain(rest)
     }
 
     /// Path in the object, for messages.
     pub fn path(self) -> Cow<'static, str> {
         match self {
             Self::Mode => "spec.mode".into(),
+            Self::Enforcement => "spec.enforcement".into(),
             Self::FailureMode => "spec.failureMode".into(),
             Self::ClassMode(class) => format!("spec.detections.{}.mode", class.key()).into(),
             Self::ClassMinConfidence(class) => {
@@ -252,6 +274,7 @@ impl Field {
         let response = spec.response.as_ref();
         match self {
             Self::Mode => spec.mode.is_some(),
+            Self::Enforcement => spec.enforcement.is_some(),
             Self::FailureMode => spec.failure_mode.is_some(),
             Self::ClassMode(class) => written(spec, class).is_some_and(|class| class.mode.is_some()),
             Self::ClassMinConfidence(class) => {
@@ -304,6 +327,12 @@ fn written(spec: &RaspPolicySpec, class: Class) -> Option<&Detection> {
     spec.detections.as_ref()?.get(class)
 }
 
+/// Whether it blocks anything.
+fn says_block(spec: &RaspPolicySpec) -> bool {
+    let of_class = |class| written(spec, class).and_then(|class| class.mode);
+    spec.mode.into_iter().chain(Class::detected().filter_map(of_class)).any(|mode| mode == Mode::Block)
+}
+
 fn raw_target(spec: &RaspPolicySpec) -> Option<RawTarget> {
     spec.http.as_ref()?.raw_target
 }
@@ -336,6 +365,10 @@ pub fn resolve_at(bundle: &Bundle, subject: Subject<'_>, port: Option<u16>) -> R
 
     let mut resolution =
         Resolution { effective: Effective::builtin(), winners: Vec::new(), losers: Vec::new(), selected };
+    let blocking = resolution.selected.iter().find(|&&(level, index)| {
+        level == Level::ClusterOverrides && of(index).is_some_and(|entry| says_block(&entry.spec))
+    });
+    let blocking = blocking.map(|&(_, index)| index);
     let mut lever = Vec::new();
     for field in Field::all() {
         let sets = |(_, index): &&(Level, usize)| of(*index).is_some_and(|entry| field.is_set(&entry.spec));
@@ -355,6 +388,8 @@ pub fn resolve_at(bundle: &Bundle, subject: Subject<'_>, port: Option<u16>) -> R
             }
         } else if matches!(field, Field::ClassMode(_)) && !setting.is_empty() && !lever.is_empty() {
             winners.clone_from(&lever);
+        } else if field == Field::Enforcement && !setting.is_empty() && blocking.is_some() {
+            winners = blocking.into_iter().collect();
         } else {
             winners.extend(setting.iter().map(|&(_, index)| index).filter(|&index| is_exception(index)));
         }
@@ -400,6 +435,10 @@ fn take(effective: &mut Effective, field: Field, entry: &Entry) {
     match field {
         // It comes first: a class follows it, unless a policy sets the mode of the class.
         Field::Mode => *effective = effective.clone().in_mode(spec.mode.unwrap_or(effective.mode)),
+        Field::Enforcement => {
+            let share = spec.enforcement.as_ref().map(|written| Share::of(written, &entry.source.uid));
+            effective.enforcement = share.unwrap_or(Share::ALL); // overrides that block, and say no share
+        }
         Field::FailureMode => effective.failure_mode = spec.failure_mode.unwrap_or(effective.failure_mode),
         Field::ClassMode(class) => effective.set_detection(class, |detection| {
             detection.mode = written(spec, class).and_then(|class| class.mode).unwrap_or(detection.mode);

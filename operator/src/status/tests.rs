@@ -548,3 +548,22 @@ fn a_policy_that_does_not_fit_says_so_and_one_that_is_in_the_last_bundle_stays_p
     assert_eq!((status.as_str(), reason.as_str()), ("False", "TooLarge"));
     assert!(message.contains("2 bytes") && message.contains("stays"), "{message}");
 }
+
+#[test]
+fn a_policy_that_blocks_a_share_of_requests_says_so_and_warns_of_keys_that_clients_choose() {
+    let table = [
+        ("{percent: 100}", "the policy takes part"),
+        ("{percent: 10}", "the policy takes part; Block for 10 % of requests, by client address"),
+        (
+            "{percent: 25, hashOn: Cookie, cookie: sid}",
+            "the policy takes part; Block for 25 % of requests, by cookie sid; clients choose the cookie sid, and by it \
+             whether they are blocked: this is for a rollout, not for protection",
+        ),
+    ];
+    for (enforcement, expected) in table {
+        let spec = format!("{{mode: Block, enforcement: {enforcement}}}");
+        let mut world = block();
+        world.policy.spec = Ok(serde_yaml::from_str(&spec).unwrap());
+        assert_eq!(told(&world.status(), "Accepted"), ("True", "Accepted", expected));
+    }
+}

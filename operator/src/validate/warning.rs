@@ -1,7 +1,7 @@
 //! What is probably not meant, though it can be compiled. From the object alone: nothing said here is ever a refusal.
 
 use jiff::{SignedDuration, Timestamp};
-use rasp_policy::api::{Kind, RaspPolicySpec};
+use rasp_policy::api::{Enforcement, Kind, RaspPolicySpec};
 
 /// Longest line. Kubernetes asks for 120 characters in a Warning; the words `kube-rasp: ` come before.
 const LINE: usize = 109;
@@ -12,6 +12,7 @@ const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub fn warnings(kind: Kind, spec: &RaspPolicySpec, now: Timestamp) -> Vec<String> {
     let mut told = Vec::new();
     told.extend(ends(kind, spec, now));
+    told.extend(spec.enforcement.as_ref().and_then(Enforcement::caution));
     told
 }
 

@@ -93,6 +93,7 @@ fn written(spec: &RaspPolicySpec, field: Field) -> Value {
 fn in_force(effective: &Effective, field: Field) -> Value {
     match field {
         Field::Mode => json!(effective.mode),
+        Field::Enforcement => json!(effective.enforcement.written()),
         Field::FailureMode => json!(effective.failure_mode),
         Field::ClassMode(class) => json!(effective.detection(class).mode),
         Field::ClassMinConfidence(class) => json!(effective.detection(class).min_confidence),

@@ -2,7 +2,9 @@ use super::{Effective, Field, Level, explain, ports, resolve, resolve_at};
 use crate::api::{Confidence, FailureMode, Kind, Mode, Origin, RaspPolicySpec, RawTarget, TargetKind};
 use crate::bundle::{Bundle, Entry, Namespace, SCHEMA_VERSION, Source, Target};
 use crate::class::Class;
+use crate::report::EffectiveMode;
 use crate::selector::{Labels, Subject};
+use crate::share::Key;
 
 /// A Bundle of policies `(name, creation day, spec)`.
 fn mk_bundle(policies: &[(&str, u8, &str)]) -> Bundle {
@@ -52,8 +54,13 @@ fn without_policies_the_built_in_defaults_are_in_force() {
 #[test]
 fn every_field_of_a_policy_changes_what_is_in_force() {
     type Row = (Field, &'static str, fn(&Effective) -> bool);
-    let table: [Row; 15] = [
+    let table: [Row; 16] = [
         (Field::Mode, "mode: Block", |e| e.mode == Mode::Block && sql(e).mode == Mode::Block),
+        (Field::Enforcement, "enforcement: {percent: 10, hashOn: Header, header: x-user}", |e| {
+            e.enforcement.percent == 10
+                && e.enforcement.key == Key::Header("x-user".into())
+                && e.enforcement.seed == "uid-a"
+        }),
         (Field::FailureMode, "failureMode: Closed", |e| e.failure_mode == FailureMode::Closed),
         (Field::ClassMode(Class::SqlInjection), "detections: {sqlInjection: {mode: Off}}", |e| {
             e.mode == Mode::Monitor && sql(e).mode == Mode::Off
@@ -435,4 +442,65 @@ fn an_explanation_names_who_decided_each_field_and_who_lost() {
     let text = serde_json::to_string(&explanation).unwrap();
     assert_eq!(serde_json::from_str::<super::Explanation>(&text).unwrap(), explanation);
     assert!(text.contains(r#""level":"ClusterOverrides""#) && text.contains(r#""port":80"#), "{text}");
+}
+
+#[test]
+fn of_equals_the_oldest_says_the_share_and_its_uid_is_the_seed() {
+    let bundle =
+        mk_bundle(&[("new", 2, "enforcement: {percent: 50}"), ("old", 1, "enforcement: {percent: 10}")]);
+    let resolution = resolve(&bundle, &web());
+    let share = &resolution.effective.enforcement;
+    assert_eq!((share.percent, share.seed.as_str()), (10, "uid-old"));
+    assert_eq!(resolution.losers, [(Field::Enforcement, 0)]);
+}
+
+#[test]
+fn block_for_a_share_of_requests_is_not_reported_as_block() {
+    let table = [
+        ("mode: Block", EffectiveMode::Block),
+        ("mode: Block\nenforcement: {percent: 100}", EffectiveMode::Block),
+        ("mode: Block\nenforcement: {percent: 99}", EffectiveMode::Mixed),
+        ("mode: Block\nenforcement: {percent: 0}", EffectiveMode::Monitor),
+        (
+            "mode: Monitor\ndetections: {webShell: {mode: Block}}\nenforcement: {percent: 5}",
+            EffectiveMode::Mixed,
+        ),
+        (
+            "mode: Monitor\ndetections: {webShell: {mode: Block}}\nenforcement: {percent: 0}",
+            EffectiveMode::Monitor,
+        ),
+        ("mode: \"Off\"\nenforcement: {percent: 0}", EffectiveMode::Off),
+        ("mode: Monitor\nenforcement: {percent: 10}", EffectiveMode::Monitor),
+    ];
+    for (spec, expected) in table {
+        let resolution = resolve(&mk_bundle(&[("a", 1, spec)]), &web());
+        assert_eq!(resolution.effective.effective_mode(), expected, "{spec}");
+    }
+}
+
+#[test]
+fn block_of_cluster_overrides_is_for_every_request_unless_overrides_say_a_share() {
+    let canary = "enforcement: {percent: 0}";
+    let table = [
+        ("mode: Block", canary, 100, "over"),
+        ("detections: {sqlInjection: {mode: Block}}", canary, 100, "over"),
+        ("mode: Block\nenforcement: {percent: 20}", canary, 20, "over"),
+        // They lower something, or say nothing of modes.
+        ("mode: Monitor", canary, 0, "team"),
+        ("detections: {sqlInjection: {mode: \"Off\"}}", canary, 0, "team"),
+        ("failureMode: Closed", canary, 0, "team"),
+        ("enforcement: {percent: 5}", "mode: Block\nenforcement: {percent: 50}", 5, "over"),
+    ];
+    for (overrides, team, percent, decided_by) in table {
+        let mut bundle = mk_bundle(&[("over", 2, overrides), ("team", 1, team)]);
+        bundle.entries[0].kind = Kind::ClusterRaspPolicy;
+        bundle.entries[0].origin = Some(Origin::Overrides);
+        let resolution = resolve(&bundle, &web());
+        assert_eq!(resolution.effective.enforcement.percent, percent, "{overrides}");
+        let mut winners = resolution.winners.iter().filter(|(field, _)| *field == Field::Enforcement);
+        let winner = winners.next().map(|&(_, index)| bundle.entries[index].source.name.as_str());
+        assert_eq!((winner, winners.next()), (Some(decided_by), None), "{overrides}");
+        let lost = resolution.losers.contains(&(Field::Enforcement, 1));
+        assert_eq!(lost, decided_by == "over", "{overrides}");
+    }
 }
