@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, Client};
 use rasp_operator::inject::Settings;
+use rasp_policy::api::Enforcement;
 use rasp_policy::bundle::{Bundle, Envelope, digest};
 use rasp_policy::class::Class;
 use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY, PROXY_CONTAINER, env};
@@ -16,6 +17,7 @@ use rasp_policy::precedence::{
     Decider, Effective, Explained, Explanation, Field, explain, ports, resolve_at,
 };
 use rasp_policy::selector::{Labels, Subject};
+use rasp_policy::share::Share;
 use serde_json::{Value, json};
 
 /// The Bundle of a namespace.
@@ -130,9 +132,11 @@ impl InForce {
 /// The fields that decide what is done about a finding of a class, or about a request that is refused for another reason.
 pub fn deciding(class: Option<Class>, rule: &str) -> Vec<Field> {
     match (class, rule) {
-        (Some(class), _) => vec![Field::Mode, Field::ClassMode(class), Field::ClassMinConfidence(class)],
-        (None, "body_too_large") => vec![Field::Mode, Field::MaxBodyBytes],
-        (None, "not_judged") => vec![Field::Mode, Field::FailureMode],
+        (Some(class), _) => {
+            vec![Field::Mode, Field::Enforcement, Field::ClassMode(class), Field::ClassMinConfidence(class)]
+        }
+        (None, "body_too_large") => vec![Field::Mode, Field::Enforcement, Field::MaxBodyBytes],
+        (None, "not_judged") => vec![Field::Mode, Field::Enforcement, Field::FailureMode],
         _ => Vec::new(),
     }
 }
@@ -181,6 +185,7 @@ fn title(decider: &Decider) -> String {
 pub fn text(field: &str, value: &Value) -> String {
     let is_body = field == Field::ResponseBody.path();
     match value {
+        _ if field == Field::Enforcement.path() => share(value),
         Value::Null if is_body => "problem document".to_owned(),
         Value::Null => "as many as can be".to_owned(),
         Value::String(body) if is_body => format!("{} bytes", body.len()),
@@ -189,6 +194,12 @@ pub fn text(field: &str, value: &Value) -> String {
         Value::Array(items) => items.iter().map(item).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
+}
+
+/// Overrides that block and say no share are for all requests.
+fn share(value: &Value) -> String {
+    let written: Option<Enforcement> = serde_json::from_value(value.clone()).ok().flatten();
+    written.map_or(Share::ALL, |written| Share::of(&written, "")).to_string()
 }
 
 fn item(item: &Value) -> String {

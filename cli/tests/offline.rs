@@ -60,6 +60,31 @@ fn labels_of_the_pod_choose_the_policies() {
 }
 
 #[test]
+fn a_request_says_on_which_side_of_a_share_it_is() {
+    let body = format!("a={}", "x".repeat(2000));
+    let form = "method: POST, headers: {content-type: application/x-www-form-urlencoded}";
+    let requests = |outside: &str, inside: &str| {
+        format!(
+            "requests:\n- {{name: a, target: \"{ATTACK}\", expect: {{verdict: {inside}}}}}\n- {{name: b, target: \"{ATTACK}\", enforced: false, expect: \
+             {{verdict: {outside}}}}}\n- {{name: c, target: /, {form}, body: {body}, enforced: true, expect: {{verdict: {inside}}}}}\n- {{name: d, target: /, \
+             {form}, body: {body}, enforced: false, expect: {{verdict: {outside}}}}}\n"
+        )
+    };
+    for (percent, inside, outside) in
+        [(0, "would_block", "would_block"), (10, "block", "would_block"), (100, "block", "block")]
+    {
+        let desk = desk(&requests(outside, inside));
+        let policy = format!(
+            "apiVersion: rasp.dev/v1alpha1\nkind: RaspPolicy\nmetadata: {{name: a}}\nspec: {{mode: Block, inspection: {{maxBodyBytes: 1024}}, \
+             enforcement: {{percent: {percent}}}}}\n"
+        );
+        fs::write(desk.path().join("policies.yaml"), policy).unwrap();
+        let (code, out, err) = raspctl(desk.path(), &TEST);
+        assert_eq!(code, 0, "{percent} %: {out}{err}");
+    }
+}
+
+#[test]
 fn a_body_that_is_too_long_is_refused_as_the_proxy_refuses_it() {
     let body = format!("a={}", "x".repeat(2000));
     let requests = format!(
@@ -202,7 +227,7 @@ fn the_example_of_every_kind_is_as_it_says() {
 /// Two events of one request, one of another, a line that is none, and a name that would write to the terminal.
 const EVENTS: &str = r#"{"level":"INFO","message":"r-1"}
 {"time":1795550257916,"disposition":"Blocked","class_uid":2004,"finding_info":{"uid":"r-1-0","title":"the value adds a condition whose result is known in advance"},"http_request":{"http_method":"GET","url":{"path":"/items"}},"src_endpoint":{"ip":"10.0.0.9","port":50000},"dst_endpoint":{"port":8080},"unmapped":{"request_id":"r-1","namespace":"shop","pod":"web-1","workload":"Deployment/web","mode":"Block","verdict":"block","class":"sql_injection","rule":"sqli-tautology","location":{"part":"query","name":"id","offset":1,"length":11,"encodings":["base64"]},"confidence":"Certain","sample":"' or '9'='9","coverage":"full","policy_digest":"sha256:aa","later":{"field":1}}}
-{"time":1795550257917,"disposition":"Logged","finding_info":{"title":"x"},"unmapped":{"request_id":"r-2","verdict":"allow","rule":"a"}}
+{"time":1795550257917,"disposition":"Logged","finding_info":{"title":"x"},"unmapped":{"request_id":"r-2","verdict":"would_block","rule":"a","mode":"Monitor","enforced":false}}
 {"time":1795550257915,"disposition":"Blocked","finding_info":{"title":"the head is \u001b[31mno request"},"http_request":{"http_method":"other","url":{}},"src_endpoint":{"ip":"10.0.0.9"},"dst_endpoint":{},"unmapped":{"request_id":"r-1","mode":"Block","verdict":"block","rule":"request_syntax","coverage":"none"}}
 "#;
 

@@ -10,11 +10,13 @@
 //! | failure, or one of a class; mode Block (Open) or Monitor | error | forward |
 //! | anything else | allow | forward |
 //!
+//! For a request outside of the share of `spec.enforcement` every Block of the table is Monitor.
+//!
 //! Two findings of `Medium` meet when they are independent: of two rules, in two parameters, of classes in Block.
 
 use rasp_policy::api::{Confidence, FailureMode, Mode};
-use rasp_policy::class::Classes;
-use rasp_policy::precedence::Effective;
+use rasp_policy::class::{Class, Classes};
+use rasp_policy::precedence::{Effective, EffectiveDetection};
 
 use crate::exception::Excepted;
 use crate::finding::Finding;
@@ -115,9 +117,9 @@ pub struct Judgement {
     pub outcome: Outcome,
 }
 
-pub(crate) fn decide(effective: &Effective, inspection: Inspection) -> Judgement {
+pub(crate) fn decide(effective: &Effective, inspection: Inspection, enforced: bool) -> Judgement {
     let coverage = inspection.coverage();
-    let (verdict, refusal) = judge(effective, &inspection);
+    let (verdict, refusal) = judge(InForce { effective, enforced }, &inspection);
     let outcome = match refusal {
         None => Outcome::Forward(Pass { _judged: () }),
         Some(refusal) => Outcome::Refuse(refusal),
@@ -131,27 +133,47 @@ pub(crate) fn decide(effective: &Effective, inspection: Inspection) -> Judgement
     }
 }
 
-fn judge(effective: &Effective, inspection: &Inspection) -> (Verdict, Option<Refusal>) {
+/// What is in force for one request: nothing here may read a mode past it.
+#[derive(Clone, Copy)]
+struct InForce<'a> {
+    effective: &'a Effective,
+    /// Whether the request is in the share for which Block is Block.
+    enforced: bool,
+}
+
+impl InForce<'_> {
+    fn mode(self) -> Mode {
+        self.effective.mode.in_share(self.enforced)
+    }
+
+    fn detection(self, class: Class) -> EffectiveDetection {
+        self.effective.detection(class).in_share(self.enforced)
+    }
+}
+
+fn judge(policy: InForce<'_>, inspection: &Inspection) -> (Verdict, Option<Refusal>) {
     let detected = |mode: Mode| {
         inspection.findings.iter().any(|finding| {
-            let detection = effective.detection(finding.class);
+            let detection = policy.detection(finding.class);
             detection.mode == mode && finding.confidence >= detection.min_confidence
-        }) || meet(effective, &inspection.findings, mode)
+        }) || meet(policy, &inspection.findings, mode)
     };
     let effect = match inspection.coverage {
         Coverage::Full => Effect::Passes,
         Coverage::Partial(reason) => reason.effect(),
     };
-    let lost = strictest(effective, inspection.lost());
-    let met = |wanted: Effect, mode: Mode| effect == wanted && effective.mode == mode;
+    let lost = strictest(policy, inspection.lost());
+    let met = |wanted: Effect, mode: Mode| effect == wanted && policy.mode() == mode;
     let failed = |mode: Mode| met(Effect::Failure, mode) || lost == Some(mode);
-    let closed = effective.failure_mode == FailureMode::Closed;
+    let closed = policy.effective.failure_mode == FailureMode::Closed;
     let refuse = |status, why| Some(Refusal { status, why });
     match effect {
-        _ if detected(Mode::Block) => (Verdict::Block, refuse(effective.response_status, Why::Detected)),
+        _ if detected(Mode::Block) => {
+            (Verdict::Block, refuse(policy.effective.response_status, Why::Detected))
+        }
         _ if met(Effect::OverLimit, Mode::Block) => (Verdict::Block, refuse(413, Why::BodyTooLarge)),
         _ if closed && failed(Mode::Block) => (Verdict::Error, refuse(503, Why::NotJudged)),
-        Effect::Unread(status) if closed && effective.mode == Mode::Block => {
+        Effect::Unread(status) if closed && policy.mode() == Mode::Block => {
             (Verdict::Block, refuse(status, Why::NotJudged))
         }
         _ if detected(Mode::Monitor) || met(Effect::OverLimit, Mode::Monitor) => (Verdict::WouldBlock, None),
@@ -161,11 +183,11 @@ fn judge(effective: &Effective, inspection: &Inspection) -> (Verdict, Option<Ref
 }
 
 /// The strictest mode of these classes. One that only watches must not refuse anything by failing.
-fn strictest(effective: &Effective, classes: Classes) -> Option<Mode> {
+fn strictest(policy: InForce<'_>, classes: Classes) -> Option<Mode> {
     if classes.is_empty() {
         return None;
     }
-    let blocks = classes.iter().any(|class| effective.detection(class).mode == Mode::Block);
+    let blocks = classes.iter().any(|class| policy.detection(class).mode == Mode::Block);
     Some(if blocks { Mode::Block } else { Mode::Monitor })
 }
 
@@ -173,9 +195,9 @@ fn strictest(effective: &Effective, classes: Classes) -> Option<Mode> {
 ///
 /// What two rules see in one value is one thing: code and markup look like attacks of many kinds at once, which is
 /// why values of documents do not count either. Nor does a class of which the policy wants to be surer than `High`.
-fn meet(effective: &Effective, findings: &[Finding], mode: Mode) -> bool {
+fn meet(policy: InForce<'_>, findings: &[Finding], mode: Mode) -> bool {
     let counts = |finding: &&Finding| {
-        let detection = effective.detection(finding.class);
+        let detection = policy.detection(finding.class);
         finding.confidence == Confidence::Medium
             && detection.min_confidence == Confidence::High
             && matches!(detection.mode, Mode::Block | Mode::Monitor)
@@ -184,7 +206,7 @@ fn meet(effective: &Effective, findings: &[Finding], mode: Mode) -> bool {
     let weak = || findings.iter().filter(counts).take(MOST);
     weak().enumerate().any(|(at, one)| {
         weak().skip(at + 1).any(|other| {
-            let modes = [one, other].map(|finding| effective.detection(finding.class).mode);
+            let modes = [one, other].map(|finding| policy.detection(finding.class).mode);
             let weaker = if modes.contains(&Mode::Monitor) { Mode::Monitor } else { Mode::Block };
             weaker == mode && are_independent(one, other)
         })

@@ -279,7 +279,7 @@ impl Ruleset {
         self.effective.modes().all(|mode| mode == Mode::Off)
     }
 
-    /// Whether anything is in Block, so that a request waits for its judgement.
+    /// Whether anything is in Block, so that a request waits for its judgement, if it is in the share of `spec.enforcement`.
     pub fn enforces(&self) -> bool {
         self.effective.modes().any(|mode| mode == Mode::Block)
     }
@@ -378,7 +378,13 @@ impl Ruleset {
 
     /// Judges what was found. Pure.
     pub fn decide(&self, inspection: Inspection) -> Judgement {
-        decide::decide(&self.effective, inspection)
+        self.decide_in(inspection, true)
+    }
+
+    /// The same; `enforced` says whether the request is in the share of `spec.enforcement`, for which Block is Block. For any
+    /// other one it is Monitor.
+    pub fn decide_in(&self, inspection: Inspection, enforced: bool) -> Judgement {
+        decide::decide(&self.effective, inspection, enforced)
     }
 }
 

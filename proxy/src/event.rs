@@ -186,6 +186,9 @@ pub struct Unmapped {
     pub mode: &'static str,
     /// Verdict over the request.
     pub verdict: &'static str,
+    /// `false` outside of the share that `spec.enforcement` blocks, where Block is Monitor; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced: Option<bool>,
     /// Attack class; absent where the request was refused for another reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<&'static str>,

@@ -12,8 +12,10 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::body::{Body as _, Incoming};
-use rasp_engine::{Fields, Head, Outcome, Refusal};
+use rasp_engine::{Fields, Head, Inspection, Judgement, Outcome, Refusal};
 use rasp_policy::api::{Mode, RawTarget};
+use rasp_policy::class::Class;
+use rasp_policy::precedence::EffectiveDetection;
 
 use crate::connection::pace::Phase;
 use crate::connection::{Target, fault};
@@ -38,6 +40,7 @@ pub mod masked;
 mod messages;
 pub mod read;
 mod record;
+mod share;
 mod tee;
 pub mod trace;
 mod tunnel;
@@ -47,6 +50,7 @@ use body::{Broken, ResponseBody};
 use fields::Named;
 use late::Timer;
 use link::Link;
+use share::Bucket;
 use trace::Trace;
 
 /// Reads, inspects, decides, acts, forwards and records one request.
@@ -70,7 +74,15 @@ pub async fn serve(
     };
     let exchange = Arc::new(Exchange::new(connection, policy, trace, facts, (named, &parts)));
     if facts.type_repeated && !exchange.is_off() {
+        if exchange.mode() == Mode::Block {
+            record::malformed_body(&exchange, Malformed::ContentType);
+            let connection = Arc::clone(&exchange.connection);
+            return Ok(act::malformed(connection, &exchange.trace, Malformed::ContentType, in_flight));
+        }
         record::tolerated(&exchange, Malformed::ContentType);
+    }
+    if facts.crumbs && (exchange.enforces() || exchange.connection.is_multiplexed()) {
+        fields::join_cookies(&mut parts.headers);
     }
     // A probe of the kubelet has no body; what has one is judged.
     let probe = body.is_end_stream() && exchange.is_probe(&parts);
@@ -171,12 +183,6 @@ impl Connection {
                 parts.uri = read::http2::encoded(&parts.uri)?; // the guard of HTTP/1 has done it
             }
         }
-        if facts.type_repeated && ruleset.effective().mode == Mode::Block {
-            return Err(Malformed::ContentType);
-        }
-        if facts.crumbs && (ruleset.enforces() || self.is_multiplexed()) {
-            fields::join_cookies(&mut parts.headers);
-        }
         Ok(facts)
     }
 
@@ -203,6 +209,8 @@ pub struct Exchange {
     trace: Trace,
     /// The client, as far as declared hops are believed; port 0 where only its address is known.
     client: SocketAddr,
+    /// What says whether the request is in the share of `spec.enforcement`.
+    bucket: Bucket,
     facts: Facts,
     named: Named,
     method: Method,
@@ -223,11 +231,13 @@ impl Exchange {
     ) -> Self {
         let content = named.has(Named::CONTENT);
         let client = client::of(&parts.headers, connection.peer, &connection.shared.hops);
+        let bucket = Bucket::of(&policy.ruleset.effective().enforcement, &parts.headers, client);
         Self {
             connection,
             policy,
             trace,
             client,
+            bucket,
             facts,
             named,
             method: parts.method.clone(),
@@ -252,11 +262,14 @@ impl Exchange {
 
     /// The same under another policy: what a tunnel or a call goes on with when the policy changes.
     fn under(&self, policy: Arc<InForce>) -> Self {
+        let share = &policy.ruleset.effective().enforcement;
+        let bucket = self.bucket.under(&self.policy.ruleset.effective().enforcement, share, self.client);
         Self {
             connection: Arc::clone(&self.connection),
             policy,
             trace: self.trace.clone(),
             client: self.client,
+            bucket,
             facts: self.facts,
             named: self.named,
             method: self.method.clone(),
@@ -307,6 +320,35 @@ impl Exchange {
 
     fn denied(&self) -> Option<Refusal> {
         self.denied.get().copied()
+    }
+
+    /// Whether Block is Block here: outside of the share of `spec.enforcement` everything is as in Monitor.
+    fn is_enforced(&self) -> bool {
+        self.bucket.is_in(&self.policy.ruleset.effective().enforcement)
+    }
+
+    /// Whether anything may be refused for what it holds, so that it waits until it is judged.
+    fn enforces(&self) -> bool {
+        self.policy.ruleset.enforces() && self.is_enforced()
+    }
+
+    /// Whether it is not refused although it would be, were it in the share.
+    fn is_spared(&self) -> bool {
+        !self.is_enforced() && self.policy.ruleset.enforces()
+    }
+
+    /// The mode of everything that is not an attack class.
+    fn mode(&self) -> Mode {
+        self.policy.ruleset.effective().mode.in_share(self.is_enforced())
+    }
+
+    /// Settings of a class.
+    fn detection(&self, class: Class) -> EffectiveDetection {
+        self.policy.ruleset.effective().detection(class).in_share(self.is_enforced())
+    }
+
+    fn decide(&self, inspection: Inspection) -> Judgement {
+        self.policy.ruleset.decide_in(inspection, self.is_enforced())
     }
 
     fn is_off(&self) -> bool {

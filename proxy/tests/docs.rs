@@ -176,6 +176,7 @@ fn an_event() -> Event {
         workload: "w".into(),
         mode: "Block",
         verdict: "block",
+        enforced: Some(false),
         class: Some("sql_injection"),
         rule: "sqli-tautology",
         location: Some(Location {

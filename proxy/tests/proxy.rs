@@ -6,6 +6,8 @@
 mod admin;
 #[path = "proxy/bodies.rs"]
 mod bodies;
+#[path = "proxy/canary.rs"]
+mod canary;
 #[path = "proxy/client.rs"]
 mod client;
 #[path = "proxy/cost.rs"]

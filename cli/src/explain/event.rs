@@ -93,6 +93,9 @@ pub struct Unmapped {
     pub verdict: String,
     /// Mode of the class.
     pub mode: String,
+    /// `false` outside of the share that a policy blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced: Option<bool>,
     /// Attack class.
     pub class: Option<String>,
     /// Rule, or why it was refused.

@@ -138,7 +138,10 @@ fn explain(event: &Event, in_force: InForceNow) -> Explained {
     };
     let decided_by =
         now.iter().flat_map(|now| fields.iter().filter_map(move |field| in_force::field(now, *field)));
-    let decided_by = decided_by.collect();
+    // Of all requests nobody has to be told.
+    let is_told =
+        |field: &precedence::Explained| field.field != Field::Enforcement.path() || !field.decided_by.is_empty();
+    let decided_by = decided_by.filter(is_told).collect();
     // Without a cluster it is enough that the event says it.
     let note = note.filter(|_| !fields.is_empty() && (now.is_some() || event.policy.is_none()));
     let (exception, exception_note) = match exception::propose(event, Timestamp::now()) {
@@ -215,6 +218,9 @@ fn tell(out: &mut dyn Write, explained: &Explained) -> anyhow::Result<()> {
             plain(&generation.unwrap_or_default())
         );
         line(out, "decided", &said)?;
+    }
+    if unmapped.enforced == Some(false) {
+        line(out, "share", "it is outside of the share that spec.enforcement blocks: judged as in Monitor")?;
     }
     for decided in decided_by {
         let value = plain(&in_force::text(&decided.field, &decided.value));

@@ -46,7 +46,10 @@ pub(crate) fn every_level() -> InForce {
     let port = Entry { targets: target(Some(vec![8080])), ..entry("port", "{mode: Block}") };
     let front = Entry {
         targets: target(None),
-        ..entry("front", "{mode: Monitor, detections: {sqlInjection: {mode: Block}}}")
+        ..entry(
+            "front",
+            "{mode: Monitor, detections: {sqlInjection: {mode: Block}}, enforcement: {percent: 10, hashOn: Header, header: X-User}}",
+        )
     };
     let all = entry("all", "{mode: \"Off\", failureMode: Open, response: {status: 404}}");
     let other = entry("other", "{podSelector: {matchLabels: {app: other}}, mode: Block}");
@@ -85,6 +88,10 @@ fn each_field_has_its_winner_and_its_losers_on_each_port_that_differs() {
         row(1, "spec.failureMode"),
         "Closed by ClusterRaspPolicy lever (cluster overrides) over RaspPolicy shop/all (namespace): Open"
     );
+    assert_eq!(
+        row(0, "spec.enforcement"),
+        "10 % of requests, by header x-user by RaspPolicy shop/front (workload or selector) over "
+    );
     assert_eq!(row(0, "spec.inspection.maxDepth"), "64 by built-in over ");
     assert_eq!(row(0, "spec.response.body"), "problem document by built-in over ");
     assert_eq!(
@@ -114,6 +121,9 @@ fn values_are_one_line() {
         ("spec.exceptions", json!([{"name": "a", "rule": "r"}]), "a"),
         ("spec.signatures", json!([{"id": "local-a"}]), "local-a"),
         ("spec.inspection.maxValues", json!(null), "as many as can be"),
+        ("spec.enforcement", json!({"percent": 5}), "5 % of requests, by client address"),
+        ("spec.enforcement", json!({"percent": 100}), "all requests"),
+        ("spec.enforcement", json!(null), "all requests"),
     ] {
         assert_eq!(text(field, &value), expected);
     }

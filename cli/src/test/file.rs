@@ -76,6 +76,10 @@ pub struct Request {
     /// Instead of the port of the file.
     #[serde(default)]
     pub port: Option<String>,
+    /// Whether the request is in the share of requests that enforcement blocks, where that is neither none nor all of them.
+    /// Absent: it is.
+    #[serde(default)]
+    pub enforced: Option<bool>,
     /// What is expected.
     pub expect: Expect,
 }

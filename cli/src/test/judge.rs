@@ -2,11 +2,13 @@
 //! over, and that an attack in the head is refused before the body is read. Pure.
 
 use rasp_engine::{Body, BodyPlan, Head, Judgement, Outcome, Ruleset};
+use rasp_policy::share::Share;
 
 use super::file::Request;
 
 /// The judgement over a request.
 pub fn judge(ruleset: &Ruleset, request: &Request) -> Judgement {
+    let enforced = is_enforced(&ruleset.effective().enforcement, request.enforced);
     let lines: &[(String, String)] = &request.headers;
     let (content_type, content_encoding) = (media_type(lines), encoding(lines));
     let head = Head {
@@ -19,10 +21,10 @@ pub fn judge(ruleset: &Ruleset, request: &Request) -> Judgement {
     let mut inspection = ruleset.inspect_head(&head);
     let body = request.body();
     if body.is_empty() {
-        return ruleset.decide(inspection);
+        return ruleset.decide_in(inspection, enforced);
     }
-    if ruleset.enforces() && !inspection.findings().is_empty() {
-        let early = ruleset.decide(inspection.clone());
+    if enforced && ruleset.enforces() && !inspection.findings().is_empty() {
+        let early = ruleset.decide_in(inspection.clone(), enforced);
         if matches!(early.outcome, Outcome::Refuse(_)) {
             return early;
         }
@@ -35,7 +37,12 @@ pub fn judge(ruleset: &Ruleset, request: &Request) -> Judgement {
         },
     };
     ruleset.inspect_body(&head, body, &mut inspection);
-    ruleset.decide(inspection)
+    ruleset.decide_in(inspection, enforced)
+}
+
+/// Which clients are in the share depends on the UID of the policy, which no file knows: the request says on which side it is.
+fn is_enforced(share: &Share, asked: Option<bool>) -> bool {
+    share.is_all() || asked.unwrap_or(true) && share.percent > 0
 }
 
 fn values<'a>(lines: &'a [(String, String)], wanted: &'a str) -> impl Iterator<Item = &'a str> {

@@ -3,6 +3,7 @@
 mod addresses;
 mod availability;
 mod bundles;
+mod canary;
 mod certificates;
 mod delivery;
 mod drain;

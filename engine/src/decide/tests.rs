@@ -27,6 +27,16 @@ fn judged(
     finding: Option<Confidence>,
     coverage: Option<Reason>,
 ) -> (&'static str, Option<(u16, &'static str)>) {
+    judged_in(true, modes, failure_mode, finding, coverage)
+}
+
+fn judged_in(
+    enforced: bool,
+    modes: (Mode, Mode),
+    failure_mode: FailureMode,
+    finding: Option<Confidence>,
+    coverage: Option<Reason>,
+) -> (&'static str, Option<(u16, &'static str)>) {
     let mut effective = Effective::builtin();
     effective = effective.in_mode(modes.1);
     effective.mode = modes.0;
@@ -35,7 +45,7 @@ fn judged(
     if let Some(reason) = coverage {
         inspection.note(reason);
     }
-    let judgement = decide(&effective, inspection);
+    let judgement = decide(&effective, inspection, enforced);
     let refusal = match judgement.outcome {
         Outcome::Forward(Pass { .. }) => None,
         Outcome::Refuse(Refusal { status, why }) => Some((status, why.as_str())),
@@ -148,7 +158,7 @@ fn acts_from_the_lowest_confidence_that_the_policy_names() {
     for minimum in [Low, Medium, High, Certain] {
         effective.set_detection(Class::SqlInjection, |class| class.min_confidence = minimum);
         for confidence in [Low, Medium, High, Certain] {
-            let judgement = decide(&effective, Inspection::for_test(vec![mk_finding(confidence)]));
+            let judgement = decide(&effective, Inspection::for_test(vec![mk_finding(confidence)]), true);
             let expected = if confidence >= minimum { Verdict::Block } else { Verdict::Allow };
             assert_eq!(judgement.verdict, expected, "{confidence:?} {minimum:?}");
             assert_eq!(judgement.findings.len(), 1, "evidence is kept whatever the verdict");
@@ -160,7 +170,7 @@ fn acts_from_the_lowest_confidence_that_the_policy_names() {
 fn refuses_with_the_configured_status() {
     let mut effective = Effective::builtin_blocking();
     effective.response_status = 451;
-    let judgement = decide(&effective, Inspection::for_test(vec![mk_finding(High)]));
+    let judgement = decide(&effective, Inspection::for_test(vec![mk_finding(High)]), true);
     assert!(matches!(judgement.outcome, Outcome::Refuse(Refusal { status: 451, why: Why::Detected })));
 }
 
@@ -196,13 +206,17 @@ const SQL: Class = Class::SqlInjection;
 const XSS: Class = Class::CrossSiteScripting;
 
 fn judged_pair(effective: &Effective, pair: Pair) -> Verdict {
+    judged_pair_in(true, effective, pair)
+}
+
+fn judged_pair_in(enforced: bool, effective: &Effective, pair: Pair) -> Verdict {
     let findings = pair.map(|(class, rule, confidence, part, name)| Finding {
         class,
         rule: RuleId(rule),
         location: Location { part, name: name.into(), offset: 0, length: 1, encodings: Encodings::default() },
         ..mk_finding(confidence)
     });
-    decide(effective, Inspection::for_test(findings.into())).verdict
+    decide(effective, Inspection::for_test(findings.into()), enforced).verdict
 }
 
 #[test]
@@ -246,5 +260,61 @@ fn what_a_policy_says_of_a_class_decides_whether_its_findings_count() {
             class.min_confidence = *minimum;
         });
         assert_eq!(judged_pair(&effective, pair), *verdict, "{mode:?} {minimum:?}");
+    }
+}
+
+/// The same policy with Monitor wherever it says Block.
+fn lowered(mode: Mode) -> Mode {
+    if mode == Block { Monitor } else { mode }
+}
+
+#[test]
+fn outside_of_the_share_a_request_is_judged_as_in_monitor_throughout() {
+    let coverages = || Reason::ALL.iter().copied().map(Some).chain([None]);
+    let findings = [None, Some(Low), Some(Medium), Some(High), Some(Certain)];
+    let mut compared = 0;
+    for mode in [Off, Monitor, Block] {
+        for of_class in [Off, Monitor, Block] {
+            for failure_mode in [Open, Closed] {
+                for (finding, coverage) in findings
+                    .into_iter()
+                    .flat_map(|finding| coverages().map(move |coverage| (finding, coverage)))
+                {
+                    let outside = judged_in(false, (mode, of_class), failure_mode, finding, coverage);
+                    let monitored =
+                        judged((lowered(mode), lowered(of_class)), failure_mode, finding, coverage);
+                    let what = (mode, of_class, failure_mode, finding, coverage);
+                    assert_eq!(outside, monitored, "{what:?}");
+                    assert_eq!(outside.1, None, "{what:?}");
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(compared, 9 * 2 * findings.len() * (Reason::ALL.len() + 1));
+    let rows = [
+        (Closed, Some(Certain), None, "would_block"),
+        (Closed, None, LARGE, "would_block"),
+        (Closed, None, UNREAD, "allow"),
+        (Closed, None, FAILED, "error"),
+    ];
+    for (failure_mode, finding, coverage, verdict) in rows {
+        let outside = judged_in(false, (Block, Block), failure_mode, finding, coverage);
+        assert_eq!(outside, (verdict, None), "{finding:?} {coverage:?}");
+    }
+}
+
+#[test]
+fn outside_of_the_share_neither_findings_that_meet_nor_lost_classes_refuse() {
+    let pair: Pair = [(SQL, "a", Medium, Part::Query, "q"), (XSS, "b", Medium, Part::Query, "r")];
+    let mut effective = Effective::builtin_blocking();
+    effective.failure_mode = Closed;
+    assert_eq!(judged_pair_in(false, &effective, pair), Verdict::WouldBlock);
+    for (enforced, refused) in [(true, true), (false, false)] {
+        let mut inspection = Inspection::for_test(Vec::new());
+        inspection.panicked(SQL);
+        let judgement = decide(&effective, inspection, enforced);
+        assert_eq!(judgement.verdict, Verdict::Error);
+        assert_eq!(matches!(judgement.outcome, Outcome::Refuse(_)), refused);
     }
 }

@@ -437,7 +437,7 @@ fn an_explanation_names_who_decided_each_field_and_who_lost() {
     assert_eq!(told(&mode.decided_by), [r#"ClusterRaspPolicy None/z-overrides cluster overrides "Monitor""#]);
     assert_eq!(told(&mode.overridden)[0], r#"RaspPolicy Some("shop")/y-port port "Block""#);
     assert_eq!(mode.overridden.len(), 4);
-    let failure = &explanation.fields[1];
+    let failure = &explanation.fields[2];
     assert_eq!((&failure.value, failure.decided_by.len()), (&serde_json::json!("Open"), 0), "built in");
     let text = serde_json::to_string(&explanation).unwrap();
     assert_eq!(serde_json::from_str::<super::Explanation>(&text).unwrap(), explanation);

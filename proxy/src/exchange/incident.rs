@@ -95,6 +95,7 @@ fn tell(shared: &Shared, kind: &Kind, whose: &Whose<'_>) {
         url: Url { path: whose.exchange.map(|exchange| masked::path(exchange.uri.path())) },
     };
     let policy = shared.policy.load_on(whose.port);
+    let enforced = whose.exchange.is_none_or(Exchange::is_enforced);
     let identity = &shared.identity;
     let unmapped = Unmapped {
         request_id: trace.request_id().to_owned(),
@@ -102,8 +103,9 @@ fn tell(shared: &Shared, kind: &Kind, whose: &Whose<'_>) {
         pod: identity.pod.clone(),
         namespace: identity.namespace.clone(),
         workload: identity.workload.clone(),
-        mode: policy.ruleset.effective().mode.as_str(),
+        mode: policy.ruleset.effective().mode.in_share(enforced).as_str(),
         verdict: if is_the_applications(kind) { Verdict::Error } else { Verdict::Block }.as_str(),
+        enforced: whose.exchange.filter(|exchange| exchange.is_spared()).map(|_| false),
         class: None,
         rule: kind.id(),
         location: None,

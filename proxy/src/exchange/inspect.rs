@@ -1,7 +1,7 @@
 //! Hands a request to the engine as far as the policy wants to see it, and has it judged.
 //!
-//! Where anything is in Block, a body that is parsed is held until it is judged. In Monitor nothing waits: the head is
-//! judged, the body copied as it passes. What a panic took counts as not judged; the failure mode decides.
+//! Where anything is in Block, a body that is parsed is held until it is judged. In Monitor, and outside of the share that
+//! is blocked, nothing waits: the head is judged, the body copied as it passes. What a panic took counts as not judged; the failure mode decides.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub struct Judged {
 pub async fn judge(exchange: &Arc<Exchange>, parts: &Parts, body: Incoming) -> Result<Judged, Broken> {
     let ruleset = &exchange.policy.ruleset;
     if body.is_end_stream() {
-        let judgement = ruleset.decide(head(exchange, &parts.headers));
+        let judgement = exchange.decide(head(exchange, &parts.headers));
         return Ok(Judged::of(judgement, RequestBody::default(), false));
     }
     let timed = Timed::new(body, exchange, exchange.streams());
@@ -57,7 +57,7 @@ pub async fn judge(exchange: &Arc<Exchange>, parts: &Parts, body: Incoming) -> R
             Ok(Judged::of(judgement, RequestBody::streamed(Bytes::new(), timed), true))
         }
         BodyPlan::Messages(limit) if exchange.streams() => {
-            let judgement = ruleset.decide(head(exchange, &parts.headers));
+            let judgement = exchange.decide(head(exchange, &parts.headers));
             if matches!(judgement.outcome, Outcome::Refuse(_)) {
                 return Ok(Judged::of(judgement, RequestBody::default(), true));
             }
@@ -66,12 +66,12 @@ pub async fn judge(exchange: &Arc<Exchange>, parts: &Parts, body: Incoming) -> R
             let called = RequestBody::called(timed, messages);
             Ok(Judged { whole: false, ..Judged::of(judgement, called, true) })
         }
-        BodyPlan::Window(limit) | BodyPlan::Messages(limit) if ruleset.enforces() => {
+        BodyPlan::Window(limit) | BodyPlan::Messages(limit) if exchange.enforces() => {
             hold(exchange, parts, timed, limit).await
         }
         BodyPlan::Window(limit) | BodyPlan::Messages(limit) => {
             let begun = head(exchange, &parts.headers);
-            let judgement = ruleset.decide(begun.clone());
+            let judgement = exchange.decide(begun.clone());
             let copied = RequestBody::copied(timed, Tee::new(Arc::clone(exchange), begun, limit));
             Ok(Judged { whole: false, ..Judged::of(judgement, copied, true) })
         }
@@ -94,7 +94,7 @@ async fn hold(
     // An attack in the head is refused before the client sends, or we keep, a body.
     let begun = head(exchange, &parts.headers);
     if !begun.findings().is_empty() {
-        let early = exchange.policy.ruleset.decide(begun.clone());
+        let early = exchange.decide(begun.clone());
         if matches!(early.outcome, Outcome::Refuse(_)) {
             return Ok(Judged::of(early, RequestBody::default(), true));
         }
@@ -226,7 +226,7 @@ pub fn whole(exchange: &Exchange, mut begun: Inspection, body: Body<'_>, lost: O
     };
     let Some(left_out) = left_out(exchange, bytes) else {
         begun.note(Reason::Suspended);
-        return ruleset.decide(begun);
+        return exchange.decide(begun);
     };
     let inspection = guarded(exchange, bytes, left_out, || {
         begun.leave_out(left_out);
@@ -236,7 +236,7 @@ pub fn whole(exchange: &Exchange, mut begun: Inspection, body: Body<'_>, lost: O
         }
         begun
     });
-    ruleset.decide(inspection)
+    exchange.decide(inspection)
 }
 
 fn head(exchange: &Exchange, headers: &HeaderMap) -> Inspection {
@@ -274,14 +274,14 @@ pub fn call(exchange: &Exchange, frames: &[u8], longer: bool) -> Judgement {
 
 /// Judges a message of a call for which there is no memory. `held`: it has not gone on.
 pub fn without_memory(exchange: &Exchange, held: bool) -> Judgement {
-    let judgement = exchange.policy.ruleset.decide(Inspection::failed(Reason::WorkLimit));
+    let judgement = exchange.decide(Inspection::failed(Reason::WorkLimit));
     if held { refused(judgement) } else { judgement }
 }
 
 fn alone(exchange: &Exchange, head: &Head<'_>, text: &[u8], longer: bool) -> Judgement {
     let ruleset = &exchange.policy.ruleset;
     let Some(left_out) = left_out(exchange, text.len()) else {
-        return ruleset.decide(Inspection::failed(Reason::Suspended));
+        return exchange.decide(Inspection::failed(Reason::Suspended));
     };
     let inspection = guarded(exchange, text.len(), left_out, || {
         let mut inspection = (exchange.connection.shared.inspect)(ruleset, head, left_out);
@@ -290,7 +290,7 @@ fn alone(exchange: &Exchange, head: &Head<'_>, text: &[u8], longer: bool) -> Jud
         ruleset.inspect_body(head, body, &mut inspection);
         inspection
     });
-    ruleset.decide(inspection)
+    exchange.decide(inspection)
 }
 
 /// Protocols such as Socket.IO number the JSON documents that they send: `42["name",{}]`.

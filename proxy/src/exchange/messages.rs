@@ -71,7 +71,7 @@ impl Messages {
     /// For a call of which the head got this verdict. `limit`: bytes of one message that are inspected.
     pub fn new(call: Arc<Exchange>, verdict: Verdict, limit: usize) -> Self {
         let lease = Lease::new(Arc::clone(&call.connection.shared));
-        let holds = call.policy.ruleset.enforces();
+        let holds = call.enforces();
         Self {
             current: Arc::clone(&call),
             call,
@@ -134,7 +134,7 @@ impl Messages {
         let policy = connection.shared.policy.load_on(connection.target.port());
         if !Arc::ptr_eq(&policy, &self.current.policy) {
             self.current = Arc::new(self.call.under(policy));
-            self.holds = self.current.policy.ruleset.enforces();
+            self.holds = self.current.enforces();
             self.limit = self.current.policy.ruleset.effective().max_body_bytes;
         }
     }

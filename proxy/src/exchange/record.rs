@@ -3,10 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rasp_engine::{
-    Class, Confidence, Coverage, Excepted, Finding, Judgement, Outcome, Part, Refusal, Verdict, Why,
-};
-use rasp_policy::precedence::EffectiveDetection;
+use rasp_engine::{Confidence, Coverage, Excepted, Finding, Judgement, Outcome, Part, Refusal, Verdict, Why};
 
 use super::trace::Trace;
 use super::{Connection, Exchange, masked};
@@ -36,12 +33,12 @@ pub fn message(exchange: &Exchange, judgement: &Judgement) {
     }
     for (index, finding) in judgement.findings.iter().enumerate() {
         let action = action(exchange, judgement, finding);
-        metrics.detection(finding.class, action, settings(exchange, finding.class).mode);
+        metrics.detection(finding.class, action, exchange.detection(finding.class).mode);
         connection.shared.events.send(detection(exchange, judgement, index, finding, action));
     }
     let first = judgement.findings.len();
     for (index, Excepted { finding, exception }) in judgement.excepted.iter().enumerate() {
-        metrics.detection(finding.class, Action::Log, settings(exchange, finding.class).mode);
+        metrics.detection(finding.class, Action::Log, exchange.detection(finding.class).mode);
         metrics.excepted(exception);
         let mut event = detection(exchange, judgement, first + index, finding, Action::Log);
         event.unmapped.exception = Some(exception.to_string());
@@ -84,7 +81,10 @@ fn odd(
         http_method: seen.map_or("other", |exchange| masked::method(&exchange.method)).to_owned(),
         url: Url { path: seen.map(|exchange| masked::path(exchange.uri.path())) },
     };
-    let unmapped = unmapped(connection, policy, trace, verdict, UNREAD);
+    let unmapped = match seen {
+        Some(exchange) => unmapped_of(exchange, verdict, UNREAD),
+        None => unmapped(connection, policy, trace, verdict, UNREAD),
+    };
     let client = seen.map_or(connection.peer, |exchange| exchange.client);
     let mut event = event_of(connection, client, (action, Severity::Low), request, unmapped);
     event.finding_info = FindingInfo {
@@ -96,7 +96,7 @@ fn odd(
     connection.shared.events.send(event);
 }
 
-/// Records that the body of a request is refused, of which the head was not.
+/// Records that a request is refused for its body, or for what is said of it, of which the head was not.
 pub fn malformed_body(exchange: &Exchange, reason: Malformed) {
     malformed(&exchange.connection, &exchange.policy, &exchange.trace, Some(exchange), reason);
 }
@@ -106,13 +106,9 @@ pub fn added(exchange: &Exchange, time: Duration) {
     exchange.connection.shared.metrics.added(time);
 }
 
-fn settings(exchange: &Exchange, class: Class) -> EffectiveDetection {
-    exchange.policy.ruleset.effective().detection(class)
-}
-
 /// A finding blocks where its class is in Block and it is sure enough; the others of the request are only reported.
 fn action(exchange: &Exchange, judgement: &Judgement, finding: &Finding) -> Action {
-    let settings = settings(exchange, finding.class);
+    let settings = exchange.detection(finding.class);
     let refused = matches!(&judgement.outcome, Outcome::Refuse(refusal) if refusal.why == Why::Detected);
     let blocks =
         settings.mode == rasp_policy::api::Mode::Block && finding.confidence >= settings.min_confidence;
@@ -133,7 +129,7 @@ fn detection(
         types: vec![finding.class.as_str()],
     };
     event.decided_by(exchange.policy.deciders.class(finding.class).map(AsRef::as_ref));
-    event.unmapped.mode = settings(exchange, finding.class).mode.as_str();
+    event.unmapped.mode = exchange.detection(finding.class).mode.as_str();
     event.unmapped.class = Some(finding.class.as_str());
     event.unmapped.rule = finding.rule.0;
     event.unmapped.confidence = Some(finding.confidence.as_str());
@@ -203,9 +199,17 @@ fn event(exchange: &Exchange, judgement: &Judgement, action: Action, severity: S
         judgement.findings.iter().chain(excepted).any(|finding| finding.location.part == Part::Path);
     let path = (!in_path).then(|| masked::path(exchange.uri.path()));
     let request = HttpRequest { http_method: masked::method(&exchange.method).to_owned(), url: Url { path } };
+    let unmapped = unmapped_of(exchange, judgement.verdict, coverage);
+    event_of(&exchange.connection, exchange.client, (action, severity), request, unmapped)
+}
+
+fn unmapped_of(exchange: &Exchange, verdict: Verdict, coverage: &'static str) -> Unmapped {
     let Exchange { connection, policy, trace, .. } = exchange;
-    let unmapped = unmapped(connection, policy, trace, judgement.verdict, coverage);
-    event_of(connection, exchange.client, (action, severity), request, unmapped)
+    Unmapped {
+        mode: exchange.mode().as_str(),
+        enforced: exchange.is_spared().then_some(false),
+        ..unmapped(connection, policy, trace, verdict, coverage)
+    }
 }
 
 fn unmapped(
@@ -224,6 +228,7 @@ fn unmapped(
         workload: identity.workload.clone(),
         mode: policy.ruleset.effective().mode.as_str(),
         verdict: verdict.as_str(),
+        enforced: None,
         class: None,
         rule: "",
         location: None,

@@ -314,7 +314,7 @@ impl Judge {
     fn wrong(&mut self, bad: BadFrame) -> Option<u16> {
         let exchange = self.current();
         exchange.incident(&Kind::Frame(bad));
-        if exchange.policy.ruleset.enforces() {
+        if exchange.enforces() {
             return Some(bad.code());
         }
         self.follower = None;
@@ -362,7 +362,7 @@ impl Judge {
         }
         let exchange = self.current();
         exchange.connection.shared.metrics.error(&Kind::BodyMemory);
-        if exchange.policy.ruleset.enforces() {
+        if exchange.enforces() {
             return Some(TRY_AGAIN);
         }
         self.follower = None;

@@ -53,7 +53,7 @@ pub fn asked<B>(exchange: &Exchange, request: &mut Request<B>, hop: &mut Hop) ->
         return Asked::Nothing;
     }
     let (version, method) = (request.version(), request.method().clone());
-    let enforces = exchange.policy.ruleset.enforces();
+    let enforces = exchange.enforces();
     let headers = request.headers_mut();
     let is_websocket = names(headers, &UPGRADE, WEBSOCKET);
     if version != Version::HTTP_11 || (is_websocket && method != Method::GET) || (!is_websocket && enforces) {

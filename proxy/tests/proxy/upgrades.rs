@@ -18,10 +18,10 @@ pub const SWITCHED: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-const ATTACK: &[u8] = b"{\"name\": \"x' OR '1'='1\"}";
+pub const ATTACK: &[u8] = b"{\"name\": \"x' OR '1'='1\"}";
 
 /// A frame of a client, masked with a key that changes something.
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let key = [1, 2, 3, 4];
     let mut frame = vec![first, 0x80 | u8::try_from(payload.len()).unwrap()];
     frame.extend(key);
@@ -33,7 +33,7 @@ fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first, u8::try_from(payload.len()).unwrap()], payload].concat()
 }
 
-fn closing(code: u16) -> Vec<u8> {
+pub fn closing(code: u16) -> Vec<u8> {
     unmasked(0x88, &code.to_be_bytes())
 }
 
@@ -46,7 +46,7 @@ fn frame(conversation: &mut Conversation) -> Option<(u8, Vec<u8>)> {
 }
 
 /// Agrees to the handshake and sends every message back; answers Close with Close.
-fn echo() -> Upstream {
+pub fn echo() -> Upstream {
     Upstream::start(|conversation| {
         conversation.request()?;
         conversation.write(SWITCHED)?;
@@ -61,8 +61,17 @@ fn echo() -> Upstream {
 }
 
 fn open(gateway: &Gateway) -> Client {
+    opened(gateway, HANDSHAKE)
+}
+
+/// The handshake of a user.
+pub fn open_as(gateway: &Gateway, user: &str) -> Client {
+    opened(gateway, &HANDSHAKE.replacen("Host", &format!("X-User: {user}\r\nHost"), 1))
+}
+
+fn opened(gateway: &Gateway, handshake: &str) -> Client {
     let mut client = Client::connect(gateway.address);
-    client.send(HANDSHAKE);
+    client.send(handshake);
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("Sec-WebSocket-Accept: s3pP"), "{head}");
     client

@@ -16,6 +16,7 @@ fn event() -> Event {
         workload: String::new(),
         mode: "Block",
         verdict: "block",
+        enforced: None,
         class: None,
         rule: "r",
         location: None,

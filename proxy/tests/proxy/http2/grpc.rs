@@ -12,7 +12,7 @@ use super::super::gateway::{Gateway, document};
 use super::application::Application;
 use super::streams::{ask, channel, connect, piece};
 
-const ATTACK: &str = "x' UNION SELECT name, password FROM users -- ";
+pub(super) const ATTACK: &str = "x' UNION SELECT name, password FROM users -- ";
 
 /// A message whose first field is a text.
 fn message(text: &str) -> Vec<u8> {
@@ -31,7 +31,7 @@ fn frame(flags: u8, message: &[u8]) -> Bytes {
     [&[flags], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat().into()
 }
 
-fn plain(text: &str) -> Bytes {
+pub(super) fn plain(text: &str) -> Bytes {
     frame(0, &message(text))
 }
 

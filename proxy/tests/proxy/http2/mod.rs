@@ -1,6 +1,7 @@
 //! HTTP/2 from the client to the application: its rules, its floods, and what streams owe each other.
 
 pub mod application;
+mod canary;
 mod fields;
 mod floods;
 pub mod frame;
