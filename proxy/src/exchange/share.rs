@@ -74,7 +74,9 @@ mod tests {
         Share { percent, key, seed: "uid".to_owned() }
     }
 
-    fn bucket(key: Key, lines: &[(&'static str, &'static str)]) -> Bucket {
+    type Lines = &'static [(&'static str, &'static str)];
+
+    fn bucket(key: Key, lines: Lines) -> Bucket {
         let lines = lines
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -85,7 +87,7 @@ mod tests {
     fn a_key_is_the_one_value_of_its_name() {
         let is = |key: &str| Bucket::Is(mk_share(10, Key::ClientIp).bucket(key.as_bytes()));
         let (header, cookie) = (|| Key::Header("x-user".into()), || Key::Cookie("sid".into()));
-        let table: [(Key, &[(&'static str, &'static str)], Bucket); 12] = [
+        let table: [(Key, Lines, Bucket); 12] = [
             (Key::ClientIp, &[], is("192.0.2.1")),
             (header(), &[("x-user", "a")], is("a")),
             (header(), &[], Bucket::Keyless),
