@@ -26,6 +26,7 @@ use crate::watchdog::Ledger;
 
 mod clusters;
 mod namespace;
+mod rollouts;
 
 pub use clusters::Shares;
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::api_error;
 use crate::apply::FIELD_MANAGER;
 use crate::metrics::{ErrorKind, Metrics};
 use crate::observe::Policy;
+use crate::rollout::Turn;
 use crate::text;
 use crate::webhook::{Occurrence, Outcome, Subject};
 
@@ -49,26 +50,48 @@ pub struct Object {
     pub uid: Option<String>,
 }
 
-/// A warning on an object.
+impl Object {
+    fn of(policy: &Policy) -> Self {
+        Self {
+            api_version: API_VERSION.to_owned(),
+            kind: policy.kind.as_str().to_owned(),
+            namespace: policy.namespace.clone(),
+            name: policy.name.clone(),
+            uid: Some(policy.uid.clone()),
+        }
+    }
+}
+
+/// Something to be told of an object, as a rule a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     object: Object,
     action: &'static str,
     reason: String,
     message: String,
+    /// Nothing is wrong.
+    is_normal: bool,
 }
 
 impl Notice {
     /// A policy became invalid.
     pub fn invalid(policy: &Policy, message: &str) -> Self {
-        let object = Object {
-            api_version: API_VERSION.to_owned(),
-            kind: policy.kind.as_str().to_owned(),
-            namespace: policy.namespace.clone(),
-            name: policy.name.clone(),
-            uid: Some(policy.uid.clone()),
+        Self::warning(Object::of(policy), "Compile", reasons::INVALID.to_owned(), message.to_owned())
+    }
+
+    /// A rollout took a step, or ended.
+    pub fn rollout(policy: &Policy, turn: Turn, message: &str) -> Self {
+        let (reason, is_normal) = match turn {
+            Turn::Advanced => ("RolloutAdvanced", true),
+            Turn::Completed => ("RolloutCompleted", true),
+            Turn::RolledBack => ("RolloutAborted", false),
         };
-        Self { object, action: "Compile", reason: reasons::INVALID.to_owned(), message: message.to_owned() }
+        let warning = Self::warning(Object::of(policy), "Rollout", reason.to_owned(), message.to_owned());
+        Self { is_normal, ..warning }
+    }
+
+    fn warning(object: Object, action: &'static str, reason: String, message: String) -> Self {
+        Self { object, action, reason, message, is_normal: false }
     }
 
     /// The webhook does not answer through its Service; `result` is one word for where it failed.
@@ -84,12 +107,12 @@ impl Notice {
             "the webhook does not answer through this Service ({result}): pods start unprotected, or are refused where \
              the namespace is enforced"
         );
-        Self { object, action: "Probe", reason: "WebhookUnreachable".to_owned(), message }
+        Self::warning(object, "Probe", "WebhookUnreachable".to_owned(), message)
     }
 
     /// What the watchdog has to say; `reason` is of a closed list.
     pub fn watchdog(object: Object, reason: &'static str, message: String) -> Self {
-        Self { object, action: "Protect", reason: reason.to_owned(), message }
+        Self::warning(object, "Protect", reason.to_owned(), message)
     }
 
     /// Somebody changed the ConfigMap of a namespace; `found` is one word for what stood there.
@@ -102,7 +125,7 @@ impl Notice {
             uid: None,
         };
         let message = format!("somebody else changed the signed policies ({found}); they were written anew");
-        Self { object, action: "Distribute", reason: "BundleRepaired".to_owned(), message }
+        Self::warning(object, "Distribute", "BundleRepaired".to_owned(), message)
     }
 }
 
@@ -170,12 +193,12 @@ fn notice(occurrence: &Occurrence) -> Option<Notice> {
         Outcome::Skipped => format!("a pod starts unprotected: {}", occurrence.message),
         Outcome::Injected => format!("a pod is protected in part: {}", occurrence.message),
     };
-    (!object.name.is_empty()).then_some(Notice { object, action, reason, message })
+    (!object.name.is_empty()).then(|| Notice::warning(object, action, reason, message))
 }
 
 async fn publish(recorder: &Recorder, metrics: &Metrics, notice: Notice) {
     let event = Event {
-        type_: EventType::Warning,
+        type_: if notice.is_normal { EventType::Normal } else { EventType::Warning },
         reason: notice.reason,
         note: Some(text::line(&notice.message, MAX_NOTE)),
         action: notice.action.to_owned(),

@@ -57,6 +57,15 @@ impl Leadership {
         self.0.wait_for(|term| term.is_some_and(|term| Instant::now() < term.until)).await.is_ok()
     }
 
+    /// A leadership that began so long ago, for tests.
+    #[cfg(test)]
+    pub fn leading_for(time: Duration) -> Self {
+        let now = Instant::now();
+        let term =
+            Term { since: now.checked_sub(time).unwrap_or(now), until: now + Duration::from_secs(3600) };
+        Self(watch::channel(Some(term)).1)
+    }
+
     /// A leadership that never ends, for tests.
     #[cfg(test)]
     pub fn for_test(leader: bool) -> Self {

@@ -1,9 +1,9 @@
 //! Keep the cluster true: which pods are injected, which signed policies they get, and what is really in force.
 //!
 //! In reading order: [`args`], [`run`] (wiring), [`inject`] (pure decisions and patches), [`webhook`] (AdmissionReview
-//! in and out) with [`facts`], [`validate`] (policies that are written), [`certificate`], [`observe`] (caches), [`plan`] and
-//! [`status`] (pure decisions), [`controller`] (the leader's loop), [`watchdog`] (what is unprotected, told and ended), [`apply`]
-//! (writes), [`leader`], [`secrets`] with [`signing`] and
+//! in and out) with [`facts`], [`validate`] (policies that are written), [`certificate`], [`observe`] (caches), [`rollout`],
+//! [`plan`] and [`status`] (pure decisions), [`controller`] (the leader's loop), [`watchdog`] (what is unprotected, told and
+//! ended), [`apply`] (writes), [`leader`], [`secrets`] with [`signing`] and
 //! [`serving`], [`ca_bundle`], [`publish`],
 //! [`probe`] (is the webhook answered?), [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and
 //! [`admin`]. [`selftest`] is a client.
@@ -35,6 +35,7 @@ pub mod plan;
 pub mod probe;
 pub mod publish;
 pub mod report;
+pub mod rollout;
 pub mod routes;
 pub mod run;
 pub mod secrets;

@@ -89,11 +89,25 @@ pub enum Rollout {
     Failed,
     /// A policy became Programmed.
     Programmed,
+    /// The rollout of a policy took its next step.
+    Advanced,
+    /// The last step of a rollout held.
+    Completed,
+    /// A step of a rollout did not hold.
+    RolledBack,
 }
 
 impl Rollout {
     /// Every result.
-    pub const ALL: [Self; 4] = [Self::Written, Self::Repaired, Self::Failed, Self::Programmed];
+    pub const ALL: [Self; 7] = [
+        Self::Written,
+        Self::Repaired,
+        Self::Failed,
+        Self::Programmed,
+        Self::Advanced,
+        Self::Completed,
+        Self::RolledBack,
+    ];
 
     /// Label value.
     pub fn id(self) -> &'static str {
@@ -102,6 +116,9 @@ impl Rollout {
             Self::Repaired => "repaired",
             Self::Failed => "failed",
             Self::Programmed => "programmed",
+            Self::Advanced => "advanced",
+            Self::Completed => "completed",
+            Self::RolledBack => "rolled_back",
         }
     }
 }

@@ -15,6 +15,7 @@ use rasp_policy::precedence::{Effective, resolve};
 use rasp_policy::selector::Labels;
 
 use crate::observe::{Namespace, Pod, Policy, Service, Stored};
+use crate::rollout::AllInForce;
 
 mod lever;
 mod targets;
@@ -31,6 +32,8 @@ pub struct Input<'a> {
     pub pods: &'a [Arc<Pod>],
     /// Its Services.
     pub services: &'a [Arc<Service>],
+    /// Where rollouts are.
+    pub rollouts: &'a AllInForce,
     /// The ConfigMap as it stands.
     pub stored: Option<&'a Stored>,
     /// The newest Bundle of this namespace that this process wrote or verified.
@@ -122,6 +125,7 @@ pub fn plan(input: &Input<'_>, compile: &Compile) -> Plan {
                     entry.targets = Some(found);
                     missing.insert(policy.uid.clone(), absent);
                 }
+                say_share(&mut entry, input.rollouts);
                 entries.push(entry);
                 Verdict::Accepted
             }
@@ -149,6 +153,15 @@ fn lowered(mut kept: Entry, policy: &Policy) -> Entry {
         lever::pull(&mut kept.spec, edit, lifts);
     }
     kept
+}
+
+/// A sidecar reads a share, and what to count of it: which step that is, it need not know.
+fn say_share(entry: &mut Entry, rollouts: &AllInForce) {
+    let Some(enforcement) = &mut entry.spec.enforcement else { return };
+    let Some(rollout) = enforcement.rollout.take() else { return };
+    let in_force = rollouts.get(&entry.source.uid);
+    enforcement.percent = Some(in_force.map_or(rollout.percent(1), |in_force| in_force.percent));
+    entry.rollout = in_force.and_then(|in_force| in_force.step.clone());
 }
 
 /// A policy of the cluster alone is no reason for a Bundle: it would be written into every namespace there is.

@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rasp_policy::api::{Condition, Kind, RaspPolicyStatus, TargetCounts, conditions, reasons};
+use rasp_policy::api::{
+    Condition, Enforcement, Kind, RaspPolicyStatus, RolloutStatus, TargetCounts, conditions, reasons,
+};
 use rasp_policy::report::{EffectiveMode, Report};
 use rasp_policy::share::Share as Blocked;
 
@@ -17,6 +19,7 @@ use crate::signing::Opened;
 
 mod inspected;
 mod overridden;
+mod rolled_out;
 mod share;
 mod tally;
 
@@ -60,6 +63,8 @@ pub struct Input<'a> {
     pub policy: &'a Policy,
     /// Whether it takes part.
     pub verdict: &'a Verdict,
+    /// Where its rollout is, if it has one.
+    pub rollout: Option<&'a RolloutStatus>,
     /// The Bundle as written.
     pub written: Option<&'a Opened>,
     /// Why the Bundle could not be written, if so.
@@ -78,6 +83,7 @@ struct Whole<'a> {
     leader_for: Duration,
     policy: &'a Policy,
     verdict: &'a Verdict,
+    rollout: Option<&'a RolloutStatus>,
     /// What is known in all namespaces together.
     share: Share,
     /// Silent sidecars that an earlier leader had seen programmed.
@@ -94,8 +100,8 @@ struct Judged {
 
 /// The status that a policy of one namespace should have.
 pub fn status(input: &Input<'_>) -> RaspPolicyStatus {
-    let Input { now, leader_for, policy, verdict, .. } = *input;
-    of_shares(now, leader_for, policy, verdict, std::iter::once(&share(input)))
+    let Input { now, leader_for, policy, verdict, rollout, .. } = *input;
+    whole(now, leader_for, (policy, verdict, rollout), std::iter::once(&share(input)))
 }
 
 /// The status that a policy should have, by what is known in each of its namespaces.
@@ -106,14 +112,24 @@ pub fn of_shares<'a>(
     verdict: &Verdict,
     shares: impl Iterator<Item = &'a Share>,
 ) -> RaspPolicyStatus {
+    whole(now, leader_for, (policy, verdict, None), shares)
+}
+
+fn whole<'a>(
+    now: Timestamp,
+    leader_for: Duration,
+    (policy, verdict, rollout): (&Policy, &Verdict, Option<&RolloutStatus>),
+    shares: impl Iterator<Item = &'a Share>,
+) -> RaspPolicyStatus {
     let share = Share::united(shares);
     let presumed = presumed(policy, leader_for, &share.tally);
-    let whole = Whole { now, leader_for, policy, verdict, share, presumed };
+    let whole = Whole { now, leader_for, policy, verdict, rollout, share, presumed };
     let tally = &whole.share.tally;
     let judged = [
         Some(accepted(&whole)),
         resolved_refs(&whole),
         Some(programmed(&whole)),
+        rolled_out::judge(&whole),
         Some(inspected::judge(&whole)),
         Some(degraded(&whole)),
     ];
@@ -129,6 +145,7 @@ pub fn of_shares<'a>(
         }),
         hits: hits(&whole),
         last_hit: whole.share.last_hit.clone().max(policy.status.last_hit.clone()),
+        rollout: rollout.cloned(),
         conditions: judged.into_iter().flatten().map(|judged| with_history(&whole, judged)).collect(),
     }
 }
@@ -202,11 +219,15 @@ fn modes(policy: &Policy) -> String {
 fn takes_part(whole: &Whole<'_>) -> String {
     const PART: &str = "the policy takes part";
     let enforcement = whole.policy.spec.as_ref().ok().and_then(|spec| spec.enforcement.as_ref());
-    let Some(enforcement) = enforcement.filter(|enforcement| enforcement.percent < 100) else {
+    let at = |enforcement: &Enforcement| {
+        let percent = whole.rollout.map_or_else(|| enforcement.at(), |rollout| rollout.percent);
+        Enforcement { percent: Some(percent), rollout: None, ..enforcement.clone() }
+    };
+    let Some(enforcement) = enforcement.map(at).filter(|enforcement| enforcement.at() < 100) else {
         return PART.to_owned();
     };
     let caution = enforcement.caution().map(|caution| format!("; {caution}")).unwrap_or_default();
-    format!("{PART}; Block for {}{caution}", Blocked::of(enforcement, &whole.policy.uid))
+    format!("{PART}; Block for {}{caution}", Blocked::of(&enforcement, &whole.policy.uid))
 }
 
 fn programmed(whole: &Whole<'_>) -> Judged {
@@ -255,6 +276,7 @@ fn degraded(whole: &Whole<'_>) -> Judged {
     if let Some(error) = &whole.share.distribution_error {
         faults.push((reasons::DISTRIBUTION_FAILED, format!("the Bundle cannot be written: {error}")));
     }
+    faults.extend(rolled_out::fault(whole));
     if !tally.rejected.is_empty() {
         let message = format!("refused a Bundle and keeps the previous one: {}", tally.rejected);
         faults.push((reasons::BUNDLE_REJECTED, message));
@@ -308,7 +330,7 @@ fn with_history(whole: &Whole<'_>, judged: Judged) -> Condition {
 }
 
 /// The first few, and how many more.
-fn list(items: impl Iterator<Item = String>) -> String {
+pub(crate) fn list(items: impl Iterator<Item = String>) -> String {
     let items: Vec<_> = items.collect();
     let named = items.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     match items.len().checked_sub(NAMED) {

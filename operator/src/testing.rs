@@ -163,5 +163,6 @@ pub fn mk_report(pod: &Pod, mode: EffectiveMode, sources: &[(&str, i64)]) -> Rep
         rejected: None,
         suspended: Vec::new(),
         exceptions: vec![],
+        rollouts: vec![],
     }
 }

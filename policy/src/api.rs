@@ -18,6 +18,7 @@ mod detections;
 mod enforcement;
 pub mod exception;
 mod rasp_exception;
+mod rollout;
 pub mod signature;
 mod status;
 pub(crate) mod target;
@@ -27,6 +28,7 @@ pub use detections::Detections;
 pub use enforcement::{Enforcement, HashOn};
 pub use exception::Exception;
 pub use rasp_exception::{NEEDS_AN_END, RaspExceptionSpec, permanent_allowed};
+pub use rollout::{AbortOn, Ratio, Rollout, RolloutPhase, RolloutStatus};
 pub use signature::{Signature, SignatureCondition};
 pub use status::{Condition, RaspPolicyStatus, TargetCounts, conditions, reasons};
 pub use target::{TargetKind, TargetRef};
@@ -96,6 +98,8 @@ impl Kind {
         printcolumn = r#"{"name":"Pods","type":"integer","jsonPath":".status.targets.programmed","description":"Sidecars that have this generation in force."}"#,
         printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
         printcolumn = r#"{"name":"Unprotected","type":"integer","jsonPath":".status.targets.unprotected","priority":1}"#,
+        printcolumn = r#"{"name":"Share","type":"integer","jsonPath":".status.rollout.percent","description":"Of a rollout: requests of a hundred in which findings are refused.","priority":1}"#,
+        printcolumn = r#"{"name":"Rollout","type":"string","jsonPath":".status.rollout.phase","priority":1}"#,
         printcolumn = r#"{"name":"Hash","type":"string","jsonPath":".status.policyHash","priority":1}"#
     ),
     x_kube(validation = (

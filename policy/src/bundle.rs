@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::{Kind, Origin, RaspPolicySpec, TargetKind};
 use crate::report::Acknowledged;
+use crate::rollout::Step;
 use crate::selector::{Labels, Subject};
 
 /// The newest schema this version writes and the only one it reads.
@@ -75,6 +76,10 @@ pub struct Entry {
     /// What is there of its `targetRefs`: it is for these alone, for nothing where the list is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Vec<Target>>,
+    /// The step of its rollout that goes on. The share of that is in `spec.enforcement.percent`, and nothing of the rollout in
+    /// the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Step>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
@@ -132,7 +137,7 @@ pub struct Source {
 impl Entry {
     /// A RaspPolicy without targets.
     pub fn policy(source: Source, spec: RaspPolicySpec) -> Self {
-        Self { source, spec, kind: Kind::RaspPolicy, origin: None, targets: None }
+        Self { source, spec, kind: Kind::RaspPolicy, origin: None, targets: None, rollout: None }
     }
 
     /// Whether the policy is for this pod, or for a port of it.

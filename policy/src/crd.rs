@@ -42,13 +42,16 @@ pub fn plural(kind: Kind) -> String {
     .into_owned()
 }
 
-/// Takes away what types have that kinds share and this one has not: pods are not selected by a cluster's policy, and only
-/// an exception counts what it took.
+/// Takes away what types have that kinds share and this one has not: pods are not selected by a cluster's policy, only
+/// an exception counts what it took, and only a RaspPolicy is rolled out.
 fn fit(kind: Kind, crd: &mut serde_yaml::Value) {
     let versions = crd.get_mut("spec").and_then(|spec| spec.get_mut("versions")?.as_sequence_mut());
     for version in versions.into_iter().flatten() {
         if kind != Kind::RaspException {
             remove(schema(version, &["status"]), &["hits", "lastHit"]);
+        }
+        if kind != Kind::RaspPolicy {
+            remove(schema(version, &["status"]), &["rollout"]);
         }
         if kind == Kind::ClusterRaspPolicy {
             for half in ["defaults", "overrides"] {
@@ -56,9 +59,23 @@ fn fit(kind: Kind, crd: &mut serde_yaml::Value) {
                     settings.shift_remove("x-kubernetes-validations"); // speaks of the two fields
                 }
                 remove(schema(version, &["spec", half]), &["podSelector", "targetRefs"]);
+                without_rollout(schema(version, &["spec", half, "enforcement"]));
             }
         }
     }
+}
+
+/// A rollout is of one namespace. What said "either" of two fields now needs the other one.
+fn without_rollout(mut enforcement: Option<&mut serde_yaml::Mapping>) {
+    remove(enforcement.as_deref_mut(), &["rollout"]);
+    let Some(enforcement) = enforcement else { return };
+    if let Some(serde_yaml::Value::Sequence(rules)) = enforcement.get_mut("x-kubernetes-validations") {
+        let speaks_of_it = |rule: &serde_yaml::Value| {
+            rule.get("rule").and_then(serde_yaml::Value::as_str).is_some_and(|rule| rule.contains("rollout"))
+        };
+        rules.retain(|rule| !speaks_of_it(rule));
+    }
+    enforcement.insert("required".into(), serde_yaml::Value::Sequence(vec!["percent".into()]));
 }
 
 /// The schema of a field.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::{API_VERSION, Inspection, KIND, RaspPolicySpec, Signature, signature, target};
 
 mod object;
-pub use object::{Object, Spec, read, stand_alone};
+pub use object::{Object, Spec, read, refuse_rollouts, stand_alone};
 
 /// A RaspPolicy as it stands in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod pod;
 pub mod precedence;
 pub mod report;
+pub mod rollout;
 pub mod selector;
 pub mod share;
 pub mod stream;

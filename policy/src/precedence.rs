@@ -14,6 +14,7 @@ use crate::api::{Confidence, Detection, Exception, FailureMode, Mode, RaspPolicy
 use crate::bundle::{Bundle, Entry};
 use crate::class::Class;
 use crate::report::EffectiveMode;
+use crate::rollout::{Counted, Step, StepId};
 use crate::selector::Subject;
 use crate::share::Share;
 
@@ -32,6 +33,8 @@ pub struct Effective {
     pub mode: Mode,
     /// The requests for which Block is Block. For the others it is Monitor.
     pub enforcement: Share,
+    /// The step of a rollout that this share is.
+    pub rollout: Option<Counted>,
     /// What happens to a request that could not be judged, in Block.
     pub failure_mode: FailureMode,
     /// Settings of each class, by its index.
@@ -121,6 +124,7 @@ impl Effective {
         Self {
             mode: Mode::Monitor,
             enforcement: Share::ALL,
+            rollout: None,
             failure_mode: FailureMode::Open,
             detections: [EffectiveDetection { mode: Mode::Monitor, min_confidence: Confidence::High };
                 Class::COUNT],
@@ -420,6 +424,11 @@ fn strictest(bundle: &Bundle, equals: &[usize], field: Field) -> Option<usize> {
         .reduce(|best, index| if strictness(index) > strictness(best) { index } else { best })
 }
 
+fn counted(entry: &Entry, step: &Step) -> Counted {
+    let (uid, generation) = (entry.source.uid.clone(), entry.source.generation);
+    Counted { id: StepId { uid, generation, step: step.number }, step: step.clone() }
+}
+
 fn exception_id(entry: &Entry, exception: &Exception) -> String {
     let (kind, policy) = (entry.kind.as_str(), &entry.source.name);
     match entry.kind {
@@ -438,6 +447,7 @@ fn take(effective: &mut Effective, field: Field, entry: &Entry) {
         Field::Enforcement => {
             let share = spec.enforcement.as_ref().map(|written| Share::of(written, &entry.source.uid));
             effective.enforcement = share.unwrap_or(Share::ALL); // overrides that block, and say no share
+            effective.rollout = entry.rollout.as_ref().map(|step| counted(entry, step));
         }
         Field::FailureMode => effective.failure_mode = spec.failure_mode.unwrap_or(effective.failure_mode),
         Field::ClassMode(class) => effective.set_detection(class, |detection| {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::pod::Interception;
+use crate::rollout::Told;
 
 /// Schema of [`Report`]; raised when a reader has to know.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -61,6 +62,10 @@ pub struct Report {
     /// Exceptions that took findings since the sidecar started: at most [`MAX_EXCEPTIONS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exceptions: Vec<ExceptionHits>,
+    /// Steps of rollouts that are in force, and what was counted of them: at most [`crate::rollout::MOST_STEPS`]. A step that
+    /// is named is acknowledged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollouts: Vec<Told>,
 }
 
 /// Exceptions in one report. A policy that changes often must not make it longer.

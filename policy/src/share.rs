@@ -45,7 +45,7 @@ impl Share {
     pub fn of(enforcement: &Enforcement, uid: &str) -> Self {
         let name = |name: &Option<String>| name.clone().unwrap_or_default(); // one without is refused by `check`
         Self {
-            percent: u8::try_from(enforcement.percent.clamp(0, 100)).unwrap_or(100),
+            percent: u8::try_from(enforcement.at().clamp(0, 100)).unwrap_or(100),
             key: match enforcement.hash_on {
                 None | Some(HashOn::ClientIp) => Key::ClientIp,
                 Some(HashOn::Header) => Key::Header(name(&enforcement.header).to_ascii_lowercase()),
@@ -62,7 +62,13 @@ impl Share {
             Key::Header(name) => (HashOn::Header, Some(name.clone()), None),
             Key::Cookie(name) => (HashOn::Cookie, None, Some(name.clone())),
         };
-        Enforcement { percent: self.percent.into(), hash_on: Some(hash_on), header, cookie }
+        Enforcement {
+            percent: Some(self.percent.into()),
+            rollout: None,
+            hash_on: Some(hash_on),
+            header,
+            cookie,
+        }
     }
 
     /// Whether no request is left out, so that nobody needs a bucket.

@@ -3,7 +3,7 @@
 //! Sources: [`watch`] (signed Bundles in a pod: mounted, or by the live [`stream`]), [`mod@file`] (documents of a
 //! gateway). A bad new policy never replaces a good one. Requests call [`Handle::load`] once each; the report and readiness read [`Handle::status`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
@@ -20,6 +20,7 @@ pub mod labels;
 pub mod load;
 pub mod sequence;
 pub mod stream;
+pub mod trial;
 pub mod watch;
 
 /// How a Bundle came to a sidecar. Values of `rasp_policy_source{source}`.
@@ -66,6 +67,8 @@ pub struct InForce {
     pub loaded: bool,
     /// Ports with a Ruleset of their own, in their order. Built with this one, and swapped with it.
     pub ports: Vec<(u16, Arc<InForce>)>,
+    /// Where requests of a rollout are counted, once it is in force.
+    pub trial: OnceLock<Arc<trial::Trial>>,
 }
 
 impl InForce {
@@ -84,6 +87,7 @@ impl InForce {
             expires: None,
             loaded: true,
             ports: Vec::new(),
+            trial: OnceLock::new(),
         }
     }
 
@@ -161,6 +165,7 @@ pub struct Handle {
 impl Handle {
     /// Starts with a first policy.
     pub fn new(first: InForce, metrics: Arc<Metrics>) -> Self {
+        first.adopt(&first);
         let handle = Self {
             in_force: ArcSwap::from_pointee(first),
             rejected: Mutex::new(None),
@@ -188,6 +193,7 @@ impl Handle {
 
     /// Puts a policy in force, for the next request of every connection.
     pub fn replace(&self, next: InForce) {
+        next.adopt(&self.load());
         self.in_force.store(Arc::new(next));
         *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.publish(true);
@@ -195,6 +201,7 @@ impl Handle {
 
     /// Replaces the Ruleset by another one of the same Bundle.
     pub fn reselect(&self, next: InForce) {
+        next.adopt(&self.load());
         self.in_force.store(Arc::new(next));
         self.publish(false);
     }

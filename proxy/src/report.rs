@@ -1,5 +1,6 @@
 //! Tells the operator what is in force and which class is not run: on every change, when a
-//! port is first relayed uninspected, an exception first used, or a port can be reached around the sidecar, and once a minute.
+//! port is first relayed uninspected, an exception first used, or a port can be reached around the sidecar, and once a minute;
+//! while a rollout goes on as [`due`] says.
 //!
 //! On a task of its own; the data path neither waits for it nor knows it. A report that fails is sent again on a new
 //! connection, since another replica of the operator may have become the leader.
@@ -31,6 +32,8 @@ use crate::metrics::Metrics;
 use crate::policy::Handle;
 use crate::reason::Kind;
 use crate::state::Identity;
+
+mod due;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Shortest time between two reports.
@@ -195,12 +198,14 @@ impl Reporter {
         loop {
             changes.mark_unchanged();
             around.iter_mut().for_each(watch::Receiver::mark_unchanged);
+            let told = self.policy.load().told();
             self.deliver().await;
             // What changes right after a report is in the next one, however often it changes.
             sleep(DEBOUNCE).await;
             let pause = INTERVAL.mul_f64(fastrand::f64().mul_add(0.2, 0.9));
             tokio::select! {
                 () = sleep(pause) => {}
+                () = due::due(&self.policy, &told) => {}
                 () = self.breaker.changed() => {}
                 () = self.metrics.uninspected_port() => {}
                 () = self.metrics.new_exception() => {}
@@ -271,6 +276,7 @@ impl Reporter {
             rejected: status.rejected.clone(),
             suspended: suspended.map(|class| class.as_str().to_owned()).collect(),
             exceptions: self.metrics.exception_hits(),
+            rollouts: in_force.told(),
         }
     }
 }

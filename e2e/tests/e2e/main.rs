@@ -18,6 +18,7 @@ mod ownership;
 mod prometheus;
 mod protocols;
 mod raspctl;
+mod rollout;
 mod skips;
 mod status;
 mod tls;

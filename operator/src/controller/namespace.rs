@@ -4,10 +4,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rasp_policy::api::{Kind, RaspPolicyStatus, conditions, reasons};
+use rasp_policy::api::{Kind, RaspPolicySpec, RaspPolicyStatus, RolloutStatus, conditions, reasons};
 use rasp_policy::bundle::Entry;
 use rasp_policy::pod::INJECT_LABEL;
 
+use super::rollouts::Rollouts;
 use super::{Controller, now_ms};
 use crate::apply;
 use crate::events::Notice;
@@ -20,20 +21,23 @@ use crate::status::{self, GRACE, Received, Target};
 const UNSEEN: Duration = Duration::from_secs(600);
 
 /// What is known of the namespace, all of it from the caches.
-struct View {
+pub(super) struct View {
     namespace: Arc<Namespace>,
-    policies: Vec<Arc<Policy>>,
+    pub policies: Vec<Arc<Policy>>,
     pods: Vec<Arc<Pod>>,
     services: Vec<Arc<Service>>,
     reports: Vec<Option<Arc<Received>>>,
-    stored: Option<Arc<Stored>>,
+    pub stored: Option<Arc<Stored>>,
     excluded: bool,
 }
+
+/// A status could not be written. It was told.
+pub(super) struct NotWritten;
 
 impl Controller {
     /// Plans and writes for one namespace. Failures are logged, counted and shown in status; `false` asks to try again.
     pub(super) async fn namespace(&self, name: &str) -> bool {
-        let Some(view) = self.view(name) else {
+        let Some(mut view) = self.view(name) else {
             self.forget(name);
             return true;
         };
@@ -41,6 +45,7 @@ impl Controller {
             self.remember(&opened.bundle);
         }
         let last_good = self.last_good(name);
+        let rollouts = self.rollouts(&mut view).await;
         let plan = plan::plan(
             &Input {
                 namespace: &view.namespace,
@@ -48,6 +53,7 @@ impl Controller {
                 policies: &view.policies,
                 pods: &view.pods,
                 services: &view.services,
+                rollouts: &rollouts.in_force,
                 stored: view.stored.as_deref(),
                 last_good: last_good.as_deref(),
                 acknowledged_sequence: view.acknowledged_sequence(),
@@ -56,9 +62,9 @@ impl Controller {
             &*self.compile,
         );
         let (stored, error) = self.distribute(&view, &plan).await;
-        let told = self.report_status(&view, &plan, stored.as_deref(), error.as_ref()).await;
+        let told = self.report_status(&view, &plan, &rollouts, stored.as_deref(), error.as_ref()).await;
         // What is too large stays so until somebody changes it.
-        told && error.is_none_or(|error| matches!(error, apply::Error::TooLarge { .. }))
+        told && !rollouts.failed && error.is_none_or(|error| matches!(error, apply::Error::TooLarge { .. }))
     }
 
     fn view(&self, name: &str) -> Option<View> {
@@ -122,6 +128,7 @@ impl Controller {
         &self,
         view: &View,
         plan: &Plan,
+        rollouts: &Rollouts,
         stored: Option<&Stored>,
         error: Option<&apply::Error>,
     ) -> bool {
@@ -139,6 +146,7 @@ impl Controller {
                 leader_for,
                 policy,
                 verdict: plan.verdicts.get(&policy.uid)?,
+                rollout: rollouts.statuses.get(&policy.uid).or_else(|| kept(policy)),
                 written,
                 distribution_error: error.as_deref(),
                 too_large,
@@ -168,26 +176,42 @@ impl Controller {
         if !self.may_write(&policy.uid) {
             return false;
         }
+        match self.put_status(policy, status).await {
+            Ok(Some(_)) => self.note_transitions(policy, verdict, status),
+            Ok(None) => {}
+            Err(NotWritten) => return false,
+        }
+        true
+    }
+
+    /// Writes a status, and remembers the policy as it then stands; `None` where it was deleted meanwhile.
+    pub(super) async fn put_status(
+        &self,
+        policy: &Policy,
+        status: &RaspPolicyStatus,
+    ) -> Result<Option<Policy>, NotWritten> {
         let lists = self.cache.lists();
         match self.writer.status(policy, status).await {
-            Ok(written) => self.cache.remember(lists, |state| {
-                let index = match written.kind {
-                    Kind::RaspPolicy => &mut state.policies,
-                    Kind::ClusterRaspPolicy => &mut state.clusters,
-                    Kind::RaspException => &mut state.exceptions,
-                };
-                index.written(written);
-            }),
-            // Deleted meanwhile; the watch will tell.
-            Err(error) if error.is_gone() => return true,
+            Ok(written) => {
+                let kept = written.clone();
+                self.cache.remember(lists, |state| {
+                    let index = match kept.kind {
+                        Kind::RaspPolicy => &mut state.policies,
+                        Kind::ClusterRaspPolicy => &mut state.clusters,
+                        Kind::RaspException => &mut state.exceptions,
+                    };
+                    index.written(kept);
+                });
+                Ok(Some(written))
+            }
+            // The watch will tell.
+            Err(error) if error.is_gone() => Ok(None),
             Err(error) => {
                 self.metrics.failed(ErrorKind::StatusWrite);
                 tracing::warn!(namespace = policy.namespace, policy = policy.name, %error, "cannot write the status");
-                return false;
+                Err(NotWritten)
             }
         }
-        self.note_transitions(policy, verdict, status);
-        true
     }
 
     /// Whether the pause since the last write of this object is over; if so, it begins anew.
@@ -263,7 +287,7 @@ impl Controller {
 }
 
 impl View {
-    fn targets(&self, why: &super::Why) -> Vec<Target<'_>> {
+    pub fn targets(&self, why: &super::Why) -> Vec<Target<'_>> {
         // To say why, a pod is unpacked and decided about: not where nobody would be told.
         let is_told = |pod: &Pod| !self.policies.is_empty() || self.asks_for(pod, &[]);
         let running = self.pods.iter().zip(&self.reports).filter(|(pod, _)| pod.running);
@@ -296,4 +320,11 @@ impl View {
             .max()
             .unwrap_or_default()
     }
+}
+
+/// Of a policy whose edit is not accepted: where the rollout of the generation before is.
+fn kept(policy: &Policy) -> Option<&RolloutStatus> {
+    let asked =
+        |spec: &RaspPolicySpec| spec.enforcement.as_ref().is_some_and(|share| share.rollout.is_some());
+    policy.status.rollout.as_ref().filter(|_| policy.spec.as_ref().map_or(true, asked))
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Cause, Input, Plan, Verdict, plan};
 use crate::observe::{Namespace, Pod, Policy, Service, Stored};
+use crate::rollout::{AllInForce, InForce};
 use crate::signing::Key;
 use crate::testing::{mk_namespace, mk_pod, mk_policy, mk_policy_of, mk_service, mk_stored, mk_stored_text};
 
@@ -19,6 +20,7 @@ struct World {
     policies: Vec<Arc<Policy>>,
     pods: Vec<Arc<Pod>>,
     services: Vec<Arc<Service>>,
+    rollouts: AllInForce,
     stored: Option<Stored>,
     last_good: Option<Bundle>,
     acknowledged: u64,
@@ -32,6 +34,7 @@ impl World {
             policies: vec![],
             pods: vec![],
             services: vec![],
+            rollouts: AllInForce::new(),
             stored: None,
             last_good: None,
             acknowledged: 0,
@@ -50,6 +53,7 @@ impl World {
             policies: &self.policies,
             pods: &self.pods,
             services: &self.services,
+            rollouts: &self.rollouts,
             stored: self.stored.as_ref(),
             last_good: self.last_good.as_ref(),
             acknowledged_sequence: self.acknowledged,
@@ -382,4 +386,31 @@ fn targets_are_resolved_and_what_is_not_there_is_told() {
     assert_eq!((targets.len(), targets[0].ports.as_deref()), (1, Some(&[80][..])));
     assert_eq!(plan.missing["a-uid"], ["Service/gone is not there"]);
     assert_eq!(plan.verdicts["a-uid"], Verdict::Accepted, "it applies where it can");
+}
+
+#[test]
+fn a_step_of_a_rollout_is_a_share_and_a_bundle_of_its_own() {
+    let key = Key::generate().unwrap();
+    let rollout = json!({ "steps": [5, 50], "interval": "10m", "abortOn": { "errorRatio": 0 } });
+    let asked: rasp_policy::api::Rollout = serde_json::from_value(rollout.clone()).unwrap();
+    let spec = json!({ "mode": "Block", "enforcement": { "rollout": rollout, "hashOn": "ClientIP" } });
+    let world = World::new(None).with(mk_policy("a", 1, spec));
+    let entry = |world: &World| world.plan().entries.remove(0);
+    let share = |world: &World| entry(world).spec.enforcement.unwrap();
+    assert_eq!(share(&world).percent, Some(5), "the most careful one, while nobody says which");
+    let at = |percent, number: Option<i32>| {
+        let step = number.map(|number| rasp_policy::rollout::Step::of(&asked, number));
+        AllInForce::from([("a-uid".to_owned(), InForce { percent, step })])
+    };
+    let (mut world, first) = World { rollouts: at(5, Some(1)), ..world }.written(&key);
+    assert_eq!(first.entries[0].rollout.as_ref().unwrap().number, 1);
+    assert_eq!(world.plan().write, None);
+    world.rollouts = at(50, Some(2));
+    let (cause, second) = world.plan().write.unwrap();
+    assert!(cause == Cause::Written && second.sequence > first.sequence, "{cause:?}");
+    assert_eq!((share(&world).percent, share(&world).rollout), (Some(50), None));
+    world.rollouts = at(0, None);
+    assert_eq!((share(&world).percent, entry(&world).rollout), (Some(0), None));
+    let bytes = String::from_utf8(world.plan().write.unwrap().1.to_bytes()).unwrap();
+    assert!(!bytes.contains("rollout"), "a sidecar of before reads the share alone: {bytes}");
 }

@@ -5,6 +5,7 @@
 //! words. A longer list is cut: what is not acknowledged counts as not in force. Pure; called by `report`.
 
 use rasp_policy::report::Report;
+use rasp_policy::rollout::MOST_STEPS;
 use serde_json::Value;
 
 use crate::text;
@@ -28,6 +29,7 @@ pub(super) fn read(body: &[u8]) -> Option<Report> {
     report.suspended.sort_unstable();
     report.suspended.dedup();
     report.suspended.truncate(64);
+    report.rollouts.truncate(MOST_STEPS);
     Some(report)
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rasp_policy::api::{Condition, RaspPolicyStatus, TargetCounts};
+use rasp_policy::api::{Condition, RaspPolicyStatus, RolloutPhase, RolloutStatus, TargetCounts};
 use rasp_policy::bundle::{Bundle, Entry, Namespace, SCHEMA_VERSION, Source};
 use rasp_policy::report::EffectiveMode::{self, Block, Mixed, Monitor, Unknown};
 use rasp_policy::report::{Rejected, Uninspected, UninspectedReason};
@@ -27,6 +27,7 @@ fn now() -> Timestamp {
 struct World {
     policy: Policy,
     verdict: Verdict,
+    rollout: Option<RolloutStatus>,
     bundle: Vec<Policy>,
     pods: Vec<(Pod, Option<Received>, Option<String>)>,
     leader_for: Duration,
@@ -43,6 +44,7 @@ impl World {
             bundle: vec![policy.clone()],
             policy,
             verdict: Verdict::Accepted,
+            rollout: None,
             pods: vec![],
             leader_for: LONG,
             distribution_error: None,
@@ -110,6 +112,7 @@ impl World {
             leader_for: self.leader_for,
             policy: &self.policy,
             verdict: &self.verdict,
+            rollout: self.rollout.as_ref(),
             written: Some(&written),
             distribution_error: self.distribution_error,
             missing: &self.missing,
@@ -566,4 +569,47 @@ fn a_policy_that_blocks_a_share_of_requests_says_so_and_warns_of_keys_that_clien
         world.policy.spec = Ok(serde_yaml::from_str(&spec).unwrap());
         assert_eq!(told(&world.status(), "Accepted"), ("True", "Accepted", expected));
     }
+}
+
+#[test]
+fn a_rollout_is_a_condition_and_one_that_was_rolled_back_degrades() {
+    let rollout = |phase, percent, reason: &str| RolloutStatus {
+        generation: 4,
+        phase,
+        step: 2,
+        steps: 3,
+        percent,
+        reason: reason.to_owned(),
+        message: "numbers".to_owned(),
+        started_at: now().to_string(),
+        step_started_at: None,
+        requests: 0,
+        enforced: 0,
+        blocked: 0,
+        would_block: 0,
+        errors: 0,
+    };
+    let spec = json!({ "mode": "Block", "enforcement": { "rollout": {
+        "steps": [1, 25, 100], "interval": "10m", "abortOn": { "errorRatio": 0 } } } });
+    let table = [
+        (RolloutPhase::Progressing, 25, "WaitingForSample", ("False", "WaitingForSample"), "False"),
+        (RolloutPhase::Progressing, 25, "anything else", ("False", "Observing"), "False"),
+        (RolloutPhase::Completed, 100, "Completed", ("True", "Completed"), "False"),
+        (RolloutPhase::RolledBack, 0, "RolledBack", ("False", "RolledBack"), "True"),
+    ];
+    for (phase, percent, reason, expected, degraded) in table {
+        let mut world = World::new(spec.clone()).sidecar("a", 4);
+        world.rollout = Some(rollout(phase, percent, reason));
+        let status = world.status();
+        let (is, because, message) = told(&status, "RolledOut");
+        assert_eq!(((is, because), message), (expected, "numbers"));
+        assert_eq!(told(&status, "Degraded").0, degraded, "{phase:?}");
+        assert!(degraded == "False" || told(&status, "Degraded").1 == "RolledBack");
+        assert_eq!(told(&status, "Programmed").0, "True");
+        let share = told(&status, "Accepted").2;
+        let whole = percent == 100;
+        assert_eq!(share.contains(&format!("Block for {percent} % of requests")), !whole, "{share}");
+        assert_eq!(status.rollout, world.rollout);
+    }
+    assert!(block().status().conditions.iter().all(|condition| condition.r#type != "RolledOut"));
 }

@@ -91,6 +91,12 @@ impl ClusterRaspPolicySpec {
                 origin.field()
             ));
         }
+        if settings.enforcement.as_ref().is_some_and(|enforcement| enforcement.rollout.is_some()) {
+            return Err(format!(
+                "spec.{}.enforcement.rollout is for a RaspPolicy: its numbers and steps are those of one namespace, set percent",
+                origin.field()
+            ));
+        }
         settings.check().map_err(|message| within(origin, &message))
     }
 }
@@ -118,6 +124,10 @@ mod tests {
             ("{}", "spec.defaults and overrides are missing"),
             ("{defaults: {}, overrides: {}}", "spec.defaults is set beside overrides"),
             ("{defaults: {podSelector: {}}}", "spec.defaults selects pods"),
+            (
+                "{defaults: {enforcement: {rollout: {steps: [5], interval: 10m, abortOn: {errorRatio: 0}}}}}",
+                "spec.defaults.enforcement.rollout is for a RaspPolicy",
+            ),
             ("{overrides: {response: {status: 200}}}", "spec.overrides.response.status is 200"),
         ];
         for (yaml, expected) in table {

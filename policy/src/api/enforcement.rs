@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Rollout;
+
 use crate::share::Share;
 
 /// The share of requests for which Block is Block, and not Monitor. Of policies with the same precedence the oldest says it.
@@ -11,6 +13,7 @@ use crate::share::Share;
     feature = "crd",
     derive(kube::KubeSchema),
     x_kube(
+        validation = ("has(self.percent) != has(self.rollout)", "set either percent or rollout"),
         validation = (
             "has(self.header) == (has(self.hashOn) && self.hashOn == 'Header')",
             "header is the name of the field that hashOn: Header reads: set both or none"
@@ -23,8 +26,12 @@ use crate::share::Share;
 )]
 pub struct Enforcement {
     /// Clients of a hundred for which Block is in force, 0 to 100. Who is blocked at 10 is blocked at 25 as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "crd", schemars(range(min = 0, max = 100)))]
-    pub percent: i32,
+    pub percent: Option<i32>,
+    /// The same in steps, which the operator takes as long as they hold; set either. Of a RaspPolicy only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// What clients are told apart by, so that each is on one side every time. A client chooses its headers and cookies,
     /// and by them whether it is blocked. Built-in: ClientIP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,11 +66,23 @@ pub enum HashOn {
 }
 
 impl Enforcement {
+    /// The share: of a rollout whose step nobody says, its first.
+    pub fn at(&self) -> i32 {
+        self.percent.unwrap_or_else(|| self.rollout.as_ref().map_or(100, |rollout| rollout.percent(1)))
+    }
+
     /// What the schema says, for readers that no API server protects.
     pub fn check(&self) -> Result<(), String> {
-        let percent = self.percent;
-        if !(0..=100).contains(&percent) {
-            return Err(format!("spec.enforcement.percent is {percent}; use 0 to 100"));
+        match (self.percent, &self.rollout) {
+            (Some(percent), None) if (0..=100).contains(&percent) => {}
+            (Some(percent), None) => {
+                return Err(format!("spec.enforcement.percent is {percent}; use 0 to 100"));
+            }
+            (None, Some(rollout)) => rollout.check()?,
+            (None, None) => return Err("spec.enforcement.percent and rollout are missing: set either".into()),
+            (Some(_), Some(_)) => {
+                return Err("spec.enforcement.percent is set beside rollout: set either".into());
+            }
         }
         let names = [
             ("header", "Header", HashOn::Header, &self.header),
@@ -114,6 +133,16 @@ mod tests {
             ("{percent: 100, hashOn: ClientIP}", ""),
             ("{percent: 10, hashOn: Header, header: X-User}", ""),
             ("{percent: 10, hashOn: Cookie, cookie: session}", ""),
+            ("{rollout: {steps: [5, 100], interval: 10m, abortOn: {errorRatio: 0}}, hashOn: ClientIP}", ""),
+            ("{hashOn: ClientIP}", "spec.enforcement.percent and rollout are missing"),
+            (
+                "{percent: 5, rollout: {steps: [5], interval: 10m, abortOn: {errorRatio: 0}}}",
+                "spec.enforcement.percent is set beside rollout",
+            ),
+            (
+                "{rollout: {steps: [5, 5], interval: 10m, abortOn: {errorRatio: 0}}}",
+                "spec.enforcement.rollout.steps have to rise",
+            ),
             ("{percent: 101}", "spec.enforcement.percent is 101"),
             ("{percent: -1}", "spec.enforcement.percent is -1"),
             ("{percent: 10, hashOn: Header}", "spec.enforcement.header is the name"),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RolloutStatus;
 use crate::report::EffectiveMode;
 
 /// What is really in force, as reported by sidecars.
@@ -30,6 +31,9 @@ pub struct RaspPolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "crd", schemars(extend("format" = "date-time")))]
     pub last_hit: Option<String>,
+    /// Of a policy with a rollout: how far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
     /// Accepted, Programmed and Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "crd", schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
@@ -91,6 +95,8 @@ pub mod conditions {
     pub const PROGRAMMED: &str = "Programmed";
     /// Every target of `targetRefs` is there. Only on objects that have such.
     pub const RESOLVED_REFS: &str = "ResolvedRefs";
+    /// The rollout of `enforcement` is at its end. Only on objects that have one.
+    pub const ROLLED_OUT: &str = "RolledOut";
     /// Connections to the selected pods are inspected, not relayed as they are.
     pub const INSPECTED: &str = "Inspected";
     /// Something that is in force is not as it should be.
@@ -123,6 +129,20 @@ pub mod reasons {
     pub const TOO_LARGE: &str = "TooLarge";
     /// Programmed=Unknown: no pod is selected.
     pub const NO_TARGETS: &str = "NoTargets";
+    /// RolledOut=True.
+    pub const COMPLETED: &str = "Completed";
+    /// RolledOut=False: not every sidecar has the step in force yet.
+    pub const WAITING_FOR_SIDECARS: &str = "WaitingForSidecars";
+    /// RolledOut=False: the step is watched until its interval is over.
+    pub const OBSERVING: &str = "Observing";
+    /// RolledOut=False: the interval is over, and too few requests were in the share.
+    pub const WAITING_FOR_SAMPLE: &str = "WaitingForSample";
+    /// RolledOut=False: on every selected pod another policy decides `enforcement`.
+    pub const SUPERSEDED: &str = "Superseded";
+    /// RolledOut=False: where this policy decides the share, nothing is in Block.
+    pub const NOT_IN_BLOCK: &str = "NotInBlock";
+    /// RolledOut=False, and Degraded=True: a step did not hold, and nothing is blocked any more.
+    pub const ROLLED_BACK: &str = "RolledBack";
     /// Inspected=True.
     pub const ALL_CONNECTIONS: &str = "AllConnections";
     /// Inspected=False: a sidecar relayed connections without inspection, by declaration or for want of HTTP.

@@ -47,6 +47,7 @@ fn every_leaf_is_bounded_so_that_the_budget_of_cel_rules_holds() {
             // Counters of Kubernetes itself and of pods; both only grow with what the API server admits.
             "integer" => !node["minimum"].is_null() || path.ends_with("observedGeneration"),
             "array" => !node["maxItems"].is_null(),
+            "number" => !node["minimum"].is_null() && !node["maximum"].is_null(),
             "boolean" => true,
             "object" => !node["properties"].is_null() || !node["maxProperties"].is_null(),
             _ => false,
@@ -152,6 +153,21 @@ fn each_kind_has_only_the_fields_that_mean_something_in_it() {
     assert!(has(Kind::RaspPolicy, ".spec.targetRefs[].sectionName"));
     let counts = Kind::ALL.map(|kind| has(kind, ".status.hits"));
     assert_eq!(counts, [false, false, true]);
+    let rolled_out = Kind::ALL.map(|kind| has(kind, ".status.rollout.step"));
+    assert_eq!(rolled_out, [true, false, false]);
+    assert!(has(Kind::RaspPolicy, ".spec.enforcement.rollout.abortOn.blockRatio"));
+    for half in ["defaults", "overrides"] {
+        let spec = &schema(Kind::ClusterRaspPolicy)["properties"]["spec"];
+        let enforcement = &spec["properties"][half]["properties"]["enforcement"];
+        assert!(enforcement["properties"]["rollout"].is_null());
+        assert_eq!(enforcement["required"], Value::Sequence(vec!["percent".into()]));
+        let rules = enforcement["x-kubernetes-validations"].as_sequence().unwrap();
+        let speaks_of_it = |rule: &Value| rule["rule"].as_str().unwrap().contains("rollout");
+        assert!(
+            !rules.is_empty() && !rules.iter().any(speaks_of_it),
+            "a rule about a field that is not there"
+        );
+    }
 }
 
 #[test]

@@ -116,6 +116,21 @@ fn document<S: DeserializeOwned>(
     }
 }
 
+/// Refuses rollouts by name, where nobody takes their steps.
+pub fn refuse_rollouts(objects: &[Object]) -> Result<(), Error> {
+    let rolls_out = |object: &Object| match &object.spec {
+        Spec::Policy(spec) => spec.enforcement.as_ref().is_some_and(|share| share.rollout.is_some()),
+        Spec::Cluster(_) | Spec::Exception(_) => false,
+    };
+    let Some(index) = objects.iter().position(rolls_out) else { return Ok(()) };
+    let name = objects.get(index).map(|object| object.metadata.name.as_str()).unwrap_or_default();
+    Err(Error::StandAlone {
+        index: index + 1,
+        name: format!("{} {name}", Kind::RaspPolicy.as_str()),
+        message: "spec.enforcement.rollout needs an operator, and there is none here: set percent".to_owned(),
+    })
+}
+
 /// The entries of a Bundle where there is no cluster: no namespaces, Services or workloads. The place in the file decides
 /// where precedence asks for age. What cannot be meant here is refused by name.
 pub fn stand_alone(objects: &[Object]) -> Result<Vec<Entry>, Error> {
@@ -153,6 +168,12 @@ fn entry(index: usize, object: &Object, permanent: bool) -> Result<Entry, Error>
             (spec.policy(name), None)
         }
     };
+    let mut settings = settings;
+    if let Some(enforcement) = &mut settings.enforcement
+        && let Some(rollout) = enforcement.rollout.take()
+    {
+        enforcement.percent = Some(rollout.percent(rollout.count())); // where it ends
+    }
     if settings.target_refs.is_some() {
         return Err(refused(
             "spec.targetRefs names objects of a cluster, and there are none here: remove it",
@@ -165,7 +186,7 @@ fn entry(index: usize, object: &Object, permanent: bool) -> Result<Entry, Error>
 
 #[cfg(test)]
 mod tests {
-    use super::{read, stand_alone};
+    use super::{read, refuse_rollouts, stand_alone};
     use crate::api::Mode;
     use crate::bundle::{Bundle, Namespace, SCHEMA_VERSION};
     use crate::precedence::resolve;
@@ -202,6 +223,20 @@ mod tests {
                 "{kind} {spec}: {said}"
             );
         }
+    }
+
+    #[test]
+    fn a_rollout_is_judged_where_it_ends_and_refused_where_nobody_takes_its_steps() {
+        let spec = "{enforcement: {rollout: {steps: [5, 60], interval: 10m, abortOn: {errorRatio: 0}}}}";
+        let objects = read(&yaml(&[("RaspPolicy", "{}"), ("RaspPolicy", spec)])).unwrap();
+        let enforcement = stand_alone(&objects).unwrap().remove(1).spec.enforcement.unwrap();
+        assert_eq!((enforcement.percent, enforcement.rollout), (Some(60), None));
+        let said = refuse_rollouts(&objects).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "document 2, RaspPolicy a: spec.enforcement.rollout needs an operator, and there is none here: set percent"
+        );
+        assert!(refuse_rollouts(&objects[..1]).is_ok());
     }
 
     #[test]

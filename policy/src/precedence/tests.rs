@@ -504,3 +504,27 @@ fn block_of_cluster_overrides_is_for_every_request_unless_overrides_say_a_share(
         assert_eq!(lost, decided_by == "over", "{overrides}");
     }
 }
+
+#[test]
+fn the_step_of_a_rollout_is_that_of_the_policy_that_decides_the_share() {
+    let mut bundle =
+        mk_bundle(&[("a", 2, "enforcement: {percent: 5}"), ("b", 3, "enforcement: {percent: 9}")]);
+    let rollout = serde_yaml::from_str("{steps: [5], interval: 10m, abortOn: {errorRatio: 0.01}}").unwrap();
+    let step = crate::rollout::Step::of(&rollout, 1);
+    bundle.entries[0].rollout = Some(step.clone());
+    let counted = resolve(&bundle, &web()).effective.rollout.unwrap();
+    assert_eq!((counted.id.uid.as_str(), counted.id.generation, counted.id.step), ("uid-a", 1, 1));
+    assert_eq!(counted.step, step);
+    bundle.entries[1].source.created_at = "2026-01-01T00:00:00Z".to_owned();
+    assert_eq!(
+        resolve(&bundle, &web()).effective.rollout,
+        None,
+        "the older policy decides, and rolls nothing out"
+    );
+    let text = String::from_utf8(bundle.to_bytes()).unwrap();
+    assert!(
+        text.contains(r#""rollout":{"number":1,"reportSeconds":60,"abortOn":{"errorRatio":0.01}}"#),
+        "{text}"
+    );
+    assert_eq!(Bundle::from_verified(text.as_bytes()).unwrap(), bundle);
+}

@@ -82,6 +82,9 @@ pub fn failed(exchange: &Exchange, failure: Failure, in_flight: InFlight) -> Res
 pub fn shed(exchange: &Exchange, shed: Shed, unread: bool, in_flight: InFlight) -> Response<ResponseBody> {
     let connection = Arc::clone(&exchange.connection);
     exchange.incident(&Kind::Shed(shed));
+    if let Some(trial) = exchange.policy.trial() {
+        trial.shed(exchange.is_enforced());
+    }
     let status = StatusCode::SERVICE_UNAVAILABLE;
     readable(exchange, back_soon(problem(connection, &exchange.trace, status, unread, in_flight)))
 }

@@ -248,6 +248,10 @@ impl Messages {
 impl Drop for Messages {
     fn drop(&mut self) {
         self.call.connection.requests.count(self.verdict);
+        if let Some(trial) = self.call.policy.trial() {
+            let refused = self.call.denied().map(|refusal| refusal.why);
+            trial.request(self.verdict, refused, self.call.is_enforced());
+        }
     }
 }
 

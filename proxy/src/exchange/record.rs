@@ -17,6 +17,9 @@ const UNREAD: &str = "none";
 /// Records the judgement over a whole request.
 pub fn judged(exchange: &Exchange, judgement: &Judgement) {
     exchange.connection.requests.count(judgement.verdict);
+    if let Some(trial) = exchange.policy.trial() {
+        trial.judged(judgement, exchange.is_enforced());
+    }
     message(exchange, judgement);
 }
 

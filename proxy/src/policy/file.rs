@@ -115,6 +115,7 @@ impl File {
 
     fn build(&self, now: &str) -> Result<InForce, Error> {
         let entries = document::read(&self.text)
+            .and_then(|objects| document::refuse_rollouts(&objects).map(|()| objects))
             .and_then(|objects| document::stand_alone(&objects))
             .map_err(|source| Error::Parse { path: self.path.clone(), source })?;
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis());

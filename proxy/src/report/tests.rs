@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rasp_engine::Ruleset;
+use rasp_engine::{Ruleset, Verdict, Why};
 use rasp_policy::precedence::Effective;
 use rasp_policy::report::{EffectiveMode, PolicyState, Rejected, Report, Uninspected, UninspectedReason};
 use rustls::ServerConfig;
@@ -217,4 +217,30 @@ fn an_operator_that_does_not_know_a_word_is_heard_all_the_same() {
     {
         assert!(!super::heard(&sent), "{sent:?}");
     }
+}
+
+#[tokio::test]
+async fn the_counts_of_a_rollout_are_told_at_once_where_they_may_end_it() {
+    let (desk, directory) = (Desk::open().await, tempfile::tempdir().unwrap());
+    let (reporter, handle, _metrics) = desk.reporter(directory.path(), &desk.ca);
+    tokio::spawn(reporter.run());
+    desk.wait_for(1).await;
+    handle.replace(crate::policy::trial::tests::in_force(1));
+    let (_, report) = desk.wait_for(2).await.remove(1);
+    let told = &report.rollouts[0];
+    assert_eq!((told.id.uid.as_str(), told.id.generation, told.id.step), ("p-uid", 4, 1));
+    assert_eq!(
+        told.counts,
+        rasp_policy::rollout::Counts::default(),
+        "a step is acknowledged before it has counts"
+    );
+    let policy = handle.load();
+    for _ in 0..10 {
+        policy.trial().unwrap().request(Verdict::Block, Some(Why::Detected), true);
+    }
+    let (_, report) = desk.wait_for(3).await.remove(2);
+    assert_eq!((report.rollouts[0].counts.blocked, report.rollouts[0].counts.enforced), (10, 10));
+    handle.replace(InForce::builtin(Ruleset::build(&Effective::builtin_blocking()).unwrap()));
+    let (_, report) = desk.wait_for(4).await.remove(3);
+    assert!(report.rollouts.is_empty(), "no step is in force any more");
 }

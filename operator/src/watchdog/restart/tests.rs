@@ -79,6 +79,8 @@ fn a_workload_at_rest_is_restarted_as_kubectl_does_it_and_says_for_what() {
 
 #[test]
 fn whoever_is_in_doubt_does_not_restart() {
+    // name, kind, workload, budgets, why not
+    type Row = (&'static str, Kind, Value, Vec<Value>, Option<Refusal>);
     use Kind::{DaemonSet, Deployment, StatefulSet};
     use Refusal::{
         DidNotHelp, DisruptionBudget, Excluded, Gone, NamespaceBusy, NotInjected, OnDelete, Owned, Partition,
@@ -90,8 +92,6 @@ fn whoever_is_in_doubt_does_not_restart() {
     let update = |text: Value| json!({ "spec": { "updateStrategy": text } });
     let status = |text: Value| json!({ "status": text });
     let nothing = json!({});
-    // name, kind, workload, budgets, why not
-    type Row = (&'static str, Kind, Value, Vec<Value>, Option<Refusal>);
     let table: Vec<Row> = vec![
         ("excluded", Deployment, annotated(WATCHDOG_RESTART, "disabled"), vec![], Some(Excluded)),
         ("another word", Deployment, annotated(WATCHDOG_RESTART, "enabled"), vec![], None),
