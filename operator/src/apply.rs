@@ -1,17 +1,20 @@
-//! Writes what was decided: the signed Bundle into its ConfigMap and statuses onto policies, by server-side apply.
+//! Writes what was decided: the signed Bundle and the history into their ConfigMaps and statuses onto policies, by
+//! server-side apply.
 //!
 //! Nothing is written by a process that is not leader at that very moment, and nothing over a version that it has not
 //! seen: a write that was on its way when another replica became leader is refused by the API server once that one has
-//! written. Called by `controller` and `publish`.
+//! written. Called by `controller`, `history` and `publish`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use rasp_policy::api::{API_VERSION, Kind, RaspPolicyStatus};
 use rasp_policy::bundle::{Bundle, MAX_PAYLOAD_BYTES};
 use rasp_policy::crd::{ClusterRaspPolicy, RaspException, RaspPolicy};
-use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY};
+use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY, HISTORY_CONFIG_MAP};
 use serde_json::{Value, json};
 
 use crate::api_error;
@@ -36,9 +39,10 @@ pub enum Error {
     NotLeader,
     /// The Bundle does not fit into a ConfigMap, packed as it is, or into a sidecar.
     #[error(
-        "the policies of the namespace make {bytes} bytes{}, more than the {limit} that {}; merge policies, or shorten response bodies and signatures",
+        "the policies of the namespace make {bytes} bytes{}, more than the {limit} that {}; the largest of {} are {largest}; merge policies, or shorten response bodies and signatures",
         if *.packed { " signed and packed" } else { "" },
-        if *.packed { "fit into a ConfigMap" } else { "a sidecar reads" }
+        if *.packed { "fit into a ConfigMap" } else { "a sidecar reads" },
+        .policies
     )]
     TooLarge {
         /// Size of the envelope, or of the payload before it is packed.
@@ -47,7 +51,14 @@ pub enum Error {
         limit: usize,
         /// Whether it is the envelope.
         packed: bool,
+        /// How many policies there are.
+        policies: usize,
+        /// The largest of them, with their sizes before they are packed.
+        largest: String,
     },
+    /// A record of the history does not fit, even alone.
+    #[error("a record of {0} bytes is more than a history may have")]
+    RecordTooLarge(usize),
     /// Somebody wrote since this was decided; it is decided again.
     #[error("the object was changed meanwhile; trying again")]
     Raced,
@@ -83,13 +94,17 @@ impl Writer {
 
     /// Signs a Bundle and writes it over what was `found`; returns the ConfigMap as it then stands.
     pub async fn bundle(&self, bundle: &Bundle, found: Option<&Stored>, key: &Key) -> Result<Stored, Error> {
+        let too_large = |bytes, limit, packed| {
+            let (policies, largest) = (bundle.entries.len(), largest(bundle));
+            Err(Error::TooLarge { bytes, limit, packed, policies, largest })
+        };
         let payload = bundle.to_bytes().len();
         if payload > MAX_PAYLOAD_BYTES {
-            return Err(Error::TooLarge { bytes: payload, limit: MAX_PAYLOAD_BYTES, packed: false });
+            return too_large(payload, MAX_PAYLOAD_BYTES, false);
         }
         let (text, _) = key.seal(bundle);
         if text.len() > MAX_TEXT_BYTES {
-            return Err(Error::TooLarge { bytes: text.len(), limit: MAX_TEXT_BYTES, packed: true });
+            return too_large(text.len(), MAX_TEXT_BYTES, true);
         }
         let (namespace, data) = (&bundle.namespace.name, json!({ BUNDLE_KEY: text }));
         let version = found.and_then(Stored::version);
@@ -101,6 +116,25 @@ impl Writer {
     pub async fn settings(&self, namespace: &str, settings: &Settings) -> Result<(), Error> {
         let text = serde_yaml::to_string(settings).unwrap_or_default(); // plain structs always serialise
         self.config_map(namespace, SETTINGS_CONFIG_MAP, &json!({ SETTINGS_KEY: text }), None).await.map(drop)
+    }
+
+    /// The history of a namespace as it stands: its version, and the signed records by their keys. Asked for when it is
+    /// written: it is in no cache.
+    pub async fn history(&self, namespace: &str) -> Result<(Option<u64>, BTreeMap<String, String>), Error> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let found = self.bounded(api.get_opt(HISTORY_CONFIG_MAP)).await?.unwrap_or_default();
+        let version = found.metadata.resource_version.and_then(|version| version.parse().ok());
+        Ok((version, found.data.unwrap_or_default()))
+    }
+
+    /// Writes the history of a namespace over the version that was found.
+    pub async fn keep_history(
+        &self,
+        namespace: &str,
+        records: &BTreeMap<String, String>,
+        version: Option<u64>,
+    ) -> Result<(), Error> {
+        self.config_map(namespace, HISTORY_CONFIG_MAP, &json!(records), version).await.map(drop)
     }
 
     async fn config_map(
@@ -121,7 +155,7 @@ impl Writer {
             "data": data,
         });
         fence(&mut object, version);
-        let kind = ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&());
+        let kind = ApiResource::erase::<ConfigMap>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(&object);
@@ -166,6 +200,18 @@ impl Writer {
             },
         )
     }
+}
+
+/// The policies to look at first, for people.
+fn largest(bundle: &Bundle) -> String {
+    let size = |entry| serde_json::to_vec(entry).map_or(0, |bytes| bytes.len());
+    let mut sizes: Vec<_> = bundle.entries.iter().map(|entry| (size(entry), entry)).collect();
+    sizes.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+    let named = sizes
+        .iter()
+        .take(3)
+        .map(|(size, entry)| format!("{} ({size} bytes)", entry.title(&bundle.namespace.name)));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// The API server refuses the write unless the object is still at this version, also by a forced apply.

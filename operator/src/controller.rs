@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::apply::Writer;
 use crate::events::Notice;
+use crate::history::Change;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::Cache;
@@ -67,6 +68,8 @@ pub struct Controller {
     pub why: Box<Why>,
     /// Where warnings for people go; a full queue loses them.
     pub notices: mpsc::Sender<Notice>,
+    /// Where changes of policies are noted, to be gone back to; a full queue loses them.
+    pub history: mpsc::Sender<Change>,
     /// Whether a namespace is excluded from injection by name.
     pub excludes: Box<dyn Fn(&str) -> bool + Send + Sync>,
     /// Where pods are noted that are not protected as they should be.

@@ -3,7 +3,7 @@
 //! In reading order: [`args`], [`run`] (wiring), [`inject`] (pure decisions and patches), [`webhook`] (AdmissionReview
 //! in and out) with [`facts`], [`validate`] (policies that are written), [`certificate`], [`observe`] (caches), [`rollout`],
 //! [`plan`] and [`status`] (pure decisions), [`controller`] (the leader's loop), [`watchdog`] (what is unprotected, told and
-//! ended), [`apply`] (writes), [`leader`], [`secrets`] with [`signing`] and
+//! ended), [`apply`] (writes) with [`history`], [`leader`], [`secrets`] with [`signing`] and
 //! [`serving`], [`ca_bundle`], [`publish`],
 //! [`probe`] (is the webhook answered?), [`server`] (TLS) with [`routes`] and [`report`], [`events`], [`metrics`] and
 //! [`admin`]. [`selftest`] is a client.
@@ -12,8 +12,8 @@
 //!
 //! The chart's `rbac.yaml` grants exactly what is used here. Cluster-wide: list and watch Namespaces, Pods,
 //! Services, RaspPolicies, ClusterRaspPolicies and RaspExceptions, and patch the status of these three; list, watch, create
-//! and patch the ConfigMap of the fixed name; create TokenReviews; create and patch Events; list, watch and patch the one
-//! MutatingWebhookConfiguration and the one ValidatingWebhookConfiguration. In the own
+//! and patch the ConfigMap of the fixed name; get, create and patch that of the history; create TokenReviews; create and patch
+//! Events; list, watch and patch the one MutatingWebhookConfiguration and the one ValidatingWebhookConfiguration. In the own
 //! namespace: get the Service; create Secrets, get, list, watch and update the two by name; create Leases, get and update the one; create
 //! and patch the ConfigMap of settings. Only where workloads may be restarted (`watchdog.restart.enabled`): list and patch
 //! Deployments, StatefulSets and DaemonSets, list PodDisruptionBudgets.
@@ -27,6 +27,7 @@ pub mod certificate;
 pub mod controller;
 pub mod events;
 pub mod facts;
+pub mod history;
 pub mod inject;
 pub mod leader;
 pub mod metrics;

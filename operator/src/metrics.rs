@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Watch,
     /// A Bundle could not be written.
     BundleWrite,
+    /// What the policies of a namespace were could not be kept.
+    HistoryWrite,
     /// A status could not be written.
     StatusWrite,
     /// An event could not be written.
@@ -48,9 +50,10 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Watch,
         Self::BundleWrite,
+        Self::HistoryWrite,
         Self::StatusWrite,
         Self::Event,
         Self::Lease,
@@ -66,6 +69,7 @@ impl ErrorKind {
         match self {
             Self::Watch => "watch",
             Self::BundleWrite => "bundle_write",
+            Self::HistoryWrite => "history_write",
             Self::StatusWrite => "status_write",
             Self::Event => "event",
             Self::Lease => "lease",

@@ -29,6 +29,7 @@ use crate::certificate::{self, Issued, Resolver};
 use crate::controller::{self, Controller};
 use crate::events::{self, Notice};
 use crate::facts::{self, Facts};
+use crate::history::{self, Historian};
 use crate::leader::{Election, Leadership};
 use crate::metrics::{ErrorKind, Metrics};
 use crate::observe::{self, Cache};
@@ -178,7 +179,8 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
     spawn_probe(shared, parts, webhooks, notices.clone());
     let ledger = Arc::new(Ledger::new(args.proxy_image.clone(), args.proxy_allowed_images.clone()));
     spawn_watchdog(shared, parts, &ledger, &facts, notices.clone());
-    let controller = controller(shared, &facts, &signing, &reports, notices, ledger);
+    let changes = spawn_history(shared, parts, &signing);
+    let controller = controller(shared, &facts, &signing, &reports, (notices, changes), ledger);
     parts.spawn(async move {
         controller.run().await;
         "controller"
@@ -321,6 +323,24 @@ fn spawn_events(
     (occurrences, notices)
 }
 
+fn spawn_history(
+    shared: &Shared,
+    parts: &mut Parts,
+    signing: &Arc<Held<Key>>,
+) -> mpsc::Sender<history::Change> {
+    let (changes, changed) = mpsc::channel(history::QUEUE);
+    let historian = Historian {
+        writer: Writer::new(shared.client.clone(), shared.leadership.clone()),
+        signing: Arc::clone(signing),
+        metrics: Arc::clone(&shared.metrics),
+    };
+    parts.spawn(async move {
+        historian.run(changed).await;
+        "history"
+    });
+    changes
+}
+
 fn spawn_watchdog(
     shared: &Shared,
     parts: &mut Parts,
@@ -356,7 +376,7 @@ fn controller(
     facts: &Arc<Facts>,
     signing: &Arc<Held<Key>>,
     reports: &Arc<Reports>,
-    notices: mpsc::Sender<Notice>,
+    (notices, history): (mpsc::Sender<Notice>, mpsc::Sender<history::Change>),
     watchdog: Arc<Ledger>,
 ) -> Controller {
     let facts = Arc::clone(facts);
@@ -372,6 +392,7 @@ fn controller(
         compile: Box::new(crate::plan::dry_run),
         why: Box::new(move |pod, namespace| facts.why(pod, namespace, args.excludes(&namespace.name))),
         notices,
+        history,
         excludes: Box::new(move |namespace| excluding.excludes(namespace)),
         watchdog,
         last_good: std::sync::Mutex::default(),

@@ -1,8 +1,8 @@
 //! The key that signs Bundles: made once, kept in a Secret, used by the leader only.
 //!
-//! A Bundle is signed and verified here and nowhere else in the operator. The private key never leaves this module
+//! A Bundle, and a record of the history, is signed and verified here and nowhere else in the operator. The private key never leaves this module
 //! except as the contents of its Secret. A rotation makes a new key and lets the old one sign a last time: the key
-//! document by which running sidecars learn of it (ADR 15). Called by `serving`, `observe` (verify), `apply` (sign).
+//! document by which running sidecars learn of it (ADR 15). Called by `serving`, `observe` (verify), `apply` (sign), `history`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,8 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublic
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use k8s_openapi::ByteString;
-use rasp_policy::bundle::{Bundle, Envelope, Refusal, digest};
+use rasp_policy::bundle::{BUNDLE, Bundle, Envelope, PayloadType, Refusal, digest};
+use rasp_policy::history::{RECORD, Record};
 use rasp_policy::keys::{self, KeyDocument, MAX_DOCUMENTS, Signed};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -190,18 +191,36 @@ impl Key {
 
     /// Verifies and reads what stands in a ConfigMap.
     pub fn open(&self, text: &str) -> Result<Opened, Refusal> {
+        let (payload, own) = self.verified(BUNDLE, text)?;
+        let bundle = Arc::new(Bundle::from_verified(&payload)?);
+        // A Bundle without the documents was written by an operator that had forgotten them.
+        let complete = keys::attached(text.as_bytes()) == self.history.documents;
+        Ok(Opened { bundle, digest: digest(&payload), is_outdated: !(own && complete) })
+    }
+
+    /// Signs a record of the history.
+    pub fn seal_record(&self, record: &Record) -> String {
+        let sign = |message: &[u8]| self.pair.sign(message).as_ref().to_vec();
+        Envelope::seal_as(RECORD, &record.to_bytes(), &self.id, sign).to_text()
+    }
+
+    /// Verifies and reads a record; whether this key has signed it, and not one that was replaced.
+    pub fn open_record(&self, text: &str) -> Result<(Record, bool), Refusal> {
+        let (payload, own) = self.verified(RECORD, text)?;
+        Ok((Record::from_verified(&payload)?, own))
+    }
+
+    /// The payload of an envelope that this key signed, or one that is still in its overlap; whether it was this one.
+    fn verified(&self, kind: PayloadType, text: &str) -> Result<(Vec<u8>, bool), Refusal> {
         let (own, now) = (std::cell::Cell::new(false), SystemTime::now());
-        let payload = Envelope::open(text.as_bytes(), |_, message, signature| {
+        let payload = Envelope::open_as(kind, text.as_bytes(), |_, message, signature| {
             let by =
                 |public: &[u8]| UnparsedPublicKey::new(&ED25519, public).verify(message, signature).is_ok();
             own.set(by(&self.public));
             let mut previous = self.overlapping(now).filter_map(|public| BASE64.decode(public).ok());
             own.get() || previous.any(|public| by(&public))
         })?;
-        let bundle = Arc::new(Bundle::from_verified(&payload)?);
-        // A Bundle without the documents was written by an operator that had forgotten them.
-        let complete = keys::attached(text.as_bytes()) == self.history.documents;
-        Ok(Opened { bundle, digest: digest(&payload), is_outdated: !(own.get() && complete) })
+        Ok((payload, own.get()))
     }
 }
 

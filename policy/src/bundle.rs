@@ -32,6 +32,9 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.rasp.bundle+json";
 pub const PACKED_PAYLOAD_TYPE: &str = "application/vnd.rasp.bundle+json+gzip";
 /// Payloads over this size are packed, bytes. Smaller ones stay readable for people with `base64 -d`.
 pub const PACK_FROM_BYTES: usize = 64 << 10;
+/// The payload of a Bundle.
+pub const BUNDLE: PayloadType =
+    PayloadType { plain: PAYLOAD_TYPE, packed: PACKED_PAYLOAD_TYPE, pack_from: PACK_FROM_BYTES };
 /// Largest payload that is made or unpacked, bytes: what a sidecar has to hold while it compiles.
 pub const MAX_PAYLOAD_BYTES: usize = 4 << 20;
 /// Largest envelope that is read; the API server limits a ConfigMap to 1 MiB.
@@ -280,6 +283,17 @@ impl Refusal {
     }
 }
 
+/// What a payload is. The signature covers it, so that one payload is never taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadType {
+    /// DSSE payload type of a payload as it is.
+    pub plain: &'static str,
+    /// Of one in the format of gzip.
+    pub packed: &'static str,
+    /// Payloads over this size are packed, bytes.
+    pub pack_from: usize,
+}
+
 /// A DSSE envelope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -296,12 +310,22 @@ struct Signature {
 }
 
 impl Envelope {
-    /// Seals payload bytes, packed where they are many. `sign` gets the pre-authentication encoding and returns the raw signature.
+    /// Seals the payload of a Bundle, packed where it is large. `sign` gets the pre-authentication encoding and returns the raw signature.
     pub fn seal(payload: &[u8], key_id: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
-        let packed = (payload.len() > PACK_FROM_BYTES).then(|| pack(payload)).flatten();
+        Self::seal_as(BUNDLE, payload, key_id, sign)
+    }
+
+    /// The same of another payload.
+    pub fn seal_as(
+        kind: PayloadType,
+        payload: &[u8],
+        key_id: &str,
+        sign: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) -> Self {
+        let packed = (payload.len() > kind.pack_from).then(|| pack(payload)).flatten();
         let (payload_type, body) = match &packed {
-            Some(packed) => (PACKED_PAYLOAD_TYPE, packed.as_slice()),
-            None => (PAYLOAD_TYPE, payload),
+            Some(packed) => (kind.packed, packed.as_slice()),
+            None => (kind.plain, payload),
         };
         let sig = sign(&pre_authentication_encoding(payload_type, body));
         Self {
@@ -316,20 +340,27 @@ impl Envelope {
         serde_json::to_string(self).unwrap_or_default() // plain structs with string keys always serialise
     }
 
-    /// Reads the text of an envelope and returns the payload bytes once `verify(key_id, message, signature)` accepts
-    /// one of its signatures. `key_id` is a hint from the envelope, not proof.
+    /// Reads the text of an envelope and returns the payload bytes of a Bundle once `verify(key_id, message, signature)`
+    /// accepts one of its signatures. `key_id` is a hint from the envelope, not proof.
     pub fn open(text: &[u8], verify: impl Fn(&str, &[u8], &[u8]) -> bool) -> Result<Vec<u8>, Refusal> {
+        Self::open_as(BUNDLE, text, verify)
+    }
+
+    /// The same of another payload.
+    pub fn open_as(
+        kind: PayloadType,
+        text: &[u8],
+        verify: impl Fn(&str, &[u8], &[u8]) -> bool,
+    ) -> Result<Vec<u8>, Refusal> {
         if text.len() > MAX_ENVELOPE_BYTES {
             return Err(Refusal::TooLarge(text.len()));
         }
         let envelope: Self =
             serde_json::from_slice(text).map_err(|error| Refusal::Malformed(error.to_string()))?;
-        let payload_type = [PAYLOAD_TYPE, PACKED_PAYLOAD_TYPE]
-            .into_iter()
-            .find(|known| *known == envelope.payload_type)
-            .ok_or_else(|| {
-                Refusal::Malformed(format!("payload type is not {PAYLOAD_TYPE} nor the packed one"))
-            })?;
+        let payload_type =
+            [kind.plain, kind.packed].into_iter().find(|known| *known == envelope.payload_type).ok_or_else(
+                || Refusal::Malformed(format!("payload type is not {} nor the packed one", kind.plain)),
+            )?;
         if envelope.signatures.is_empty() {
             return Err(Refusal::Unsigned);
         }
@@ -338,11 +369,10 @@ impl Envelope {
         let accepted = envelope.signatures.iter().any(|Signature { keyid, sig }| {
             BASE64.decode(sig).is_ok_and(|signature| verify(keyid, &message, &signature))
         });
-        match (accepted, payload_type) {
-            (false, _) => Err(Refusal::Signature),
-            (true, PACKED_PAYLOAD_TYPE) => unpack(&body),
-            (true, _) => Ok(body),
+        if !accepted {
+            return Err(Refusal::Signature);
         }
+        if payload_type == kind.packed { unpack(&body) } else { Ok(body) }
     }
 }
 

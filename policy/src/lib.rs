@@ -1,7 +1,7 @@
 //! What is asked for: the API types users write, how several of them combine, and the signed bytes sidecars read.
 //!
 //! In reading order: [`class`] (the attack classes), [`api`] (RaspPolicy as written), [`document`] (strict reading of YAML files), [`selector`]
-//! (which pods), [`precedence`] (which value wins), [`bundle`] (the wire form) and [`keys`] (who may sign it), [`report`] (what a sidecar tells
+//! (which pods), [`precedence`] (which value wins), [`bundle`] (the wire form), [`history`] (what it was made of before) and [`keys`] (who may sign it), [`report`] (what a sidecar tells
 //! back), [`limits`] (of the data path), [`pod`] (names, ports and paths both binaries agree on).
 //!
 //! Architecture invariant: no IO, no clock, no signing key, and no Kubernetes client types without feature `crd`.
@@ -12,6 +12,7 @@ pub mod class;
 #[cfg(feature = "crd")]
 pub mod crd;
 pub mod document;
+pub mod history;
 pub mod keys;
 pub mod limits;
 pub mod pod;

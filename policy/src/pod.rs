@@ -87,6 +87,8 @@ pub const TLS_VOLUME_PREFIX: &str = "rasp-tls-";
 pub const TLS_DIR: &str = "/var/run/rasp/tls";
 /// Name of the ConfigMap with the Bundle, in every namespace that asks for injection.
 pub const BUNDLE_CONFIG_MAP: &str = "rasp-policy";
+/// ConfigMap with what the policies of the namespace were, by sequence; no pod mounts it.
+pub const HISTORY_CONFIG_MAP: &str = "rasp-policy-history";
 /// Key in the ConfigMap and file name in [`CONFIG_DIR`]; one per schema version still in use.
 pub const BUNDLE_KEY: &str = "bundle.v1";
 /// Ports that speak server-first or binary protocols and are relayed as opaque bytes where the pod does not say otherwise.

@@ -101,14 +101,15 @@ async fn policies_that_do_not_fit_are_refused_with_what_to_do() {
 
     let random =
         std::iter::repeat_with(|| entry(std::iter::repeat_with(fastrand::alphanumeric).take(8192).collect()));
-    for (entries, limit) in
+    for (mut entries, limit) in
         [(vec![entry("x".repeat(8192)); 600], "4194304"), (random.take(150).collect(), "1032192")]
     {
+        let named = format!("the largest of {} are RaspPolicy shop/huge (", entries.len());
+        entries[7].source.name = "huge".into();
         let error = writer.bundle(&mk_bundle(entries), None, &key).await.unwrap_err().to_string();
-        assert!(
-            error.contains("merge policies, or shorten response bodies") && error.contains(limit),
-            "{error}"
-        );
+        for says in ["merge policies, or shorten response bodies", limit, &named] {
+            assert!(error.contains(says), "{error}");
+        }
     }
     assert_eq!(calls.lock().unwrap().len(), 1);
 }

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rasp_policy::api::{Kind, RaspPolicySpec, RaspPolicyStatus, RolloutStatus, conditions, reasons};
-use rasp_policy::bundle::Entry;
+use rasp_policy::bundle::{Bundle, Entry};
 use rasp_policy::pod::INJECT_LABEL;
 
 use super::rollouts::Rollouts;
 use super::{Controller, now_ms};
 use crate::apply;
 use crate::events::Notice;
+use crate::history;
 use crate::metrics::{ErrorKind, Rollout};
 use crate::observe::{Namespace, Pod, Policy, Service, Stored};
 use crate::plan::{self, Cause, Input, Plan, Verdict, asks_for_injection};
@@ -111,6 +112,7 @@ impl Controller {
                     policies = bundle.entries.len(),
                     "Bundle written"
                 );
+                self.note_change(view, plan, bundle, &stored);
                 self.remember(&Arc::new(bundle.clone()));
                 self.cache.remember_bundle(lists, stored.clone());
                 (Some(Arc::new(stored)), None)
@@ -121,6 +123,30 @@ impl Controller {
                 tracing::warn!(namespace, %error, "cannot write the Bundle");
                 (view.stored.clone(), Some(error))
             }
+        }
+    }
+
+    /// Never waits: the Bundle is what matters.
+    fn note_change(&self, view: &View, plan: &Plan, bundle: &Bundle, stored: &Stored) {
+        let previous = self.last_good(&bundle.namespace.name);
+        let is_signed_anew = view.stored.as_ref().is_some_and(|stored| stored.is_outdated());
+        let Some(digest) = stored.opened.as_ref().ok().map(|opened| &opened.digest) else { return };
+        let change = history::change(
+            previous.as_deref(),
+            bundle,
+            digest,
+            &view.policies,
+            &plan.verdicts,
+            is_signed_anew,
+        );
+        if let Some(change) = change
+            && self.history.try_send(change).is_err()
+        {
+            self.metrics.failed(ErrorKind::HistoryWrite);
+            tracing::warn!(
+                namespace = bundle.namespace.name,
+                "a change is not in the history: too many wait"
+            );
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::Controller;
 use crate::apply::Writer;
 use crate::events::Notice;
+use crate::history::Change;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::{Cache, Policy};
@@ -33,6 +34,7 @@ struct Bench {
     metrics: Arc<Metrics>,
     calls: Calls,
     notices: mpsc::Receiver<Notice>,
+    changes: mpsc::Receiver<Change>,
 }
 
 /// The answer to an apply: the object, with the metadata that the server keeps.
@@ -68,6 +70,7 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
     calls.lock().unwrap().clear();
     let (cache, reports) = (Arc::new(Cache::default()), Arc::new(Reports::default()));
     let (noticed, notices) = mpsc::channel(8);
+    let (history, changes) = mpsc::channel(8);
     cache.update(|state| {
         state.namespaces.apply(Event::InitDone);
         state.pods.apply(Event::InitDone);
@@ -91,6 +94,7 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         compile: Box::new(|_| Ok(())),
         why: Box::new(|_, _| Some("host_network".to_owned())),
         notices: noticed,
+        history,
         excludes: Box::new(|_| false),
         watchdog: Arc::new(Ledger::new("proxy:1".to_owned(), Vec::new())),
         last_good: Mutex::default(),
@@ -98,7 +102,7 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         statuses: Mutex::default(),
         status_pause: Duration::ZERO,
     };
-    Bench { controller, cache, reports, metrics, calls, notices }
+    Bench { controller, cache, reports, metrics, calls, notices, changes }
 }
 
 impl Bench {
@@ -117,6 +121,18 @@ impl Bench {
 
     fn policy(&self) -> Arc<Policy> {
         self.cache.read().policies.get("shop", "p").unwrap()
+    }
+
+    /// Somebody edits the policy. What is written as its status brings generation 4 back.
+    fn edit(&self, generation: i64, spec: &Value) {
+        self.cache.update(|state| {
+            state.policies.rewrite(|policy| {
+                let mut edited = policy.clone();
+                (edited.generation, edited.spec) =
+                    (generation, mk_policy("p", generation, spec.clone()).spec);
+                edited
+            })
+        });
     }
 
     fn acknowledge(&self, generation: i64) {
@@ -181,6 +197,41 @@ async fn a_tampered_config_map_is_repaired_with_what_was_in_force() {
     assert!(after.sequence > before.sequence);
     assert!(bench.metrics().contains(r#"rasp_policy_rollouts_total{result="repaired"} 1"#));
     assert_eq!(bench.notices.try_recv().unwrap(), Notice::repaired("shop", "malformed"));
+}
+
+#[tokio::test]
+async fn each_change_of_the_policies_is_noted_with_what_was_before_and_nothing_else_is() {
+    let mut bench = bench(applied).await;
+    bench.controller.namespace("shop").await;
+    let first = bench.changes.try_recv().unwrap();
+    assert_eq!((first.record.objects.len(), first.before), (1, None), "there was no Bundle");
+    bench.edit(5, &json!({ "mode": "Monitor" }));
+    bench.controller.namespace("shop").await;
+    let second = bench.changes.try_recv().unwrap();
+    assert_eq!(second.before.unwrap().state(), first.record.state());
+    assert_eq!(second.record.objects[0].spec, Some(json!({ "mode": "Monitor" })));
+    let stored = bench.cache.read().bundles.of("shop").into_iter().next().unwrap();
+    assert_eq!(second.record.digest, stored.opened.clone().unwrap().digest);
+
+    let key = bench.controller.signing.get();
+    bench.edit(5, &json!({ "mode": "Monitor" }));
+    bench.written();
+    bench.cache.update(|state| state.bundles.rewrite(|_| crate::testing::mk_stored_text("{}", &key)));
+    bench.controller.namespace("shop").await;
+    assert!(bench.kinds().contains(&"ConfigMap".to_owned()), "it is repaired");
+    assert!(bench.changes.try_recv().is_err(), "and the policies are what they were");
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_keep_up_loses_a_change_and_no_bundle() {
+    let mut bench = bench(applied).await;
+    (bench.controller.history, bench.changes) = mpsc::channel(1);
+    for generation in 5..8 {
+        bench.edit(generation, &json!({ "mode": "Off" }));
+        assert!(bench.controller.namespace("shop").await);
+        assert!(bench.kinds().contains(&"ConfigMap".to_owned()));
+    }
+    assert!(bench.metrics().contains(r#"rasp_reconcile_errors_total{kind="history_write"} 2"#));
 }
 
 #[tokio::test]

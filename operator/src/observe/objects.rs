@@ -229,6 +229,11 @@ impl Stored {
         }
     }
 
+    /// A Bundle of ours by a key that was replaced.
+    pub fn is_outdated(&self) -> bool {
+        self.opened.as_ref().is_ok_and(|opened| opened.is_outdated)
+    }
+
     /// The same ConfigMap seen with another key.
     #[must_use]
     pub fn reopened(&self, key: &Key) -> Self {

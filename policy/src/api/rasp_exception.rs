@@ -121,6 +121,14 @@ impl RaspExceptionSpec {
         }
     }
 
+    /// The exception that such a policy was made of.
+    pub fn of_policy(policy: &RaspPolicySpec) -> Option<Self> {
+        let [exception] = policy.exceptions.as_deref()? else { return None };
+        let Exception { rule, class, path, part, parameter, reason, expires_at, .. } = exception.clone();
+        let (pod_selector, target_refs) = (policy.pod_selector.clone(), policy.target_refs.clone());
+        Some(Self { pod_selector, target_refs, rule, class, path, part, parameter, reason, expires_at })
+    }
+
     /// What the schema says, for readers that no API server protects.
     pub fn check(&self) -> Result<(), String> {
         target::check(self.pod_selector.is_some(), self.target_refs.as_deref())?;
