@@ -26,6 +26,9 @@ pub enum Command {
     Status(Status),
     /// Explains a request that was found or refused, by its id; or, with `policy`, what is in force for a pod and why.
     Explain(Explain),
+    /// Puts the policies and exceptions of a namespace back to what they were, or lists what that was. Asks before it changes
+    /// anything.
+    Rollback(Rollback),
     /// Judges requests of files by policies of files, without a cluster, and compares with what is expected. Exit code 1 if
     /// a request is judged otherwise.
     Test(Test),
@@ -195,6 +198,38 @@ pub struct ExplainPolicy {
     /// Show what no policy decides as well.
     #[arg(long)]
     pub all: bool,
+    /// Where the operator runs.
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
+    pub operator_namespace: String,
+    /// How.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// Which cluster.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Flags of `rollback`.
+#[derive(Debug, clap::Args)]
+pub struct Rollback {
+    /// The namespace, instead of the one of the context.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Back to this record, by its sequence, instead of the one before what is there.
+    #[arg(long, value_name = "SEQUENCE")]
+    pub to: Option<u64>,
+    /// Show what the policies were, and change nothing.
+    #[arg(long, conflicts_with_all = ["to", "dry_run", "prune", "yes"])]
+    pub list: bool,
+    /// Show what would change, and let the API server try it; change nothing.
+    #[arg(long, visible_alias = "diff", conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Delete the policies and exceptions that were made since.
+    #[arg(long)]
+    pub prune: bool,
+    /// Do not ask. Needed where standard input is no terminal.
+    #[arg(short, long)]
+    pub yes: bool,
     /// Where the operator runs.
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
     pub operator_namespace: String,

@@ -1,5 +1,5 @@
-//! The cluster that the kubeconfig names. Reads; the one thing that is ever sent to be made is a pod in a dry run
-//! ([`crate::check`]). What the caller may not see is an error in words, so that a command can go on without it.
+//! The cluster that the kubeconfig names. Reads; what is ever sent to be made is a pod in a dry run ([`crate::check`]), and what
+//! [`crate::rollback`] puts back. What the caller may not see is an error in words, so that a command can go on without it.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,7 @@
 //! What is in force for a pod: the Bundle that its sidecar reads, explained by the code that the sidecar resolves it with. The
 //! signature is checked as a sidecar does it, so that a forged ConfigMap is not explained as a policy. The keys are those of
-//! today, which sidecars of before a rotation follow. Called by [`crate::explain`].
+//! today, which sidecars of before a rotation follow. Called by [`crate::explain`] and
+//! [`crate::rollback`].
 
 use anyhow::{Context as _, ensure};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -80,17 +81,11 @@ pub async fn fetch(client: &Client, namespace: &str, settings: Option<&Settings>
 }
 
 fn open(text: &str, namespace: &str, settings: Option<&Settings>) -> anyhow::Result<InForce> {
-    let keys: Vec<Vec<u8>> = settings
-        .iter()
-        .flat_map(|settings| &settings.public_keys)
-        .filter_map(|key| BASE64.decode(key).ok())
-        .collect();
-    let is_signed = |message: &[u8], signature: &[u8]| {
-        keys.iter().any(|key| UnparsedPublicKey::new(&ED25519, key).verify(message, signature).is_ok())
-    };
+    let is_signed = settings.map(signed_by);
     let verified = settings.is_some();
-    let payload =
-        Envelope::open(text.as_bytes(), |_, message, signature| !verified || is_signed(message, signature))?;
+    let payload = Envelope::open(text.as_bytes(), |_, message, signature| {
+        is_signed.as_ref().is_none_or(|is_signed| is_signed(message, signature))
+    })?;
     let bundle = Bundle::from_verified(&payload)?;
     ensure!(
         bundle.namespace.name == namespace,
@@ -98,6 +93,14 @@ fn open(text: &str, namespace: &str, settings: Option<&Settings>) -> anyhow::Res
         crate::print::plain(&bundle.namespace.name)
     );
     Ok(InForce { bundle, digest: digest(&payload), verified })
+}
+
+/// Whether one of the operator's keys has signed a message.
+pub fn signed_by(settings: &Settings) -> impl Fn(&[u8], &[u8]) -> bool + use<> {
+    let keys: Vec<Vec<u8>> = settings.public_keys.iter().filter_map(|key| BASE64.decode(key).ok()).collect();
+    move |message, signature| {
+        keys.iter().any(|key| UnparsedPublicKey::new(&ED25519, key).verify(message, signature).is_ok())
+    }
 }
 
 impl InForce {

@@ -5,7 +5,7 @@
 //! document that knows its places), [`workload`] (the pods in it), [`inject`] and [`uninject`] (what is to change), [`edit`] (how
 //! the text changes), [`document`] (all of it for one document), [`outcome`] (what is told). Of clusters: [`cluster`] (asking),
 //! [`fleet`] (who is protected), [`standing`] (policies by their status), [`check`], [`status`], [`in_force`] (the Bundle of a
-//! namespace), [`explain`]. Of policies:
+//! namespace), [`explain`], [`rollback`]. Of policies:
 //! [`mod@test`]. [`mod@print`] prints, [`complete`] answers kubectl.
 
 mod args;
@@ -20,6 +20,7 @@ mod in_force;
 mod inject;
 mod outcome;
 mod print;
+mod rollback;
 mod run;
 mod settings;
 mod standing;

@@ -15,7 +15,7 @@ use crate::args::{self, Args, Asked, Command, Output};
 use crate::document::{self, Change};
 use crate::inject::{self, Inject};
 use crate::uninject::Uninject;
-use crate::{check, complete, explain, outcome, settings, status, stream, test, tree, workload};
+use crate::{check, complete, explain, outcome, rollback, settings, status, stream, test, tree, workload};
 
 /// Runs it. `false` when something was refused.
 pub fn run(args: Args) -> anyhow::Result<bool> {
@@ -23,6 +23,7 @@ pub fn run(args: Args) -> anyhow::Result<bool> {
         Command::Check(check) => check::run(&check, &mut std::io::stdout().lock()),
         Command::Status(status) => status::run(&status, &mut std::io::stdout().lock()),
         Command::Explain(explain) => explain::run(&explain, &mut std::io::stdout().lock()),
+        Command::Rollback(rollback) => rollback::run(&rollback, &mut std::io::stdout().lock()),
         Command::Test(test) => test::run(&test, &mut std::io::stdout().lock()),
         Command::Inject(inject) => run_inject(&inject),
         Command::Uninject(files) => write(&read(&files.filenames)?, &Uninject, files.diff),

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::ApiResource;
 use kube::{Api, Client};
 use rasp_policy::api::Kind;
-use rasp_policy::bundle::{Envelope, digest};
+use rasp_policy::bundle::{Bundle, Envelope, digest};
 use rasp_policy::pod::{BUNDLE_CONFIG_MAP, BUNDLE_KEY, Interception};
 use rasp_policy::report::EffectiveMode;
 use serde::Serialize;
@@ -54,6 +54,9 @@ struct NamespaceStatus {
     /// Digest of the Bundle that its sidecars are to have.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
+    /// Sequence of that Bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
     /// Images of sidecars, and how many pods run each.
     sidecars: BTreeMap<String, usize>,
     /// Pods that are not protected as they are to be.
@@ -150,7 +153,8 @@ fn summary(namespace: &fleet::Namespace, standings: &[Standing], bundles: &[Conf
     let policies = of_kind(Kind::RaspPolicy);
     let observed = policies.iter().filter_map(|policy| policy.observed);
     let observed: Vec<_> = observed.filter(|mode| *mode != EffectiveMode::Unknown).collect();
-    let bundle = bundles.iter().find(|map| is_here(&map.metadata));
+    let bundle = bundles.iter().find(|map| is_here(&map.metadata)).and_then(digest_of);
+    let (digest, sequence) = bundle.unzip();
     NamespaceStatus {
         namespace: namespace.name.clone(),
         label: namespace.label().to_owned(),
@@ -160,7 +164,8 @@ fn summary(namespace: &fleet::Namespace, standings: &[Standing], bundles: &[Conf
         outdated: count(|state| matches!(state, State::Outdated { .. })),
         unprotected: count(|state| !state.has_sidecar()),
         mode: (!observed.is_empty()).then(|| EffectiveMode::combine(observed)),
-        digest: bundle.and_then(digest_of),
+        digest,
+        sequence: sequence.flatten(),
         sidecars,
         pods: namespace
             .pods
@@ -178,9 +183,10 @@ fn summary(namespace: &fleet::Namespace, standings: &[Standing], bundles: &[Conf
 }
 
 /// Whoever may write the ConfigMap could put anything there: this is what stands in it, and sidecars check the signature.
-fn digest_of(map: &ConfigMap) -> Option<String> {
+fn digest_of(map: &ConfigMap) -> Option<(String, Option<u64>)> {
     let text = map.data.as_ref()?.get(BUNDLE_KEY)?;
-    Envelope::open(text.as_bytes(), |_, _, _| true).ok().map(|payload| digest(&payload))
+    let payload = Envelope::open(text.as_bytes(), |_, _, _| true).ok()?;
+    Some((digest(&payload), Bundle::from_verified(&payload).ok().map(|bundle| bundle.sequence)))
 }
 
 fn tell(out: &mut dyn Write, status: &Status) -> std::io::Result<()> {

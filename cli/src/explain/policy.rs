@@ -20,6 +20,8 @@ struct Explained {
     /// What `targetRefs` compare with the names of workloads.
     workload: String,
     digest: String,
+    /// Of the Bundle.
+    sequence: u64,
     /// Whether the signature of the Bundle was checked.
     verified: bool,
     /// The first for every port that is not named in the others.
@@ -63,12 +65,13 @@ fn explain(found: InForce, name: &str, pod: Who) -> Explained {
         explanations: found.explain(&pod).into_iter().map(part).collect(),
         workload: pod.workload,
         digest: found.digest,
+        sequence: found.bundle.sequence,
         verified: found.verified,
     }
 }
 
 fn tell(out: &mut dyn Write, explained: &Explained, all: bool) -> std::io::Result<()> {
-    let Explained { namespace, pod, workload, digest, verified, explanations } = explained;
+    let Explained { namespace, pod, workload, digest, verified, explanations, .. } = explained;
     let signature = if *verified { "its signature is right" } else { "its signature was not checked" };
     let of = if workload.is_empty() { String::new() } else { format!(" of {}", print::plain(workload)) };
     writeln!(out, "pod {namespace}/{pod}{of}, Bundle {digest} ({signature})")?;

@@ -18,6 +18,7 @@ mod ownership;
 mod prometheus;
 mod protocols;
 mod raspctl;
+mod rollback;
 mod rollout;
 mod skips;
 mod status;

@@ -12,7 +12,7 @@ use rasp_e2e::product::{ATTACK, policy};
 use rasp_e2e::workload::{PORT, addresses, name, nginx, protected_web, ready_pods};
 use serde_json::Value;
 
-async fn raspctl(arguments: &[&str], input: &str) -> anyhow::Result<Printed> {
+pub(crate) async fn raspctl(arguments: &[&str], input: &str) -> anyhow::Result<Printed> {
     use tokio::io::AsyncWriteExt as _;
     let mut child = tokio::process::Command::new(variable("RASP_E2E_RASPCTL")?)
         .env("KUBECONFIG", variable("RASP_E2E_KUBECONFIG")?)
@@ -34,7 +34,7 @@ async fn raspctl(arguments: &[&str], input: &str) -> anyhow::Result<Printed> {
     })
 }
 
-async fn json(arguments: &[&str]) -> anyhow::Result<Value> {
+pub(crate) async fn json(arguments: &[&str]) -> anyhow::Result<Value> {
     let printed = raspctl(&[arguments, &["-o", "json"]].concat(), "").await?;
     serde_json::from_str(&printed.stdout).with_context(|| format!("{arguments:?}: {printed:?}"))
 }
