@@ -139,8 +139,9 @@ fn explain(event: &Event, in_force: InForceNow) -> Explained {
     let decided_by =
         now.iter().flat_map(|now| fields.iter().filter_map(move |field| in_force::field(now, *field)));
     // Of all requests nobody has to be told.
-    let is_told =
-        |field: &precedence::Explained| field.field != Field::Enforcement.path() || !field.decided_by.is_empty();
+    let is_told = |field: &precedence::Explained| {
+        field.field != Field::Enforcement.path() || !field.decided_by.is_empty()
+    };
     let decided_by = decided_by.filter(is_told).collect();
     // Without a cluster it is enough that the event says it.
     let note = note.filter(|_| !fields.is_empty() && (now.is_some() || event.policy.is_none()));
