@@ -54,7 +54,7 @@ async fn a_policy_that_cannot_be_compiled_is_refused_unless_it_only_lowers_a_mod
     ensure!(labelled.success && !labelled.stderr.contains("kube-rasp:"), "nobody is asked: {labelled:?}");
 
     let other_kinds = [
-        ("RaspException", "{rule: no-such-rule, reason: r}", "spec.rule is no-such-rule"),
+        ("RaspException", "{rule: no-such-rule, reason: r}", "spec.rule: is no-such-rule"),
         (
             "ClusterRaspPolicy",
             "{namespaceSelector: {matchLabels: {no: body}}, defaults: {exceptions: [{name: a, rule: none, reason: r}]}}",

@@ -167,7 +167,11 @@ async fn a_refusal_is_a_status_with_the_field_as_its_cause_and_is_counted() {
     assert_eq!((status, &answer["response"]["allowed"]), (StatusCode::OK, &json!(false)));
     let told = &answer["response"]["status"];
     assert_eq!((&told["code"], &told["reason"]), (&json!(422), &json!("Invalid")));
-    assert_eq!(told["details"]["causes"][0]["field"], "spec.response.status", "{told}");
+    let cause = &told["details"]["causes"][0];
+    assert_eq!(
+        (&cause["field"], &cause["message"]),
+        (&json!("spec.response.status"), &json!("is 200; use 400 to 599"))
+    );
     let text = String::from_utf8(metrics.render(now())).unwrap();
     let counted = r#"rasp_validation_requests_total{kind="RaspPolicy",result="refused"} 1"#;
     assert!(text.contains(counted), "{text}");

@@ -148,6 +148,8 @@ impl Response {
     pub(crate) fn refuse(mut self, group: &str, kind: &str, name: &str, message: &str) -> Self {
         let said = text::line(message, MAX_DENIAL_CHARS);
         let field = said.split([' ', ':']).next().unwrap_or_default();
+        // kubectl prints the causes alone, each as `field: message`.
+        let cause = said.strip_prefix(field).unwrap_or(&said).trim_start_matches([':', ' ']);
         self.allowed = false;
         self.status = Some(json!({
             "code": 422,
@@ -155,7 +157,7 @@ impl Response {
             "message": said,
             "details": {
                 "group": group, "kind": kind, "name": text::line(name, MAX_NAME_CHARS),
-                "causes": [{"reason": "FieldValueInvalid", "field": field, "message": said}],
+                "causes": [{"reason": "FieldValueInvalid", "field": field, "message": cause}],
             },
         }));
         self
