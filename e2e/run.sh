@@ -27,10 +27,10 @@ trap finish EXIT
 [[ -n ${KEEP:-} ]] || "$cluster" down
 "$cluster" up
 "$here/install.sh" "$images"
-# shellcheck disable=SC2016 # expanded by the inner shell
+# shellcheck disable=SC2016,SC2086 # expanded by the inner shell; several words are several arguments
 "$cluster" exec env RUST_BACKTRACE=0 RASP_E2E_IMAGES="$images/images.json" bash -c \
   'RASP_E2E_KUBECONFIG=$KUBECONFIG RASP_E2E_KUBECTL=$(type -P kubectl) exec cargo test --offline --workspace --test e2e -- --test-threads=4 "$@"' \
-  e2e ${TEST:+"$TEST"}
+  e2e ${TEST:-}
 
 # Last of all: what the operator asked for in all of these tests, against what it is granted.
 roles() { "$cluster" kubectl -n kube-rasp get clusterrole,role -l app.kubernetes.io/part-of=kube-rasp -o json; }

@@ -1,5 +1,5 @@
 //! `raspctl test`: what would policies do with these requests? Offline, with the code of the sidecar: [`mod@file`] reads requests,
-//! [`policies`] says which policies are for them, [`judge`] judges them as the proxy has them judged, [`report`] tells what came out.
+//! [`mod@policies`] says which policies are for them, [`judge`] judges them as the proxy has them judged, [`report`] tells what came out.
 //!
 //! What the proxy refuses before the engine (ambiguous framing, limits of connections) is not part of it.
 

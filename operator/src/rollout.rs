@@ -3,7 +3,7 @@
 //!
 //! It goes on only by what it knows: every sidecar has the step, the interval is over, enough requests were seen. It goes back
 //! on bad numbers at once, whoever is still missing. What ended stays so until the policy is changed.
-//! Called by `controller`; what sidecars say is put together by [`seen`].
+//! Called by `controller`; what sidecars say is put together by `seen`.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Tells the operator what is in force and which class is not run: on every change, when a
 //! port is first relayed uninspected, an exception first used, or a port can be reached around the sidecar, and once a minute;
-//! while a rollout goes on as [`due`] says.
+//! while a rollout goes on as `due` says.
 //!
 //! On a task of its own; the data path neither waits for it nor knows it. A report that fails is sent again on a new
 //! connection, since another replica of the operator may have become the leader.

@@ -97,7 +97,7 @@ async fn without_any_operator_the_policy_stays_and_a_change_is_caught_up_with_af
 
 /// 200 pods of one namespace that exist for the API server alone, each with a token of its own and a stream to the
 /// installed operator, beside one real pod: what a change costs with many listeners. Measures, so it is asked for by
-/// name: `make e2e TEST='two_hundred --include-ignored'`.
+/// name: `make e2e TEST='two_hundred --include-ignored --nocapture'`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, which wants the machine for itself"]
 async fn two_hundred_listeners_have_a_changed_policy_within_a_second() -> anyhow::Result<()> {
