@@ -84,9 +84,16 @@ async fn a_secret_or_a_ca_bundle_that_is_deleted_or_edited_is_repaired_within_te
         println!("{what}: repaired after {:?}", start.elapsed());
     }
     let insisting = cluster.namespace("insisting", &ENFORCED).await?;
-    let tally = admissions::dry_run(&cluster, &insisting.name, 4, Duration::ZERO).await?;
-    ensure!(tally == Tally::injected(4), "{tally:?}");
-    Ok(())
+    injected_again(&cluster, &insisting.name).await
+}
+
+/// Waits until pods are injected. After a rollout of the operator its Service gets the new replicas a moment after they are ready.
+async fn injected_again(cluster: &Cluster, namespace: &str) -> anyhow::Result<()> {
+    let reached = || async {
+        let tally = admissions::dry_run(cluster, namespace, 4, Duration::ZERO).await?;
+        Ok((tally == Tally::injected(4)).then_some(()))
+    };
+    wait_for("the webhook to be reached", REPAIR, reached).await
 }
 
 #[tokio::test]
@@ -122,9 +129,7 @@ async fn with_foreign(
         ensure!(tally == Tally::injected(4), "{tally:?}");
         anyhow::Ok(())
     };
-    // The Service had no replicas, and gets those of now a moment after they are ready.
-    let reached = || async { Ok(injected().await.is_ok().then_some(())) };
-    wait_for("the webhook to be reached", REPAIR, reached).await?;
+    injected_again(cluster, &insisting.name).await?;
     seen.secrets.delete(SECRET, &DeleteParams::default()).await?;
     let told = || async {
         let page = operator_metrics(cluster).await?;
