@@ -156,7 +156,7 @@ fn an_object_of_the_cluster_takes_so_much_memory_and_no_more() {
         ("a namespace", kept(|n| Namespace::read(namespace(n))), 1300),
         ("a policy", kept(|n| Policy::read(Kind::RaspPolicy, policy(n))), 2200),
         ("a Bundle without policies", kept(|n| Stored::read(stored(n, &key, false), &key)), 1400),
-        ("a Bundle with a policy", kept(|n| Stored::read(stored(n, &key, true), &key)), 4000),
+        ("a Bundle with a policy", kept(|n| Stored::read(stored(n, &key, true), &key)), 4800),
     ];
     for (what, bytes, at_most) in table {
         println!("{what}: {bytes} bytes");
