@@ -22,6 +22,7 @@ use crate::observe::Policy;
 use crate::plan::Verdict;
 use crate::secrets::Held;
 use crate::signing::Key;
+use crate::time::in_seconds;
 
 /// Changes that wait to be kept; more are lost. A change of a policy of the cluster, which touches many namespaces, is none;
 /// an exchange of the signing key is one of every namespace that has policies.
@@ -91,7 +92,7 @@ fn object(policy: &Policy, verdict: &Verdict) -> Option<Object> {
 /// A sequence is the time at which its Bundle was made, but where a clock went back.
 fn time(sequence: u64) -> String {
     let made = i64::try_from(sequence).ok().and_then(|sequence| Timestamp::from_millisecond(sequence).ok());
-    Timestamp::from_second(made.unwrap_or_default().as_second()).unwrap_or_default().to_string()
+    in_seconds(made.unwrap_or_default())
 }
 
 /// The signed records by their keys, as they stand in a ConfigMap.

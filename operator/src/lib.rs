@@ -53,3 +53,4 @@ pub mod webhook;
 
 #[cfg(test)]
 mod testing;
+mod time;

@@ -11,6 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use rasp_policy::api::{Rollout, RolloutPhase, RolloutStatus, reasons};
 use rasp_policy::rollout::{Counts, Exceeded, Step};
 
+use crate::time::in_seconds;
+
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -112,7 +114,7 @@ fn begun(input: &Input<'_>) -> RolloutStatus {
         percent: rollout.percent(1),
         reason: reasons::WAITING_FOR_SIDECARS.to_owned(),
         message: format!("{} is on its way to sidecars", name(rollout, 1)),
-        started_at: text(input.now),
+        started_at: in_seconds(input.now),
         step_started_at: None,
         requests: 0,
         enforced: 0,
@@ -187,12 +189,12 @@ fn watched(input: &Input<'_>, now: RolloutStatus) -> Watched {
             return says(now, reasons::WAITING_FOR_SIDECARS, message);
         }
     };
-    let now = RolloutStatus { step_started_at: Some(text(started)), ..now };
+    let now = RolloutStatus { step_started_at: Some(in_seconds(started)), ..now };
     let numbers = numbers(&now);
     let over =
         started.checked_add(SignedDuration::from_secs(rollout.seconds().into())).unwrap_or(Timestamp::MAX);
     if input.now < over || input.deaf {
-        return says(now, reasons::OBSERVING, format!("watched until {}; {numbers}", text(over)));
+        return says(now, reasons::OBSERVING, format!("watched until {}; {numbers}", in_seconds(over)));
     }
     let least = rollout.abort_on.least();
     if seen.counts.enforced < least {
@@ -257,9 +259,4 @@ fn numbers(status: &RolloutStatus) -> String {
         "of {enforced} requests in the share {blocked} blocked and {errors} failed by the sidecar; of {outside} outside \
          {would_block} would be blocked"
     )
-}
-
-/// RFC 3339 in whole seconds.
-fn text(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }

@@ -16,6 +16,7 @@ use rasp_policy::share::Share as Blocked;
 use crate::observe::{Pod, Policy};
 use crate::plan::Verdict;
 use crate::signing::Opened;
+use crate::time::in_seconds;
 
 mod inspected;
 mod overridden;
@@ -318,7 +319,7 @@ fn judged(
 fn with_history(whole: &Whole<'_>, judged: Judged) -> Condition {
     let before = whole.policy.status.conditions.iter().find(|condition| condition.r#type == judged.kind);
     let unchanged = before.filter(|condition| condition.status == judged.status);
-    let now = || Timestamp::from_second(whole.now.as_second()).unwrap_or(whole.now).to_string();
+    let now = || in_seconds(whole.now);
     Condition {
         r#type: judged.kind.to_owned(),
         status: judged.status.to_owned(),

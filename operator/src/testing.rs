@@ -10,7 +10,11 @@ use kube::core::DynamicObject;
 use rasp_policy::api::Kind;
 use rasp_policy::bundle::Bundle;
 use rasp_policy::report::{Acknowledged, EffectiveMode, PodRef, PolicyState, Report, SCHEMA_VERSION};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use serde_json::{Value, json};
+use tokio_rustls::TlsConnector;
 
 use crate::observe::{Namespace, Pod, Policy, Service, Stored};
 use crate::signing::Key;
@@ -46,6 +50,22 @@ pub fn api(script: impl Fn(&Call) -> (u16, Value) + Send + Sync + 'static) -> (C
         }
     });
     (Client::new(service, "default"), calls)
+}
+
+/// A client of TLS that trusts only this CA, of these versions.
+pub fn tls_client(ca_pem: &str, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// The same in whatever version, to connect with.
+pub fn tls_connector(ca_pem: &str) -> TlsConnector {
+    Arc::new(tls_client(ca_pem, rustls::DEFAULT_VERSIONS)).into()
 }
 
 /// An error as the API server words it.

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 mod property;
 #[path = "inject/undo.rs"]
 mod undo;
+#[path = "inject/values.rs"]
+mod values;
 
 #[derive(Clone)]
 struct Case {

@@ -10,7 +10,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use rasp_policy::report::EffectiveMode;
 use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -25,7 +24,7 @@ use crate::observe::Cache;
 use crate::report::{Receiver, Reports, Tokens};
 use crate::server;
 use crate::stream::Streams;
-use crate::testing::{api, mk_pod, mk_report};
+use crate::testing::{api, mk_pod, mk_report, tls_connector};
 use crate::webhook::{Facts, Occurrence};
 
 mod hostile;
@@ -115,15 +114,7 @@ async fn connect(
     address: SocketAddr,
     ca_pem: &str,
 ) -> std::io::Result<hyper::client::conn::http1::SendRequest<Full<Bytes>>> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let connector = tls_connector(ca_pem);
     let stream = TcpStream::connect(address).await?;
     let stream = connector.connect(ServerName::try_from(HOST).unwrap(), stream).await?;
     let (sender, connection) =

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Body, HANDSHAKE, Handler, Link, empty, serve};
 use crate::certificate::{self, Resolver};
+use crate::testing::tls_connector;
 
 mod crowded;
 
@@ -39,7 +40,6 @@ async fn a_client_that_never_shakes_hands_is_cut_off() {
 async fn a_replica_that_goes_says_so_in_every_answer() {
     use tokio::io::AsyncWriteExt as _;
 
-    use rustls::pki_types::pem::PemObject as _;
     let issued = certificate::issue(&["x.svc".to_owned()], std::time::SystemTime::now()).unwrap();
     let resolver = Arc::new(Resolver::new(&issued.cert_pem, &issued.key_pem).unwrap());
     let tls = Arc::new(certificate::server_config(resolver).unwrap());
@@ -47,16 +47,8 @@ async fn a_replica_that_goes_says_so_in_every_answer() {
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     tokio::spawn(serve(listener, tls, Arc::new(Nothing), stop.clone(), Duration::from_secs(30)));
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(issued.ca_pem.as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let stream = TcpStream::connect(address).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let connector = tls_connector(&issued.ca_pem);
     let mut stream = connector.connect("x.svc".try_into().unwrap(), stream).await.unwrap();
     let mut answer = vec![0; 4096];
     for (stopping, said) in [(false, false), (true, true)] {

@@ -14,7 +14,6 @@ use rasp_policy::bundle::{Bundle, Entry, Namespace, SCHEMA_VERSION, Source};
 use rasp_policy::stream::{Decoder, Frame, HAVE, PATH};
 use rustls::SupportedProtocolVersion;
 use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
@@ -27,7 +26,7 @@ use crate::observe::Cache;
 use crate::report::Tokens;
 use crate::server::{self, Body, Handler, Link, whole};
 use crate::signing::Key;
-use crate::testing::{api, mk_stored, refusal};
+use crate::testing::{api, mk_stored, refusal, tls_client};
 
 const HOST: &str = "kube-rasp-operator.kube-rasp.svc";
 
@@ -111,15 +110,7 @@ impl Desk {
     }
 
     async fn connect(&self, version: &'static SupportedProtocolVersion) -> SendRequest<Empty<Bytes>> {
-        let mut roots = rustls::RootCertStore::empty();
-        let ca = rustls::pki_types::CertificateDer::from_pem_slice(self.issued.ca_pem.as_bytes()).unwrap();
-        roots.add(ca).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut config = tls_client(&self.issued.ca_pem, &[version]);
         config.alpn_protocols = vec![b"h2".to_vec()];
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let stream = TcpStream::connect(self.address).await.unwrap();

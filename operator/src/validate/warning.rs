@@ -3,6 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use rasp_policy::api::{Enforcement, Kind, RaspPolicySpec};
 
+use crate::time::in_seconds;
+
 /// Longest line. Kubernetes asks for 120 characters in a Warning; the words `kube-rasp: ` come before.
 const LINE: usize = 109;
 /// An exception that ends within this is told: whoever edits it can still set a later time.
@@ -18,9 +20,8 @@ pub fn warnings(kind: Kind, spec: &RaspPolicySpec, now: Timestamp) -> Vec<String
 
 fn ends(kind: Kind, spec: &RaspPolicySpec, now: Timestamp) -> Vec<String> {
     // In the one form that policies have, so that times compare as texts.
-    let text = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let soon = text(now.checked_add(SOON).unwrap_or(Timestamp::MAX));
-    let now = text(now);
+    let soon = in_seconds(now.checked_add(SOON).unwrap_or(Timestamp::MAX));
+    let now = in_seconds(now);
     let mut told = Vec::new();
     for (index, exception) in spec.exceptions.iter().flatten().enumerate() {
         let field = match kind {

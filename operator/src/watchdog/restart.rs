@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Cause, Finding};
 use crate::observe::{Namespace, Pod};
+use crate::time::in_seconds;
 
 mod rollout;
 
@@ -250,14 +251,13 @@ pub fn decide(situation: &Situation<'_>) -> Result<Value, Refusal> {
     if situation.budgets.iter().any(|budget| selects(budget, &pods) && allowed(budget) < away) {
         return Err(Refusal::DisruptionBudget);
     }
-    let at = Timestamp::from_second(situation.now.as_second()).unwrap_or(situation.now).to_string();
     Ok(json!({
         "metadata": {
             // The write fails when the object has changed since.
             "resourceVersion": text(object, "/metadata/resourceVersion"),
             "annotations": { RESTARTED_FOR: restarted_for },
         },
-        "spec": { "template": { "metadata": { "annotations": { RESTARTED_AT: at } } } },
+        "spec": { "template": { "metadata": { "annotations": { RESTARTED_AT: in_seconds(situation.now) } } } },
     }))
 }
 

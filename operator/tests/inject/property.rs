@@ -5,6 +5,7 @@ use proptest::sample::Index;
 use rasp_operator::inject::{Decision, Level, NamespaceFacts, Reason, decide};
 use serde_json::{Map, Value, json};
 
+use super::values::json_value;
 use super::{Case, cases, settings, undo};
 
 const MEMBERS: [&str; 6] =
@@ -55,49 +56,4 @@ fn assembled(cases: &[Case], parts: &[Index; 8]) -> (Value, NamespaceFacts) {
         pod.as_object_mut().unwrap().insert("metadata".to_owned(), metadata.clone());
     }
     (pod, namespace.get(cases).namespace.clone())
-}
-
-/// Values with the names that are read, so that not everything is absent.
-fn json_value() -> impl Strategy<Value = Value> {
-    let names = vec![
-        "labels",
-        "annotations",
-        "ownerReferences",
-        "controller",
-        "kind",
-        "name",
-        "containers",
-        "initContainers",
-        "volumes",
-        "ports",
-        "containerPort",
-        "securityContext",
-        "runAsUser",
-        "livenessProbe",
-        "httpGet",
-        "path",
-        "port",
-        "config.rasp.dev/opaque-ports",
-        "rasp.dev/inject",
-        "restartPolicy",
-        "volumeMounts",
-    ];
-    let texts = vec!["", "true", "Always", "web", "/%", "ReplicaSet", "80", "rasp-proxy"];
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        (0_i64..70_000).prop_map(Value::from),
-        proptest::sample::select(texts).prop_map(Value::from),
-    ];
-    leaf.prop_recursive(6, 64, 6, move |inner| {
-        prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            proptest::collection::hash_map(proptest::sample::select(names.clone()), inner, 0..6).prop_map(
-                |map| {
-                    map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>().into()
-                }
-            ),
-        ]
-    })
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 
 use super::super::serve_at_most;
 use super::{Arc, CancellationToken, Nothing, Resolver, TcpListener, certificate};
+use crate::testing::tls_connector;
 
 #[tokio::test]
 async fn a_pod_that_opens_every_connection_keeps_nobody_else_out() {
@@ -20,15 +20,7 @@ async fn a_pod_that_opens_every_connection_keeps_nobody_else_out() {
     let stop = CancellationToken::new();
     tokio::spawn(serve_at_most(32, listener, tls, Arc::new(Nothing), stop, Duration::ZERO));
 
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(issued.ca_pem.as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let connector = tls_connector(&issued.ca_pem);
     let connect = async |from: &str| {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(from.parse().unwrap()).unwrap();
