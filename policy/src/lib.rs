@@ -22,3 +22,4 @@ pub mod rollout;
 pub mod selector;
 pub mod share;
 pub mod stream;
+pub mod token;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rasp_engine::Verdict;
 use rasp_policy::class::Class;
 use rasp_policy::selector::Labels;
+use rasp_policy::token::is_token;
 use schemars::JsonSchema;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -155,11 +156,6 @@ impl<T> Visitor<'_> for Text<T> {
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
         self.0(text).map_err(E::custom)
     }
-}
-
-fn is_token(text: &str) -> bool {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(token)
 }
 
 fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Rollout;
 
 use crate::share::Share;
+use crate::token::is_token;
 
 /// The share of requests for which Block is Block, and not Monitor. Of policies with the same precedence the oldest says it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,10 +117,9 @@ impl Enforcement {
     }
 }
 
-/// A token (RFC 9110 section 5.6.2), as names of fields and of cookies are.
+/// The name of a field or of a cookie.
 fn is_name(name: &str) -> bool {
-    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    (1..=128).contains(&name.len()) && name.bytes().all(is_tchar)
+    name.len() <= 128 && is_token(name)
 }
 
 #[cfg(test)]

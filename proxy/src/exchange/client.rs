@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
+use rasp_policy::token::is_token;
 
 use crate::state::Hops;
 
@@ -106,11 +107,6 @@ fn value(text: &str) -> Option<(String, &str)> {
             (_, character) => value.push(character),
         }
     }
-}
-
-fn is_token(text: &str) -> bool {
-    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_tchar)
 }
 
 /// An address with or without a port, one of IPv6 with or without brackets. `unknown` and obfuscated names (RFC 7239
