@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, wait_for};
 
 /// What became of pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,17 @@ impl Add for Tally {
     }
 }
 
+/// Waits until the API server reaches the webhook: a test before may have replaced the operator, whose Service gets new
+/// replicas a moment after they are ready, and a pod that is made in this moment runs unprotected.
+pub async fn reached(cluster: &Cluster) -> anyhow::Result<()> {
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), "default");
+    let asked = || async {
+        let tally = admission(pods.clone(), "reached", true).await?;
+        Ok((tally == Tally::injected(1)).then_some(()))
+    };
+    wait_for("the webhook to be reached", Duration::from_secs(60), asked).await
+}
+
 /// Asks for `count` pods in a namespace, four at a time, one every `pace` at most.
 pub async fn dry_run(
     cluster: &Cluster,
@@ -59,7 +70,7 @@ pub async fn dry_run(
             tally = tally + one??;
         }
         let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
-        tasks.spawn(admission(pods, index));
+        tasks.spawn(async move { admission(pods, &format!("dry-{index}"), false).await });
         tokio::time::sleep(pace).await;
     }
     while let Some(one) = tasks.join_next().await {
@@ -68,11 +79,13 @@ pub async fn dry_run(
     Ok(tally)
 }
 
-async fn admission(pods: Api<Pod>, index: usize) -> anyhow::Result<Tally> {
+/// `opts_in`: by its own label, in a namespace that asks for nothing.
+async fn admission(pods: Api<Pod>, name: &str, opts_in: bool) -> anyhow::Result<Tally> {
+    let labels = if opts_in { json!({ "rasp.dev/inject": "true" }) } else { json!({ "app": "dry" }) };
     let pod: Pod = serde_json::from_value(json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": { "name": format!("dry-{index}"), "labels": { "app": "dry" } },
+        "metadata": { "name": name, "labels": labels },
         "spec": { "containers": [{ "name": "app", "image": "app", "ports": [{ "containerPort": 8080 }] }] },
     }))?;
     let parameters = PostParams { dry_run: true, ..PostParams::default() };

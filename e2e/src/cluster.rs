@@ -12,6 +12,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
+use crate::admissions;
+
 /// Tests run side by side, each in namespaces of its own. One that harms what all of them need waits for the others.
 static TURN: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
 
@@ -60,7 +62,9 @@ impl Cluster {
         let config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
         client.apiserver_version().await.context("reach the API server of the test cluster")?;
-        Ok(Self { client, kubeconfig, _turn: Arc::new(turn) })
+        let cluster = Self { client, kubeconfig, _turn: Arc::new(turn) };
+        admissions::reached(&cluster).await?;
+        Ok(cluster)
     }
 
     /// Makes a namespace with these labels and a name that starts with `prefix`.

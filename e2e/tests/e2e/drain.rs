@@ -12,7 +12,7 @@ use rasp_e2e::workload::{PORT, addresses, name, nginx, ready_pods};
 use rasp_policy::pod::{PROXY_CONTAINER, env};
 
 /// Time in which the pod is ending and its application does not know it yet, as in every rollout.
-const NOTICE: Duration = Duration::from_secs(3);
+const NOTICE: Duration = Duration::from_secs(5);
 /// What the pod may take at most.
 const GRACE: Duration = Duration::from_secs(60);
 

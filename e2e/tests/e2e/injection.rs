@@ -12,6 +12,8 @@ use rasp_e2e::workload::{
 use rasp_e2e::{http, product};
 
 const BLOCK: &str = "{mode: Block}";
+/// Time until what a container writes is in its log.
+const LOGGED: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn a_labelled_namespace_serves_benign_requests_and_blocks_attacks_before_the_application()
@@ -56,7 +58,7 @@ async fn a_labelled_namespace_serves_benign_requests_and_blocks_attacks_before_t
             let events = log(&cluster, &shop.name, &name(&pod), "rasp-proxy").await?;
             Ok(events.lines().find(|line| line.contains(&id)).map(ToOwned::to_owned))
         };
-        let event = wait_for("an event line for the request", Duration::from_secs(15), told).await?;
+        let event = wait_for("an event line for the request", LOGGED, told).await?;
         let event: serde_json::Value = serde_json::from_str(&event)?;
         ensure!(
             event["unmapped"]["verdict"] == "block" && event["unmapped"]["class"] == "sql_injection",
@@ -64,11 +66,12 @@ async fn a_labelled_namespace_serves_benign_requests_and_blocks_attacks_before_t
         );
         ensure!(!event.to_string().contains("OR '1'"), "the payload is masked: {event}");
     }
-    let access = log(&cluster, &shop.name, &name(&pod), "web").await?;
-    ensure!(
-        access.matches("/big.bin").count() == 4,
-        "the benign requests reached the application:\n{access}"
-    );
+    let benign = || async {
+        let access = log(&cluster, &shop.name, &name(&pod), "web").await?;
+        Ok((access.matches("/big.bin").count() >= 4).then_some(access))
+    };
+    let access = wait_for("the benign requests in the application's log", LOGGED, benign).await?;
+    ensure!(access.matches("/big.bin").count() == 4, "each reached the application once:\n{access}");
     // The readiness probe of the application looks like an attack on purpose, and is from kubelet.
     let attacks = access.lines().filter(|line| line.contains("id=1%27")).count();
     ensure!(attacks == 0, "an attack reached the application:\n{access}");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use rasp_e2e::cluster::Cluster;
+use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http::{self, Outcome};
 use rasp_e2e::product::{patch_mode, policy, programmed};
 use rasp_e2e::workload::{PORT, log, name, protected_web, ready_pods, restarts};
@@ -60,8 +60,13 @@ async fn a_mode_changes_under_load_without_a_lost_request_and_every_verdict_is_e
     ensure!(blocked > 0 && monitored > 0, "both policies were seen: {blocked} blocked, {monitored} passed");
 
     let passed = sent.len() - blocked;
-    let access = log(&cluster, &shop.name, &name(&pod), "web").await?;
-    let reached = access.lines().filter(|line| line.contains("load=")).count();
+    // What a container writes is in its log a moment later.
+    let reached = || async {
+        let access = log(&cluster, &shop.name, &name(&pod), "web").await?;
+        let reached = access.lines().filter(|line| line.contains("load=")).count();
+        Ok((reached >= passed).then_some(reached))
+    };
+    let reached = wait_for("the requests in the application's log", Duration::from_secs(15), reached).await?;
     ensure!(reached == passed, "{passed} answers from the application, {reached} requests reached it");
     let now = ready_pods(&cluster, &shop.name, "web", 1).await?.remove(0);
     ensure!(restarts(&now, "rasp-proxy") == 0 && restarts(&now, "web") == 0, "nothing restarted");

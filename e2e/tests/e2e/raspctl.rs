@@ -112,7 +112,12 @@ async fn raspctl_status_and_explain_tell_what_is_in_force_and_why_a_request_was_
     };
     ensure!(blocked.status == 418, "{}", blocked.head);
     let id = blocked.field("x-request-id").context("a request id")?;
-    let printed = raspctl(&["explain", id, "-n", &shop.name], "").await?;
+    // The event is written after the answer, and kubelet reads it later still.
+    let told = || async {
+        let printed = raspctl(&["explain", id, "-n", &shop.name], "").await?;
+        Ok(printed.success.then_some(printed))
+    };
+    let printed = wait_for("the event of the request", Duration::from_secs(15), told).await?;
     let place = format!("{}/{}", shop.name, name(&pod));
     for says in [
         place.as_str(),
