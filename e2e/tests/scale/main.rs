@@ -75,7 +75,9 @@ async fn main() -> anyhow::Result<()> {
     println!(
         "\n| load | a second | p50 | p99 | highest | cores, API server | cores, operator |\n|---|---|---|---|---|---|---|"
     );
-    load_rows.iter().for_each(|row| println!("{row}"));
+    for row in &load_rows {
+        println!("{row}");
+    }
     println!("\nload average at the end: {}", load());
     Ok(())
 }
@@ -132,7 +134,10 @@ async fn webhook(
             let cpu = (operator.process.cpu()?, api_server.cpu()?);
             let measured = latency::under(&load, rate, seconds).await?;
             let share = |used: Duration| used.as_secs_f64() / to_f64(seconds);
-            let used = (share(operator.process.cpu()? - cpu.0), share(api_server.cpu()? - cpu.1));
+            let used = (
+                share(operator.process.cpu()?.saturating_sub(cpu.0)),
+                share(api_server.cpu()?.saturating_sub(cpu.1)),
+            );
             rows.push(format!("| {rate}/s {what} {measured} {:.2} | {:.2} |", used.1, used.0));
             let after = (operator.metrics().await?, latency::of_api_server(client).await?);
             for (what, histogram) in [
@@ -145,7 +150,9 @@ async fn webhook(
             }
         }
     }
-    rows.iter().for_each(|row| println!("{row}"));
+    for row in &rows {
+        println!("{row}");
+    }
     Ok(rows)
 }
 
