@@ -21,6 +21,7 @@ use crate::ruleset::Inspection;
 use crate::xss::is_shown;
 
 pub(crate) mod request;
+mod session;
 
 pub(crate) static DETECTOR: Detector =
     Detector { class: Class::HeaderInjection, needs: NEEDS, inspect, rules };
@@ -95,7 +96,7 @@ pub(crate) fn inspect_head(head: &Head<'_>, inspection: &mut Inspection) -> Resu
     if request::has_idle_body(head) {
         find(Part::Header, b"content-length", b"", (BODY, High));
     }
-    if let Some((rule, confidence, name)) = request::session(head) {
+    if let Some((rule, confidence, name)) = session::fixed(head) {
         find(Part::QueryName, b"", name, (rule, confidence));
     }
     head.fields.each(&mut |name, value| {

@@ -5,8 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,12 +18,17 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::relay::replay;
 use super::stream::Stream;
-use super::wire::{Notes, Wire};
-use crate::drain::InFlight;
+use super::wire::Wire;
 use crate::guard::Limits;
 use crate::guard::awaited::Awaited;
 use crate::limits::Timers;
 use crate::listener::reset_on_close;
+
+use phase::{BUSY, GONE, HALF, HEAD, IDLE, STAYS};
+
+mod phase;
+
+pub use phase::{Left, Phase};
 
 /// Closing a socket with unread bytes resets it, and the client may never see the refusal. So the rest is read, but
 /// not for ever.
@@ -37,144 +42,6 @@ const ASK: Duration = Duration::from_secs(1);
 
 /// After so long without a byte an idle connection is taken for one that will be idle for long.
 const REST: Duration = Duration::from_secs(1);
-
-const IDLE: u8 = 0;
-const HEAD: u8 = 1;
-const BUSY: u8 = 2;
-/// No HTTP any more: the relay has a timer of its own.
-const SWITCHED: u8 = 3;
-
-const STAYS: u8 = 0;
-const HALF: u8 = 1;
-const GONE: u8 = 2;
-
-/// What a client closed while its request was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
-    /// Its half: it may wait for the answer, or may have gone.
-    Half,
-    /// All of it.
-    Gone,
-}
-
-/// What the connection is doing. Shared with the exchange.
-#[derive(Debug)]
-pub struct Phase {
-    now: AtomicU8,
-    linger: AtomicBool,
-    idled: AtomicBool,
-    broken: AtomicBool,
-    left: AtomicU8,
-    over: AtomicBool,
-    overdue: AtomicBool,
-    rests: AtomicBool,
-    /// What the guard says about the next request.
-    pub notes: Notes,
-    // Set when a response was handed to hyper whole, while its last bytes may still be in hyper's buffer.
-    unflushed: Mutex<Option<InFlight>>,
-}
-
-impl Phase {
-    /// The first bytes of a head are there.
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self {
-            now: AtomicU8::new(HEAD),
-            linger: AtomicBool::new(false),
-            idled: AtomicBool::new(false),
-            broken: AtomicBool::new(false),
-            left: AtomicU8::new(STAYS),
-            over: AtomicBool::new(false),
-            overdue: AtomicBool::new(false),
-            rests: AtomicBool::new(false),
-            notes: Notes::default(),
-            unflushed: Mutex::new(None),
-        })
-    }
-
-    /// An exchange begins.
-    pub fn busy(&self) {
-        self.now.store(BUSY, Ordering::Release);
-    }
-
-    /// The exchange is over, but for the bytes that hyper has not written yet: the process must not end before.
-    pub fn idle(&self, in_flight: Option<InFlight>) {
-        let _ = self.now.compare_exchange(BUSY, IDLE, Ordering::AcqRel, Ordering::Acquire);
-        *self.unflushed.lock().unwrap_or_else(PoisonError::into_inner) = in_flight;
-        if self.linger.load(Ordering::Acquire) {
-            self.over.store(true, Ordering::Release);
-        }
-    }
-
-    fn leave(&self, left: u8) {
-        self.left.store(left, Ordering::Release);
-    }
-
-    /// What the client closed while its request was answered: its half, or all of it.
-    pub fn left(&self) -> Option<Left> {
-        match self.left.load(Ordering::Acquire) {
-            HALF => Some(Left::Half),
-            GONE => Some(Left::Gone),
-            _ => None,
-        }
-    }
-
-    /// Whether the last response of the connection was given although the client may still be sending. Said once.
-    pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire) && self.over.swap(false, Ordering::AcqRel)
-    }
-
-    /// A response broke off. Of one that ends with the connection, only a reset says so.
-    pub fn broken(&self) {
-        self.broken.store(true, Ordering::Release);
-    }
-
-    /// The connection leaves HTTP: nothing that follows is looked at, or has a time limit, here.
-    pub fn switch(&self) {
-        self.now.store(SWITCHED, Ordering::Release);
-    }
-
-    /// Whether the connection has left HTTP.
-    pub fn is_switched(&self) -> bool {
-        self.now.load(Ordering::Acquire) == SWITCHED
-    }
-
-    /// Whether hyper has waited for the next request for a while, and has nothing left to write.
-    pub fn rests(&self) -> bool {
-        self.rests.load(Ordering::Acquire)
-            && self.now.load(Ordering::Acquire) == IDLE
-            && self.unflushed.lock().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-
-    /// Something may happen.
-    pub fn resume(&self) {
-        self.rests.store(false, Ordering::Release);
-    }
-
-    /// hyper has nothing left to write.
-    pub(super) fn flushed(&self) {
-        self.unflushed.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    /// The next request did not come in time.
-    fn ran_out(&self) {
-        self.idled.store(true, Ordering::Release);
-    }
-
-    /// Whether the connection ended because the next request did not come in time.
-    pub fn has_run_out(&self) -> bool {
-        self.idled.load(Ordering::Acquire)
-    }
-
-    /// Whether the client did not send a head in time. hyper, which saw nothing of it, does not tell.
-    pub fn is_overdue(&self) -> bool {
-        self.overdue.load(Ordering::Acquire)
-    }
-
-    /// The client may still be sending what nobody will use.
-    pub fn linger(&self) {
-        self.linger.store(true, Ordering::Release);
-    }
-}
 
 /// The client's socket with a time limit and a guard.
 #[derive(Debug)]
