@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{ListParams, Patch, PatchParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::object::HasStatus;
 use kube::{Api, Resource};
 use rasp_policy::api::{
@@ -191,4 +192,37 @@ pub fn sample(page: &str, metric: &str, labels: &[&str]) -> f64 {
         .filter(|line| labels.iter().all(|label| line.contains(label)))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
         .sum()
+}
+
+/// The operator without the right to write objects of one resource, until [`ReadOnly::end`].
+pub struct ReadOnly {
+    original: ClusterRole,
+}
+
+impl ReadOnly {
+    /// Takes the right away, and waits until API servers know.
+    pub async fn start(cluster: &Cluster, resource: &str) -> anyhow::Result<Self> {
+        let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
+        let bound = Api::<ClusterRoleBinding>::all(cluster.client.clone()).get(OPERATOR).await?;
+        let original = roles.get(&bound.role_ref.name).await?;
+        let mut reduced = original.clone();
+        for rule in reduced.rules.iter_mut().flatten() {
+            if rule.resources.iter().flatten().any(|known| known == resource) {
+                rule.verbs.retain(|verb| ["get", "list", "watch"].contains(&verb.as_str()));
+            }
+        }
+        reduced.rules.iter_mut().for_each(|rules| rules.retain(|rule| !rule.verbs.is_empty()));
+        roles.replace(&bound.role_ref.name, &PostParams::default(), &reduced).await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok(Self { original })
+    }
+
+    /// Gives it back.
+    pub async fn end(mut self, cluster: &Cluster) -> anyhow::Result<()> {
+        let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
+        let name = self.original.metadata.name.clone().context("name")?;
+        self.original.metadata.resource_version = roles.get(&name).await?.metadata.resource_version;
+        roles.replace(&name, &PostParams::default(), &self.original).await?;
+        Ok(())
+    }
 }

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::ca_bundle::Placed;
 use crate::metrics::Metrics;
 use crate::observe::Cache;
 use crate::server::{Body, empty, whole};
@@ -25,15 +26,17 @@ const MAX_CONNECTIONS: usize = 64;
 /// Longest life of a connection; every probe and every scrape ends well before.
 const CONNECTION: Duration = Duration::from_secs(60);
 
-/// What readiness depends on. Leadership is not among it: every replica serves the webhook.
+/// What readiness depends on. Leadership is not among it: every replica serves the webhook. Nor is, once a replica was ready,
+/// what somebody does to the webhook configuration: every replica would leave the Service at once, and streams and reports
+/// have no other.
 pub struct Readiness {
     /// Caches that have to be filled.
     pub cache: Arc<Cache>,
     /// Certificate and signing key are loaded and the TLS listener is open.
     pub serving: AtomicBool,
-    /// The CA was seen in the webhook configuration.
-    pub ca_in_place: Arc<AtomicBool>,
-    /// API servers would accept this replica's certificate.
+    /// Whether the CA is in the webhook configuration.
+    pub ca_bundle: Arc<Placed>,
+    /// API servers that know the CA would accept this replica's certificate.
     pub accepted: AtomicBool,
     /// SIGTERM arrived.
     pub stopping: AtomicBool,
@@ -45,7 +48,7 @@ impl Readiness {
         Self {
             cache,
             serving: AtomicBool::new(false),
-            ca_in_place: Arc::default(),
+            ca_bundle: Arc::default(),
             accepted: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         }
@@ -55,12 +58,17 @@ impl Readiness {
     pub fn missing(&self) -> Vec<&'static str> {
         let flags = [
             ("certificate", self.serving.load(Ordering::Acquire)),
-            ("ca_bundle", self.ca_in_place.load(Ordering::Acquire)),
+            ("ca_bundle", self.ca_bundle.once()),
             ("accepted_by_api_servers", self.accepted.load(Ordering::Acquire)),
             ("not_stopping", !self.stopping.load(Ordering::Acquire)),
         ];
         let unset = flags.into_iter().filter_map(|(name, set)| (!set).then_some(name));
         self.cache.missing().into_iter().chain(unset).collect()
+    }
+
+    /// Whether API servers call this replica for a pod that is made now.
+    pub fn injects(&self) -> bool {
+        self.missing().is_empty() && self.ca_bundle.now()
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Nothing but `caBundle` is ever changed. The patch tests each webhook's name first, so that a configuration that was
 //! edited meanwhile is read again instead of being patched at the wrong place. Only the leader writes; every replica
-//! is ready only once it has seen the CA in place.
+//! becomes ready only once it has seen the CA in place, and none leaves when somebody takes it away.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +29,31 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// Longest wait for a patch. Less than the margin between the end of our term and the next leader's.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// Whether the CA is in a configuration.
+#[derive(Debug, Default)]
+pub struct Placed {
+    now: AtomicBool,
+    once: AtomicBool,
+}
+
+impl Placed {
+    /// Whether it is there as far as is known.
+    pub fn now(&self) -> bool {
+        self.now.load(Ordering::Acquire)
+    }
+
+    /// Whether it was ever seen there.
+    pub fn once(&self) -> bool {
+        self.once.load(Ordering::Acquire)
+    }
+
+    /// The configuration was looked at.
+    pub fn see(&self, is_there: bool) {
+        self.now.store(is_there, Ordering::Release);
+        self.once.fetch_or(is_there, Ordering::AcqRel);
+    }
+}
+
 /// Follows one configuration.
 pub struct Keeper {
     /// Reads and patches.
@@ -41,8 +66,8 @@ pub struct Keeper {
     pub leadership: Leadership,
     /// Moved by failures.
     pub metrics: Arc<Metrics>,
-    /// Whether the CA was seen in place.
-    pub in_place: Arc<AtomicBool>,
+    /// Told whether the CA is in place.
+    pub placed: Arc<Placed>,
     /// The webhooks as they stand, for others.
     pub seen: watch::Sender<Vec<Value>>,
 }
@@ -80,7 +105,7 @@ impl Keeper {
 
     async fn look(&self, api: &Api<DynamicObject>, webhooks: &[Value], pem: &str) {
         let patch = patch(webhooks, pem);
-        self.in_place.store(is_placed(webhooks, pem), Ordering::Release);
+        self.placed.see(is_placed(webhooks, pem));
         let Some(patch) = patch.filter(|_| self.leadership.is_leader()) else { return };
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch: Patch<Value> = Patch::Json(patch);

@@ -1,10 +1,10 @@
 //! Calls the webhook the way API servers do, and says when they could not: trusting exactly the caBundle that stands in
 //! the webhook configuration, under the name of the Service, and never by a shorter way.
 //!
-//! Two calls. Of this replica's own listener: a replica whose certificate API servers would refuse is not ready. Through
-//! the address of the Service: a failure is counted and told as an event, and makes nobody unready, because the cause
-//! may lie between pods, where API servers are not. A dry run of a pod would need the right to create pods, which RBAC
-//! cannot confine to dry runs (ADR 15). Called by `run`.
+//! Two calls. Of this replica's own listener: a replica whose certificate API servers would refuse is not ready, unless that is
+//! only because somebody broke the configuration. Through the address of the Service: a failure is counted and told as an
+//! event, and makes nobody unready, because the cause may lie between pods, where API servers are not. A dry run of a pod would
+//! need the right to create pods, which RBAC cannot confine to dry runs (ADR 15). Called by `run`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::admin::Readiness;
-use crate::certificate;
+use crate::certificate::{self, Issued};
 use crate::events::Notice;
 use crate::metrics::Metrics;
 
@@ -95,6 +95,8 @@ pub struct Probe {
     pub listen: SocketAddr,
     /// The webhooks as API servers know them.
     pub webhooks: watch::Receiver<Vec<Value>>,
+    /// Whose CA should be in them.
+    pub issued: watch::Receiver<Arc<Issued>>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Told whether the own listener is accepted.
@@ -136,13 +138,23 @@ impl Probe {
         }
     }
 
-    /// A handshake with every CA that a webhook names.
+    /// A handshake with every CA that a webhook names. Once ours was there, it decides alone where theirs fail: of what others
+    /// make of the configuration no replica is to blame, and all would be unready at once.
     async fn own(&self, webhooks: &[Value]) -> Result<(), Outcome> {
+        let asked = self.shake_hands(connectors(webhooks)).await;
+        if asked.is_ok() || !self.readiness.ca_bundle.once() {
+            return asked;
+        }
+        let ours = connector(self.issued.borrow().ca_pem.as_bytes());
+        self.shake_hands(ours.map(|ours| vec![ours]).ok_or(Outcome::CaBundle)).await
+    }
+
+    async fn shake_hands(&self, connectors: Result<Vec<TlsConnector>, Outcome>) -> Result<(), Outcome> {
         let ip = match self.listen.ip() {
             ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             ip => ip,
         };
-        for connector in connectors(webhooks)? {
+        for connector in connectors? {
             self.connect(&connector, SocketAddr::new(ip, self.listen.port())).await?;
         }
         Ok(())
@@ -260,13 +272,13 @@ fn connectors(webhooks: &[Value]) -> Result<Vec<TlsConnector>, Outcome> {
     if bundles.is_empty() {
         return Err(Outcome::NoWebhook);
     }
+    let connector = |bundle| connector(&BASE64.decode(bundle).ok()?);
     bundles.into_iter().map(|bundle| connector(bundle).ok_or(Outcome::CaBundle)).collect()
 }
 
-fn connector(bundle: &str) -> Option<TlsConnector> {
-    let pem = BASE64.decode(bundle).ok()?;
+fn connector(pem: &[u8]) -> Option<TlsConnector> {
     let mut roots = RootCertStore::empty();
-    for ca in CertificateDer::pem_slice_iter(&pem) {
+    for ca in CertificateDer::pem_slice_iter(pem) {
         let ca = ca.ok()?;
         // API servers look at the end of a CA, our verifier does not.
         if certificate::has_ended(&ca, SystemTime::now()) {

@@ -176,7 +176,7 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
 
     let reports = Arc::new(Reports::default());
     let (occurrences, notices) = spawn_events(shared, parts);
-    spawn_probe(shared, parts, webhooks, notices.clone());
+    spawn_probe(shared, parts, webhooks, issued.subscribe(), notices.clone());
     let ledger = Arc::new(Ledger::new(args.proxy_image.clone(), args.proxy_allowed_images.clone()));
     spawn_watchdog(shared, parts, &ledger, &facts, notices.clone());
     let changes = spawn_history(shared, parts, &signing);
@@ -255,7 +255,7 @@ fn spawn_watches(
         name: shared.args.webhook_configuration.clone(),
         leadership: shared.leadership.clone(),
         metrics: Arc::clone(metrics),
-        in_place: Arc::clone(&shared.readiness.ca_in_place),
+        placed: Arc::clone(&shared.readiness.ca_bundle),
         seen,
     };
     // Nobody waits for the second one: without it policies are taken unchecked, and pods are injected all the same.
@@ -265,7 +265,7 @@ fn spawn_watches(
         name,
         leadership: shared.leadership.clone(),
         metrics: Arc::clone(metrics),
-        in_place: Arc::default(),
+        placed: Arc::default(),
         seen: watch::Sender::new(Vec::new()),
     });
     for keeper in std::iter::once(keeper).chain(validator) {
@@ -290,6 +290,7 @@ fn spawn_probe(
     shared: &Shared,
     parts: &mut Parts,
     webhooks: watch::Receiver<Vec<serde_json::Value>>,
+    issued: watch::Receiver<Arc<Issued>>,
     notices: mpsc::Sender<Notice>,
 ) {
     let probe = Probe {
@@ -298,6 +299,7 @@ fn spawn_probe(
         namespace: shared.args.namespace.clone(),
         listen: shared.args.listen,
         webhooks,
+        issued,
         metrics: Arc::clone(&shared.metrics),
         readiness: Arc::clone(&shared.readiness),
         notices,

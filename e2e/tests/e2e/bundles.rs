@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::Api;
-use kube::api::PostParams;
 use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http;
 use rasp_e2e::product::{
-    ATTACK, BENIGN, ENABLED, OPERATOR, ROLLOUT, condition, condition_is, envelope, policy, programmed,
+    ATTACK, BENIGN, ENABLED, ROLLOUT, ReadOnly, condition, condition_is, envelope, policy, programmed,
     sample, sidecar_metrics, status, write_envelope,
 };
 use rasp_e2e::workload::{PORT, name, protected_web, ready_pods, restarts};
@@ -60,7 +57,7 @@ async fn a_tampered_an_unsigned_and_an_older_bundle_are_refused_counted_reported
     unsigned["signatures"] = serde_json::json!([]);
 
     // The operator would repair the ConfigMap before a sidecar reads it: take that right away for a while.
-    let hand = Unrepaired::start(&cluster).await?;
+    let hand = ReadOnly::start(&cluster, "configmaps").await?;
     let table = [(tampered.to_string(), "signature"), (unsigned.to_string(), "unsigned"), (older, "older")];
     for (text, reason) in table {
         let label = format!("kind=\"bundle_{reason}\"");
@@ -117,35 +114,4 @@ async fn an_edited_or_deleted_bundle_is_repaired_by_the_operator() -> anyhow::Re
 fn bundle(envelope: &str) -> anyhow::Result<Bundle> {
     let payload = Envelope::open(envelope.as_bytes(), |_, _, _| true)?;
     Ok(Bundle::from_verified(&payload)?)
-}
-
-/// The operator without the right to write ConfigMaps, until [`Unrepaired::end`].
-struct Unrepaired {
-    original: ClusterRole,
-}
-
-impl Unrepaired {
-    async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
-        let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
-        let bound = Api::<ClusterRoleBinding>::all(cluster.client.clone()).get(OPERATOR).await?;
-        let original = roles.get(&bound.role_ref.name).await?;
-        let mut reduced = original.clone();
-        for rule in reduced.rules.iter_mut().flatten() {
-            if rule.resources.iter().flatten().any(|resource| resource == "configmaps") {
-                rule.verbs.retain(|verb| ["get", "list", "watch"].contains(&verb.as_str()));
-            }
-        }
-        reduced.rules.iter_mut().for_each(|rules| rules.retain(|rule| !rule.verbs.is_empty()));
-        roles.replace(&bound.role_ref.name, &PostParams::default(), &reduced).await?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        Ok(Self { original })
-    }
-
-    async fn end(mut self, cluster: &Cluster) -> anyhow::Result<()> {
-        let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
-        let name = self.original.metadata.name.clone().context("name")?;
-        self.original.metadata.resource_version = roles.get(&name).await?.metadata.resource_version;
-        roles.replace(&name, &PostParams::default(), &self.original).await?;
-        Ok(())
-    }
 }

@@ -11,7 +11,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use rasp_e2e::admissions::{self, Tally};
 use rasp_e2e::cluster::{Cluster, wait_for};
-use rasp_e2e::product::{NAMESPACE, OPERATOR, operator_metrics, operator_pods, sample};
+use rasp_e2e::product::{NAMESPACE, OPERATOR, ReadOnly, operator_metrics, operator_pods, sample};
 use rasp_e2e::workload::is_ready;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
@@ -21,6 +21,8 @@ const WEBHOOKS: &str = "kube-rasp-injector";
 const ENFORCED: [(&str, &str); 1] = [("rasp.dev/inject", "enforced")];
 /// What the documentation promises.
 const REPAIR: Duration = Duration::from_secs(10);
+/// Three failed readiness probes, two seconds apart, and as much again.
+const UNREADY_AFTER: Duration = Duration::from_secs(15);
 
 struct Seen {
     secrets: Api<Secret>,
@@ -85,6 +87,43 @@ async fn a_secret_or_a_ca_bundle_that_is_deleted_or_edited_is_repaired_within_te
     }
     let insisting = cluster.namespace("insisting", &ENFORCED).await?;
     injected_again(&cluster, &insisting.name).await
+}
+
+#[tokio::test]
+async fn a_ca_bundle_that_nobody_repairs_is_told_and_takes_no_replica_out_of_the_service()
+-> anyhow::Result<()> {
+    let cluster = Cluster::connect_alone().await?;
+    let seen = Seen::new(&cluster);
+    let bundles = seen.bundles().await?;
+    let hand = ReadOnly::start(&cluster, "mutatingwebhookconfigurations").await?;
+    let stayed = with_broken_bundle(&cluster, &seen).await;
+    hand.end(&cluster).await?;
+    stayed?;
+    let repaired = || async { Ok((seen.bundles().await? == bundles).then_some(())) };
+    wait_for("the repair", REPAIR, repaired).await?;
+    let insisting = cluster.namespace("insisting", &ENFORCED).await?;
+    injected_again(&cluster, &insisting.name).await
+}
+
+async fn with_broken_bundle(cluster: &Cluster, seen: &Seen) -> anyhow::Result<()> {
+    let failed = async || {
+        let page = operator_metrics(cluster).await?;
+        anyhow::Ok(sample(&page, "rasp_webhook_probe_total", &["result=\"tls\""]))
+    };
+    let before = failed().await?;
+    let (stranger, _) = authority()?;
+    let path = "/webhooks/1/clientConfig/caBundle";
+    let patch = json!([{ "op": "replace", "path": path, "value": ByteString(stranger.into_bytes()) }]);
+    let patch: Patch<()> = Patch::Json(serde_json::from_value(patch)?);
+    seen.configurations.patch(WEBHOOKS, &PatchParams::default(), &patch).await?;
+    let start = Instant::now();
+    while start.elapsed() < UNREADY_AFTER {
+        let pods = operator_pods(cluster).await?;
+        ensure!(pods.len() == 2 && pods.iter().all(is_ready), "after {:?}", start.elapsed());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let told = || async { Ok((failed().await? >= before + 2.0).then_some(())) };
+    wait_for("both replicas to tell it", REPAIR, told).await
 }
 
 /// Waits until pods are injected. After a rollout of the operator its Service gets the new replicas a moment after they are ready.

@@ -44,13 +44,22 @@ fn answers_kubelet_and_prometheus_and_nobody_else() {
     });
     readiness.serving.store(true, Ordering::Release);
     assert!(ask(address, "GET /readyz").ends_with("waiting for ca_bundle, accepted_by_api_servers\n"));
-    readiness.ca_in_place.store(true, Ordering::Release);
+    readiness.ca_bundle.see(true);
     assert!(ask(address, "GET /readyz").ends_with("waiting for accepted_by_api_servers\n"));
     counted.secret_problem("certificate", Some("ends"));
     assert!(ask(address, "GET /readyz").ends_with("api_servers\nsecret of certificate: ends\n"));
     counted.secret_problem("certificate", None);
     readiness.accepted.store(true, Ordering::Release);
     assert!(ask(address, "GET /readyz").starts_with("HTTP/1.1 200"));
+    assert!(readiness.injects());
+    readiness.ca_bundle.see(false);
+    assert!(
+        ask(address, "GET /readyz").starts_with("HTTP/1.1 200"),
+        "who breaks the configuration takes no replica from sidecars"
+    );
+    assert!(!readiness.injects(), "and nobody restarts a workload meanwhile");
+    readiness.ca_bundle.see(true);
+    assert!(readiness.injects());
     readiness.stopping.store(true, Ordering::Release);
     assert!(ask(address, "GET /readyz").starts_with("HTTP/1.1 503"));
 

@@ -61,6 +61,7 @@ fn webhook(ca_pem: &str) -> Value {
 fn mk_probe(
     service: Option<SocketAddr>,
     listen: SocketAddr,
+    issued: &Issued,
 ) -> (Probe, mpsc::Receiver<crate::events::Notice>) {
     let (client, _) = api(move |_| match service {
         None => refusal(404, "NotFound"),
@@ -79,6 +80,7 @@ fn mk_probe(
         namespace: "kube-rasp".to_owned(),
         listen,
         webhooks: watch::channel(Vec::new()).1,
+        issued: watch::channel(Arc::new(issued.clone())).1,
         metrics: Arc::new(Metrics::new().unwrap()),
         readiness: Arc::new(Readiness::new(Arc::new(Cache::default()))),
         notices,
@@ -120,7 +122,7 @@ async fn a_webhook_is_called_as_an_api_server_calls_it() {
         (None, vec![webhook(&issued.ca_pem)], Outcome::NoService),
     ];
     for (index, (service, webhooks, expected)) in table.into_iter().enumerate() {
-        let (probe, _noticed) = mk_probe(service, address);
+        let (probe, _noticed) = mk_probe(service, address, &issued);
         assert_eq!(probe.through_service(&webhooks).await, expected, "row {index}");
     }
 }
@@ -129,13 +131,13 @@ async fn a_webhook_is_called_as_an_api_server_calls_it() {
 async fn a_replica_that_api_servers_would_refuse_is_not_ready_and_an_unreachable_service_is_told() {
     let (issued, stranger) = (mk_issued(), mk_issued());
     let address = listen(&issued, json!({})).await;
-    let (probe, mut noticed) = mk_probe(None, address);
+    let (probe, mut noticed) = mk_probe(None, address, &issued);
     let accepted = || probe.readiness.accepted.load(Ordering::Acquire);
     assert!(!accepted(), "nothing is known yet");
     probe.tell_own(probe.own(&[webhook(&issued.ca_pem)]).await, 0);
     assert!(accepted());
     let refused = probe.own(&[webhook(&stranger.ca_pem)]).await;
-    assert_eq!(refused, Err(Outcome::Tls));
+    assert_eq!(refused, Err(Outcome::Tls), "our CA was never in the configuration");
     probe.tell_own(refused, PATIENCE - 1);
     assert!(accepted(), "once may be chance");
     probe.tell_own(refused, PATIENCE);
@@ -146,4 +148,51 @@ async fn a_replica_that_api_servers_would_refuse_is_not_ready_and_an_unreachable
     assert!(told.contains("WebhookUnreachable") && told.contains("connect"), "{told}");
     probe.tell_own(Ok(()), 0);
     assert!(accepted());
+}
+
+#[tokio::test]
+async fn a_configuration_that_somebody_breaks_is_told_and_makes_only_a_replica_unready_whose_certificate_is_bad()
+ {
+    let (issued, stranger) = (mk_issued(), mk_issued());
+    let ended = issue_at(SystemTime::now() - Duration::from_hours(24 * 91));
+    let good = json!({ "response": { "uid": "kube-rasp-probe", "allowed": true } });
+    let address = listen(&issued, good).await;
+    let expired = listen(&ended, json!({})).await;
+    let broken = [
+        (vec![], Outcome::NoWebhook),
+        (vec![json!({ "clientConfig": {} })], Outcome::CaBundle),
+        (vec![webhook("no certificate")], Outcome::CaBundle),
+        (vec![webhook(&issued.ca_pem), webhook(&stranger.ca_pem)], Outcome::Tls),
+    ];
+    for (webhooks, outcome) in broken {
+        let (probe, _noticed) = mk_probe(Some(address), address, &issued);
+        assert_eq!(probe.own(&webhooks).await, Err(outcome), "nobody comes to a replica that starts");
+        probe.readiness.ca_bundle.see(true);
+        probe.readiness.ca_bundle.see(false);
+        assert_eq!(probe.own(&webhooks).await, Ok(()), "it was ready: {outcome:?}");
+        assert_eq!(probe.through_service(&webhooks).await, outcome, "what is counted and told");
+
+        let (probe, _noticed) = mk_probe(Some(expired), expired, &ended);
+        probe.readiness.ca_bundle.see(true);
+        assert_eq!(probe.own(&webhooks).await, Err(Outcome::Tls), "its own certificate has ended");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_configuration_is_counted_and_told_although_the_replica_is_ready() {
+    let issued = mk_issued();
+    let address = listen(&issued, json!({})).await;
+    let (mut probe, mut noticed) = mk_probe(Some(address), address, &issued);
+    let (_webhooks, seen) = watch::channel(vec![json!({ "clientConfig": {} })]);
+    probe.webhooks = seen;
+    let (readiness, metrics) = (Arc::clone(&probe.readiness), Arc::clone(&probe.metrics));
+    readiness.ca_bundle.see(true);
+    let probing = tokio::spawn(probe.run());
+    let told = tokio::time::timeout(Duration::from_secs(10), noticed.recv()).await.unwrap();
+    let told = format!("{:?}", told.unwrap());
+    assert!(told.contains("WebhookUnreachable") && told.contains("ca_bundle"), "{told}");
+    let text = String::from_utf8(metrics.render(jiff::Timestamp::now())).unwrap();
+    assert!(text.contains(r#"rasp_webhook_probe_total{result="ca_bundle"} 1"#), "{text}");
+    assert!(readiness.accepted.load(Ordering::Acquire));
+    probing.abort();
 }

@@ -84,7 +84,7 @@ impl Workload {
 /// Why a workload is not restarted. The id is a value of `rasp_watchdog_restarts_total{result}` and of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// This replica does not serve the webhook: new pods might start as the old ones did.
+    /// This replica does not serve the webhook, or API servers do not trust it: new pods might start as the old ones did.
     WebhookNotReady,
     /// Restarts that do not finish: something is wrong with what restarts lead to.
     TooManyUnfinished,

@@ -26,7 +26,7 @@ pub struct Watchdog {
     pub cache: Arc<Cache>,
     /// Whether this replica may speak and write.
     pub leadership: Leadership,
-    /// Whether this replica serves the webhook.
+    /// Whether this replica serves the webhook and is asked.
     pub readiness: Arc<Readiness>,
     /// Where warnings for people go; a full queue loses them, and they come again.
     pub notices: mpsc::Sender<Notice>,
@@ -61,7 +61,7 @@ impl Watchdog {
             }
         }
         let Some(restarts) = &mut self.restarts else { return };
-        let ready = self.readiness.missing().is_empty();
+        let ready = self.readiness.injects();
         let cache = Arc::clone(&self.cache);
         let namespace = |name: &str| cache.read().namespaces.get(name, name);
         let outcomes = restarts.look(restart::candidates(&due), self.ledger.image(), ready, namespace).await;
