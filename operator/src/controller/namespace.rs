@@ -14,7 +14,7 @@ use crate::apply;
 use crate::events::Notice;
 use crate::history;
 use crate::metrics::{ErrorKind, Rollout};
-use crate::observe::{Namespace, Pod, Policy, Service, Stored};
+use crate::observe::{Kept as _, Namespace, Pod, Policy, Service, Stored};
 use crate::plan::{self, Cause, Input, Plan, Verdict, asks_for_injection};
 use crate::status::{self, GRACE, Received, Target};
 
@@ -218,7 +218,8 @@ impl Controller {
     ) -> Result<Option<Policy>, NotWritten> {
         let lists = self.cache.lists();
         match self.writer.status(policy, status).await {
-            Ok(written) => {
+            Ok(mut written) => {
+                written.inherit(policy);
                 let kept = written.clone();
                 self.cache.remember(lists, |state| {
                     let index = match kept.kind {

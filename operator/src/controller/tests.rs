@@ -24,6 +24,7 @@ use crate::testing::{Calls, api, mk_namespace, mk_pod, mk_policy, mk_policy_of, 
 use crate::watchdog::{Cause, Ledger};
 
 mod forged;
+mod once;
 mod rolled_out;
 
 /// A controller, what it works on, and what it wrote.

@@ -14,6 +14,8 @@ pub trait Kept {
     fn name(&self) -> &str;
     /// `metadata.resourceVersion`, where it is a number.
     fn version(&self) -> Option<u64>;
+    /// Takes over what was found out about the object that this one replaces, where that is true of this one as well.
+    fn inherit(&mut self, _before: &Self) {}
 }
 
 type Items<T> = BTreeMap<String, BTreeMap<String, Arc<T>>>;
@@ -72,11 +74,12 @@ impl<T: Kept + PartialEq> Index<T> {
     }
 
     /// Puts an object in, unless a newer one is there: after a write the watch still delivers what was before.
-    pub fn put(&mut self, object: T) -> BTreeSet<String> {
-        let known = self.get(object.namespace(), object.name());
-        let newer = |known: Arc<T>| known.version().zip(object.version()).is_some_and(|(a, b)| a > b);
-        if known.is_some_and(newer) {
-            return BTreeSet::new();
+    pub fn put(&mut self, mut object: T) -> BTreeSet<String> {
+        if let Some(known) = self.get(object.namespace(), object.name()) {
+            if known.version().zip(object.version()).is_some_and(|(known, new)| known > new) {
+                return BTreeSet::new();
+            }
+            object.inherit(&known);
         }
         let namespace = object.namespace().to_owned();
         insert(&mut self.items, Arc::new(object));
@@ -84,9 +87,15 @@ impl<T: Kept + PartialEq> Index<T> {
     }
 
     /// What is known already is kept: while a list arrives, nothing is there twice.
-    fn known(&self, object: T) -> Arc<T> {
-        let known = self.get(object.namespace(), object.name());
-        known.filter(|known| **known == object).unwrap_or_else(|| Arc::new(object))
+    fn known(&self, mut object: T) -> Arc<T> {
+        match self.get(object.namespace(), object.name()) {
+            Some(known) if *known == object => known,
+            Some(known) => {
+                object.inherit(&known);
+                Arc::new(object)
+            }
+            None => Arc::new(object),
+        }
     }
 
     /// Takes an object out, unless it was made anew since: after a write the watch still delivers the end of the one before.

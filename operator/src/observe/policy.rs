@@ -1,7 +1,7 @@
 //! A policy of any kind in the form of a RaspPolicy, so that plan and status treat all alike. Reading never fails; what
 //! cannot be read is kept as broken, with the message.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use kube::core::DynamicObject;
 use rasp_policy::api::{
@@ -40,9 +40,10 @@ pub struct Policy {
     version: Option<u64>,
 }
 
-/// What somebody has found out about an object. Not a part of it: objects are equal whatever is known of them.
+/// What somebody has found out about an object. Not a part of it: objects are equal whatever is known of them. Copies share it,
+/// so that each knows what was found out by way of another.
 #[derive(Clone, Debug, Default)]
-pub struct Checked(OnceLock<Result<(), String>>);
+pub struct Checked(Arc<OnceLock<Result<(), String>>>);
 
 impl Checked {
     /// What is known; the first who asks finds out.
@@ -159,5 +160,14 @@ impl Kept for Policy {
     }
     fn version(&self) -> Option<u64> {
         self.version
+    }
+    /// Every write of a status brings the object back: its settings need not be compiled again. They are compared as well,
+    /// since another CRD may read other settings from the same generation.
+    fn inherit(&mut self, before: &Self) {
+        let settings = |policy: &Self| (policy.kind, policy.generation);
+        let same = self.uid == before.uid && settings(self) == settings(before);
+        if same && self.spec == before.spec && self.cluster == before.cluster {
+            self.checked = before.checked.clone();
+        }
     }
 }

@@ -18,7 +18,7 @@ fn spec() -> Value {
 }
 
 /// As [`applied`], of a policy with a rollout.
-fn rolling(body: &Value) -> (u16, Value) {
+pub(super) fn rolling(body: &Value) -> (u16, Value) {
     let (status, mut object) = applied(body);
     if body["kind"] == "RaspPolicy" {
         object["spec"] = spec();
@@ -26,7 +26,7 @@ fn rolling(body: &Value) -> (u16, Value) {
     (status, object)
 }
 
-async fn rollout_bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) -> Bench {
+pub(super) async fn rollout_bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) -> Bench {
     let bench = bench(writes).await;
     bench.cache.update(|state| state.policies.put(mk_policy("p", 4, spec())));
     bench
