@@ -65,7 +65,8 @@ impl Controller {
         if with.peek().is_none() {
             return Vec::new();
         }
-        let targets = view.targets(&*self.why);
+        // Only sidecars are looked at here: why a pod has none is found out for the status, once.
+        let targets = view.targets(&|_, _| None);
         let written = view.stored.as_ref().and_then(|stored| stored.opened.as_ref().ok());
         with.map(|(index, policy, rollout)| {
             let before = policy.status.rollout.as_ref();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::rolled_out::{rolling, rollout_bench};
 use super::{Bench, applied, bench};
 use crate::observe::Policy;
-use crate::testing::mk_policy_of;
+use crate::testing::{mk_pod, mk_policy_of};
 
 /// Counts what is compiled.
 fn counting(bench: &mut Bench) -> impl Fn() -> usize + use<> {
@@ -95,4 +95,25 @@ async fn a_policy_of_the_cluster_and_one_with_a_rollout_are_compiled_once_as_wel
         bench.controller.clusters().await;
     }
     assert_eq!(compiled(), 2);
+}
+
+#[tokio::test]
+async fn why_a_pod_has_no_sidecar_is_asked_once_in_a_turn_whether_there_is_a_rollout_or_not() {
+    for with_rollout in [false, true] {
+        let mut bench = if with_rollout { rollout_bench(rolling).await } else { bench(applied).await };
+        bench.cache.update(|state| state.pods.put(mk_pod("bare", "web", false)));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        bench.controller.why = Box::new(move |_, _| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Some("host_network".to_owned())
+        });
+        bench.controller.namespace("shop").await;
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "rollout: {with_rollout}");
+        let status = &bench.policy().status;
+        assert!(
+            status.conditions.iter().any(|c| c.message.contains("shop/bare (host_network)")),
+            "{status:?}"
+        );
+    }
 }
