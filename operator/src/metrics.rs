@@ -11,6 +11,7 @@ use prometheus::{
 };
 use rasp_policy::api::Kind;
 
+use crate::report::Bound;
 use crate::watchdog::restart::{RESTARTED_ID, Refusal};
 use crate::webhook::Subject;
 use crate::{probe, validate};
@@ -170,6 +171,7 @@ pub struct Metrics {
     errors: IntCounterVec,
     streams: IntGauge,
     restarts: IntCounterVec,
+    evicted: IntCounterVec,
     validations: IntCounterVec,
     namespaces: Mutex<BTreeSet<String>>,
     pods: Mutex<BTreeMap<String, (i64, i64)>>,
@@ -248,6 +250,12 @@ impl Metrics {
                 "Workloads that were to be restarted so that their pods become protected.",
                 &["result"],
             )?,
+            evicted: counter(
+                &registry,
+                "rasp_reports_evicted_total",
+                "Reports of sidecars that were dropped for want of room.",
+                &["bound"],
+            )?,
             namespaces: Mutex::default(),
             pods: Mutex::default(),
             cert_not_after: Mutex::default(),
@@ -281,6 +289,9 @@ impl Metrics {
             self.restarts.with_label_values(&[refusal.id()]);
         }
         self.restarts.with_label_values(&[RESTARTED_ID]);
+        for bound in Bound::ALL {
+            self.evicted.with_label_values(&[bound.id()]);
+        }
     }
 
     /// A pod came to the webhook. `result` and `reason` are ids of closed lists.
@@ -391,6 +402,11 @@ impl Metrics {
     /// A workload was restarted, or not; `result` is of a closed list.
     pub fn restart(&self, result: &'static str) {
         self.restarts.with_label_values(&[result]).inc();
+    }
+
+    /// A report was dropped for want of room.
+    pub fn evicted(&self, bound: Bound) {
+        self.evicted.with_label_values(&[bound.id()]).inc();
     }
 
     /// Something failed.

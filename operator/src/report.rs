@@ -15,9 +15,11 @@ use crate::observe::Cache;
 use crate::status::Received;
 
 mod bounds;
+mod evicted;
 mod kept;
 mod token;
 
+pub use evicted::{Bound, Evicted, Evictions};
 pub use kept::Reports;
 pub use token::{Identity, Tokens};
 
@@ -70,6 +72,8 @@ pub struct Receiver {
     pub tokens: Arc<Tokens>,
     /// Where they are kept.
     pub reports: Arc<Reports>,
+    /// Told which had to go.
+    pub evictions: Evictions,
     /// Whose namespaces are marked.
     pub cache: Arc<Cache>,
 }
@@ -99,9 +103,13 @@ impl Receiver {
             return Err(Refused::WrongPod);
         }
         let namespace = report.pod.namespace.clone();
-        if self.reports.keep(Received { report, at: Timestamp::now() }) {
+        let (is_news, evicted) = self.reports.keep(Received { report, at: Timestamp::now() });
+        if is_news {
             self.cache.dirty().mark([namespace]);
         }
+        self.evictions.tell(&evicted);
+        // What is not known any more is not programmed any more.
+        self.cache.dirty().mark(evicted.into_iter().map(|evicted| evicted.namespace));
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ use crate::metrics::{ErrorKind, Metrics};
 use crate::observe::{self, Cache};
 use crate::probe::Probe;
 use crate::publish::Publisher;
-use crate::report::{Receiver, Reports, Tokens};
+use crate::report::{Evictions, Receiver, Reports, Tokens};
 use crate::routes::Routes;
 use crate::secrets::{Held, Material, Terms};
 use crate::server;
@@ -193,6 +193,7 @@ async fn start(shared: &Shared, parts: &mut Parts, election: Election) -> anyhow
             leadership: shared.leadership.clone(),
             tokens: Arc::clone(&tokens),
             reports,
+            evictions: Evictions::new(Arc::clone(metrics)),
             cache: Arc::clone(&shared.cache),
         },
         streams: Streams::new(tokens, Arc::clone(&shared.cache), Arc::clone(metrics), stop.clone()),

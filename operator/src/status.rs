@@ -50,6 +50,8 @@ pub struct Target<'a> {
     pub pod: &'a Pod,
     /// Its newest report.
     pub report: Option<&'a Received>,
+    /// There is none, and it may have been dropped for want of room: what it said is unknown.
+    pub evicted: bool,
     /// Of a pod without sidecar: why it has none.
     pub why: Option<String>,
 }

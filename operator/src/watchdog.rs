@@ -134,6 +134,7 @@ impl Ledger {
         let outdated = outdated.iter().map(|target| {
             let why = match target.report {
                 Some(_) => "it reports others",
+                None if target.evicted => "its report was dropped for want of room",
                 None => "it reports nothing",
             };
             (target.pod, Cause::OutdatedPolicy, why.to_owned())

@@ -28,6 +28,8 @@ pub(super) struct View {
     pods: Vec<Arc<Pod>>,
     services: Vec<Arc<Service>>,
     reports: Vec<Option<Arc<Received>>>,
+    /// Whether some of them were dropped for want of room.
+    evicted: bool,
     pub stored: Option<Arc<Stored>>,
     excluded: bool,
 }
@@ -77,6 +79,7 @@ impl Controller {
             namespace,
             services: state.services.of(name),
             reports: pods.iter().map(|pod| self.reports.of(&pod.uid)).collect(),
+            evicted: self.reports.has_evicted(name, Timestamp::now()),
             stored: state.bundles.of(name).into_iter().next(),
             excluded: (self.excludes)(name),
             pods,
@@ -304,7 +307,7 @@ impl Controller {
             .filter(|target| target.pod.injected)
             .filter(|target| match target.report {
                 Some(received) => received.report.digest.as_deref() != digest,
-                None => leader_for >= GRACE,
+                None => target.evicted || leader_for >= GRACE,
             })
             .collect();
         self.watchdog.note(&view.namespace.name, Instant::now(), targets, &unprotected, &outdated);
@@ -322,6 +325,7 @@ impl View {
             .map(|(pod, report)| Target {
                 pod,
                 report: report.as_deref(),
+                evicted: self.evicted && pod.injected && report.is_none(),
                 why: if pod.injected || !is_told(pod) { None } else { why(pod, &self.namespace) },
             })
             .collect()

@@ -11,7 +11,7 @@ fn text(metrics: &Metrics) -> String {
 /// Moves a metric; the line that must then stand in the text.
 type Row = (&'static str, fn(&Metrics), &'static str);
 
-const FROZEN: [Row; 14] = [
+const FROZEN: [Row; 15] = [
     (
         "rasp_validation_requests_total",
         |metrics| metrics.validated(rasp_policy::api::Kind::RaspPolicy, crate::validate::Outcome::Refused),
@@ -66,6 +66,11 @@ const FROZEN: [Row; 14] = [
         "rasp_watchdog_restarts_total",
         |metrics| metrics.restart("rate"),
         r#"rasp_watchdog_restarts_total{result="rate"} 1"#,
+    ),
+    (
+        "rasp_reports_evicted_total",
+        |metrics| metrics.evicted(crate::report::Bound::Namespace),
+        r#"rasp_reports_evicted_total{bound="namespace"} 1"#,
     ),
     ("rasp_build_info", |_| {}, r"rasp_build_info{version="),
 ];

@@ -1,12 +1,15 @@
-//! The newest report of each pod, in bounded memory. A namespace that floods loses its own oldest reports first: its
-//! pods then count as silent, and nobody else's do. Called by `report` and `controller`.
+//! The newest report of each pod, in bounded memory. A namespace that floods loses its own oldest reports first: its pods then
+//! count as not programmed, whatever they had said, and nobody else's do. Called by `report` and `controller`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rasp_policy::report::Report;
 
-use crate::status::Received;
+use super::{Bound, Evicted};
+use crate::status::{Received, STALE};
 
 /// Bytes that reports may take. 5,000 pods with ten policies each take 13 MiB.
 const IN_ALL: usize = 32 << 20;
@@ -26,6 +29,8 @@ struct Kept {
     of: HashMap<String, (Arc<Received>, usize)>,
     /// Bytes by namespace.
     bytes: HashMap<String, usize>,
+    /// Namespaces that lost reports for want of room, and when the last was.
+    evicted: HashMap<String, Timestamp>,
 }
 
 impl Default for Reports {
@@ -44,21 +49,31 @@ impl Reports {
         self.lock().of.get(uid).map(|(received, _)| Arc::clone(received))
     }
 
-    /// Keeps a report; whether it says something else than the one before.
-    pub fn keep(&self, received: Received) -> bool {
+    /// Keeps a report; whether it says something else than the one before, and which ones it drove out.
+    pub fn keep(&self, received: Received) -> (bool, Vec<Evicted>) {
+        let mut evicted = Vec::new();
         let fresh = Arc::new(received);
         let mut kept = self.lock();
         let before = kept.insert(Arc::clone(&fresh));
         let namespace = &fresh.report.pod.namespace;
         while kept.bytes.get(namespace).is_some_and(|bytes| *bytes > self.of_one) {
             kept.drop_oldest(namespace);
+            evicted.push(Evicted { bound: Bound::Namespace, namespace: namespace.clone() });
         }
         while kept.bytes.values().sum::<usize>() > self.in_all {
             let largest = kept.bytes.iter().max_by_key(|(_, bytes)| **bytes).map(|(name, _)| name.clone());
-            kept.drop_oldest(&largest.unwrap_or_default());
+            let namespace = largest.unwrap_or_default();
+            kept.drop_oldest(&namespace);
+            evicted.push(Evicted { bound: Bound::All, namespace });
         }
+        kept.evicted.extend(evicted.iter().map(|evicted| (evicted.namespace.clone(), fresh.at)));
         drop(kept);
-        before.is_none_or(|before| before.report != fresh.report)
+        (before.is_none_or(|before| before.report != fresh.report), evicted)
+    }
+
+    /// Whether a pod of this namespace may be unknown only because its report was dropped: each reports again within a minute.
+    pub fn has_evicted(&self, namespace: &str, now: Timestamp) -> bool {
+        self.lock().evicted.get(namespace).is_some_and(|at| is_recent(*at, now))
     }
 
     /// Forgets the pods of a namespace for which `keep` is false.
@@ -70,6 +85,8 @@ impl Reports {
         for uid in gone {
             kept.remove(&uid);
         }
+        let now = Timestamp::now();
+        kept.evicted.retain(|_, at| is_recent(*at, now));
     }
 
     /// The namespaces that reported.
@@ -119,6 +136,10 @@ impl Kept {
     }
 }
 
+fn is_recent(at: Timestamp, now: Timestamp) -> bool {
+    Duration::try_from(now.duration_since(at)).map_or(true, |since| since < STALE)
+}
+
 /// Bytes in memory, about: its text, once more for what lists and the allocator set aside, and the entry itself.
 fn size(report: &Report) -> usize {
     2 * serde_json::to_vec(report).map_or(0, |text| text.len()) + 512
@@ -129,7 +150,7 @@ mod tests {
     use jiff::Timestamp;
     use rasp_policy::report::EffectiveMode;
 
-    use super::{Received, Reports, size};
+    use super::{Bound, Evicted, Received, Reports, STALE, size};
     use crate::testing::{mk_pod, mk_report};
 
     fn mk_received(namespace: &str, uid: &str, second: i64) -> Received {
@@ -160,6 +181,28 @@ mod tests {
         assert_eq!(bytes, counted);
         assert!(bytes <= 20 * one + 64, "{bytes} of {}", 20 * one);
         assert!(reports.of("mine").is_some(), "the largest namespace loses, not the smallest");
+    }
+
+    #[test]
+    fn what_had_to_go_is_told_and_of_which_namespace_for_as_long_as_its_pods_may_be_unknown() {
+        let one = size(&mk_received("a", "a0", 0).report);
+        let reports = Reports::bounded(5 * one, 3 * one);
+        let mut lost = Vec::new();
+        for (second, (namespace, uid)) in
+            [("a", "a0"), ("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b0"), ("b", "b1"), ("b", "b2")]
+                .into_iter()
+                .enumerate()
+        {
+            lost.extend(reports.keep(mk_received(namespace, uid, i64::try_from(second).unwrap())).1);
+        }
+        let of = |bound| Evicted { bound, namespace: "a".to_owned() };
+        assert_eq!(lost, [of(Bound::Namespace), of(Bound::All)]);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let stale = i64::try_from(STALE.as_secs()).unwrap();
+        assert!(reports.has_evicted("a", at(7)) && !reports.has_evicted("b", at(7)));
+        assert!(reports.has_evicted("a", at(6 + stale - 1)) && !reports.has_evicted("a", at(6 + stale)));
+        reports.retain("b", |_| true);
+        assert!(reports.lock().evicted.is_empty(), "what is over is forgotten");
     }
 
     #[test]

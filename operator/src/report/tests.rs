@@ -38,8 +38,9 @@ fn receiver(leader: bool) -> (Receiver, Calls) {
     let metrics = Arc::new(Metrics::new().unwrap());
     let receiver = Receiver {
         leadership: Leadership::for_test(leader),
-        tokens: Arc::new(Tokens::new(client, metrics)),
+        tokens: Arc::new(Tokens::new(client, Arc::clone(&metrics))),
         reports: Arc::new(Reports::default()),
+        evictions: super::Evictions::new(metrics),
         cache: Arc::new(Cache::default()),
     };
     (receiver, calls)

@@ -103,6 +103,7 @@ fn routes(issued: &Issued, occurrences: mpsc::Sender<Occurrence>) -> (Routes<Fix
         leadership: Leadership::for_test(true),
         tokens,
         reports: Arc::new(Reports::default()),
+        evictions: crate::report::Evictions::new(Arc::clone(&metrics)),
         cache,
     };
     let facts = Arc::new(Fixed(Arc::new(settings)));

@@ -57,6 +57,8 @@ impl fmt::Display for Names {
     }
 }
 
+/// Why nothing is known of a pod that reports.
+const EVICTED: &str = "report_evicted";
 /// Ports of one pod in a message.
 const MOST_PORTS: usize = 4;
 
@@ -67,7 +69,7 @@ pub(super) struct Tally {
     pub matched: usize,
     /// Sidecars that acknowledged this generation.
     pub programmed: usize,
-    /// Sidecars that reported something else.
+    /// Sidecars that reported something else, or whose report was dropped.
     pub waiting: Names,
     /// Sidecars that have not reported.
     pub silent: Names,
@@ -123,6 +125,10 @@ impl Tally {
     }
 
     fn sidecar(&mut self, input: &Input<'_>, target: &Target<'_>) {
+        if target.evicted {
+            // Neither silent nor in force, whatever an earlier leader knew.
+            return self.waiting.push(with(target.pod, Some(EVICTED)));
+        }
         if is_stale(input, target) {
             self.stale.push(with(target.pod, None));
         }

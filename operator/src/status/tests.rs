@@ -35,6 +35,8 @@ struct World {
     resolved: Option<Vec<rasp_policy::bundle::Target>>,
     missing: Vec<String>,
     too_large: bool,
+    /// Whether reports were dropped.
+    evicted: bool,
 }
 
 impl World {
@@ -51,6 +53,7 @@ impl World {
             resolved: None,
             missing: vec![],
             too_large: false,
+            evicted: false,
         }
     }
 
@@ -105,7 +108,12 @@ impl World {
         let targets: Vec<_> = self
             .pods
             .iter()
-            .map(|(pod, report, why)| Target { pod, report: report.as_ref(), why: why.clone() })
+            .map(|(pod, report, why)| Target {
+                pod,
+                report: report.as_ref(),
+                evicted: self.evicted && report.is_none(),
+                why: why.clone(),
+            })
             .collect();
         of(&Input {
             now: now(),
@@ -612,4 +620,27 @@ fn a_rollout_is_a_condition_and_one_that_was_rolled_back_degrades() {
         assert_eq!(status.rollout, world.rollout);
     }
     assert!(block().status().conditions.iter().all(|condition| condition.r#type != "RolledOut"));
+}
+
+#[test]
+fn a_pod_whose_report_was_dropped_never_counts_as_programmed_nor_as_silent() {
+    let before = RaspPolicyStatus {
+        observed_generation: Some(4),
+        targets: Some(TargetCounts { matched: 3, programmed: 3, outdated: 0, unprotected: 0 }),
+        ..RaspPolicyStatus::default()
+    };
+    for leader_for in [Duration::ZERO, LONG] {
+        let mut world = World::new(json!({})).sidecar("a", 4).before(before.clone());
+        world.pods.extend(["b", "c"].map(|name| (mk_pod(name, "web", true), None, None)));
+        (world.leader_for, world.evicted) = (leader_for, true);
+        let status = world.status();
+        let counts = TargetCounts { matched: 3, programmed: 1, outdated: 2, unprotected: 0 };
+        assert_eq!(status.targets, Some(counts), "{leader_for:?}");
+        let told = |kind: &str| status.conditions.iter().find(|condition| condition.r#type == kind).unwrap();
+        assert_eq!(
+            told("Programmed").message,
+            "1 of 3 sidecars have generation 4 in force; waiting for shop/b (report_evicted), shop/c (report_evicted)"
+        );
+        assert_eq!(told("Degraded").status, "False", "they do report");
+    }
 }

@@ -12,7 +12,7 @@ use crate::testing::{mk_pod, mk_pod_with};
 const SETTLE: Duration = Duration::from_secs(60);
 
 fn target<'a>(pod: &'a Pod, why: Option<&str>) -> Target<'a> {
-    Target { pod, report: None, why: why.map(ToOwned::to_owned) }
+    Target { pod, report: None, evicted: false, why: why.map(ToOwned::to_owned) }
 }
 
 /// A pod with the sidecar image `image`.
