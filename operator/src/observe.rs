@@ -15,6 +15,7 @@ mod index;
 mod manifest;
 mod objects;
 mod policy;
+mod seen;
 mod service;
 pub mod watch;
 
@@ -22,6 +23,7 @@ pub use index::{Index, Kept};
 pub use manifest::Manifest;
 pub use objects::{MANAGED_BY, MANAGED_BY_LABEL, Namespace, Pod, Stored};
 pub use policy::{Cluster, Policy};
+pub use seen::{Seen, Watched};
 pub use service::{PortTarget, Service};
 
 /// Everything that is watched.

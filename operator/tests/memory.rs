@@ -4,8 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot build")]
 
 use allocation_counter::measure;
-use kube::core::DynamicObject;
-use rasp_operator::observe::{Index, Kept, Namespace, Pod, Policy, Stored};
+use k8s_openapi::api::core::v1;
+use kube::core::{DynamicObject, ObjectList};
+use rasp_operator::observe::{Index, Kept, Namespace, Pod, Policy, Seen, Stored};
 use rasp_operator::signing::Key;
 use rasp_policy::api::Kind;
 use rasp_policy::bundle::{self, Bundle};
@@ -162,4 +163,36 @@ fn an_object_of_the_cluster_takes_so_much_memory_and_no_more() {
         println!("{what}: {bytes} bytes");
         assert!(bytes <= at_most, "{what} takes {bytes} bytes, not {at_most}");
     }
+}
+
+/// A page of pods as an API server sends it, with what managers of fields say of one another.
+fn page(pods: usize) -> String {
+    let managed = |manager: &str, fields: usize| {
+        let member = |n| (format!("f:field{n}"), json!({ ".": {}, "f:name": {}, "f:value": {} }));
+        let fields: serde_json::Map<_, _> = (0..fields).map(member).collect();
+        json!({
+            "manager": manager, "operation": "Update", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z",
+            "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": fields },
+        })
+    };
+    let pod = |n| {
+        let mut pod = serde_json::to_value(pod(n, n % 2 == 0)).unwrap();
+        pod["metadata"]["managedFields"] =
+            json!([managed("kube-controller-manager", 60), managed("kubelet", 30)]);
+        pod
+    };
+    let items: Vec<Value> = (0..pods).map(pod).collect();
+    json!({ "kind": "PodList", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": items })
+        .to_string()
+}
+
+/// While the first lists arrive, a page of each kind is read at once: what that takes is the peak of a start.
+#[test]
+fn of_a_page_of_a_list_one_object_at_a_time_is_a_tree() {
+    let page = page(50);
+    let peak = |read: &dyn Fn()| measure(read).bytes_max / 1024;
+    let as_trees = peak(&|| drop(serde_json::from_str::<ObjectList<DynamicObject>>(&page).unwrap()));
+    let as_kept = peak(&|| drop(serde_json::from_str::<ObjectList<Seen<v1::Pod>>>(&page).unwrap()));
+    println!("a page of {} KiB: {as_trees} KiB as trees, {as_kept} KiB as it is read", page.len() / 1024);
+    assert!(as_kept <= 700, "{as_kept} KiB, and {as_trees} as trees");
 }

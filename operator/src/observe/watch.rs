@@ -6,68 +6,61 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use kube::api::{Api, ApiResource, DynamicObject};
+use k8s_openapi::api::core::v1;
+use kube::api::Api;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Config, DefaultBackoff, Event};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource};
-use rasp_policy::api::Kind;
+use rasp_policy::crd;
 use rasp_policy::pod::BUNDLE_CONFIG_MAP;
 
-use super::{Cache, Namespace, Pod, Policy, Service, Stored};
+use super::{Cache, Seen, Stored, Watched};
 use crate::metrics::{ErrorKind, Metrics};
 use crate::secrets::Held;
 use crate::signing::Key;
 
-/// Objects of one answer while a list is read. A page of pods as JSON takes a hundred times what is kept of it, and the pages
-/// of several kinds are read at once: with the 500 of client-go a start took four times the memory of what follows.
+/// Objects of one answer while a list is read. A page of pods is several times what is kept of it, as text alone, and the pages of
+/// several kinds are there at once: with the 500 of client-go a start took four times the memory of what follows.
 const PAGE: u32 = 50;
 
 /// Follows every kind until the task is dropped.
 pub async fn all(client: Client, cache: Arc<Cache>, signing: Arc<Held<Key>>, metrics: Arc<Metrics>) {
-    let namespaces =
-        follow(api::<k8s_openapi::api::core::v1::Namespace>(&client), Config::default(), &metrics, |event| {
-            let event = map(event, Namespace::read);
-            cache.update(|state| state.namespaces.apply(event));
-        });
-    let pods =
-        follow(api::<k8s_openapi::api::core::v1::Pod>(&client), Config::default(), &metrics, |event| {
-            // Packing takes its time, and a review must not wait for it.
-            let event = map(event, Pod::read);
-            cache.update(|state| state.pods.apply(event));
-        });
-    let policies =
-        follow(api::<rasp_policy::crd::RaspPolicy>(&client), Config::default(), &metrics, |event| {
-            let event = map(event, |object| Policy::read(Kind::RaspPolicy, object));
-            cache.update(|state| state.policies.apply(event));
-        });
-    let clusters =
-        follow(api::<rasp_policy::crd::ClusterRaspPolicy>(&client), Config::default(), &metrics, |event| {
-            let event = map(event, |object| Policy::read(Kind::ClusterRaspPolicy, object));
-            cache.update(|state| state.apply_cluster(event));
-        });
-    let exceptions =
-        follow(api::<rasp_policy::crd::RaspException>(&client), Config::default(), &metrics, |event| {
-            let event = map(event, |object| Policy::read(Kind::RaspException, object));
-            cache.update(|state| state.exceptions.apply(event));
-        });
-    let services =
-        follow(api::<k8s_openapi::api::core::v1::Service>(&client), Config::default(), &metrics, |event| {
-            let event = map(event, Service::read);
-            cache.update(|state| state.services.apply(event));
-        });
+    let namespaces = follow(objects::<v1::Namespace>(&client), Config::default(), &metrics, |event| {
+        cache.update(|state| state.namespaces.apply(kept(event)));
+    });
+    let pods = follow(objects::<v1::Pod>(&client), Config::default(), &metrics, |event| {
+        cache.update(|state| state.pods.apply(kept(event)));
+    });
+    let policies = follow(objects::<crd::RaspPolicy>(&client), Config::default(), &metrics, |event| {
+        cache.update(|state| state.policies.apply(kept(event)));
+    });
+    let clusters = follow(objects::<crd::ClusterRaspPolicy>(&client), Config::default(), &metrics, |event| {
+        cache.update(|state| state.apply_cluster(kept(event)));
+    });
+    let exceptions = follow(objects::<crd::RaspException>(&client), Config::default(), &metrics, |event| {
+        cache.update(|state| state.exceptions.apply(kept(event)));
+    });
+    let services = follow(objects::<v1::Service>(&client), Config::default(), &metrics, |event| {
+        cache.update(|state| state.services.apply(kept(event)));
+    });
     // A field selector of the fixed name is what lets RBAC restrict the watch by resourceNames.
     let ours = Config::default().fields(&format!("metadata.name={BUNDLE_CONFIG_MAP}"));
-    let bundles = follow(api::<k8s_openapi::api::core::v1::ConfigMap>(&client), ours, &metrics, |event| {
+    let bundles = follow(objects::<v1::ConfigMap>(&client), ours, &metrics, |event| {
         let key = signing.get();
-        cache.update_bundles(|bundles| bundles.apply(map(event, |object| Stored::read(object, &key))));
+        let event = map(event, |seen| Stored::read(seen.kept, &key));
+        cache.update_bundles(|bundles| bundles.apply(event));
     });
     tokio::join!(namespaces, pods, policies, bundles, services, clusters, exceptions);
 }
 
-/// All objects of a kind, read as plain JSON, so that one object of an unexpected shape cannot fail a whole list.
-fn api<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
-    Api::all_with(client.clone(), &ApiResource::erase::<K>(&()))
+/// All objects of a kind.
+fn objects<K: Watched>(client: &Client) -> Api<Seen<K>> {
+    Api::all(client.clone())
+}
+
+fn kept<K: Watched>(event: Event<Seen<K>>) -> Event<K::Kept> {
+    map(event, |seen| seen.kept)
 }
 
 /// Calls `observe` for every event of a watch.
