@@ -13,6 +13,7 @@ use rasp_policy::api::Kind;
 
 use crate::report::Bound;
 use crate::watchdog::restart::{RESTARTED_ID, Refusal};
+use crate::watchdog::{Cause, Counts};
 use crate::webhook::Subject;
 use crate::{probe, validate};
 
@@ -174,7 +175,7 @@ pub struct Metrics {
     evicted: IntCounterVec,
     validations: IntCounterVec,
     namespaces: Mutex<BTreeSet<String>>,
-    pods: Mutex<BTreeMap<String, (i64, i64)>>,
+    pods: Mutex<BTreeMap<String, Counts>>,
     cert_not_after: Mutex<Option<Timestamp>>,
     problems: Mutex<BTreeMap<&'static str, &'static str>>,
 }
@@ -198,13 +199,13 @@ impl Metrics {
                 &registry,
                 "rasp_pods_unprotected",
                 "Running pods that should have a sidecar and have none.",
-                &["namespace"],
+                &["namespace", "reason"],
             )?,
             outdated: gauge(
                 &registry,
                 "rasp_pods_outdated",
-                "Running sidecars that have not acknowledged the current policies.",
-                &["namespace"],
+                "Running sidecars of another version, and those that have not acknowledged the current policies.",
+                &["namespace", "reason"],
             )?,
             cert_expiry: expiry(&registry)?,
             secret_problems: gauge(
@@ -306,13 +307,21 @@ impl Metrics {
     }
 
     /// Counts of a namespace.
-    pub fn pods(&self, namespace: &str, unprotected: i64, outdated: i64) {
+    pub fn pods(&self, namespace: &str, counts: Counts) {
         let label = self.label(namespace);
         let mut pods = lock(&self.pods);
-        pods.insert(namespace.to_owned(), (unprotected, outdated));
-        let shown = if label == OTHER { self.others(&pods) } else { (unprotected, outdated) };
-        self.unprotected.with_label_values(&[&*label]).set(shown.0);
-        self.outdated.with_label_values(&[&*label]).set(shown.1);
+        pods.insert(namespace.to_owned(), counts);
+        self.show(&label, if label == OTHER { self.others(&pods) } else { counts });
+    }
+
+    fn show(&self, label: &str, counts: Counts) {
+        for (cause, pods) in counts.each() {
+            self.gauge_of(cause).with_label_values(&[label, cause.id()]).set(pods);
+        }
+    }
+
+    fn gauge_of(&self, cause: Cause) -> &IntGaugeVec {
+        if cause.is_unprotected() { &self.unprotected } else { &self.outdated }
     }
 
     /// Forgets the counts of a namespace that is gone or asks for nothing.
@@ -322,21 +331,22 @@ impl Metrics {
             return;
         }
         if lock(&self.namespaces).contains(namespace) {
-            // It is absent afterwards either way; an error says that it was never there.
-            let _ = self.unprotected.remove_label_values(&[namespace]);
-            let _ = self.outdated.remove_label_values(&[namespace]);
+            for cause in Cause::ALL {
+                // It is absent afterwards either way; an error says that it was never there.
+                let _ = self.gauge_of(cause).remove_label_values(&[namespace, cause.id()]);
+            }
         } else {
-            let (unprotected, outdated) = self.others(&pods);
-            self.unprotected.with_label_values(&[OTHER]).set(unprotected);
-            self.outdated.with_label_values(&[OTHER]).set(outdated);
+            self.show(OTHER, self.others(&pods));
         }
     }
 
     /// Sums over the namespaces without a label value of their own.
-    fn others(&self, pods: &BTreeMap<String, (i64, i64)>) -> (i64, i64) {
+    fn others(&self, pods: &BTreeMap<String, Counts>) -> Counts {
         let named = lock(&self.namespaces);
         let others = pods.iter().filter(|(namespace, _)| !named.contains(*namespace));
-        others.fold((0, 0), |sum, (_, counts)| (sum.0 + counts.0, sum.1 + counts.1))
+        let mut sum = Counts::default();
+        others.for_each(|(_, counts)| sum.add(*counts));
+        sum
     }
 
     /// Forgets the counts of all namespaces: only the leader knows them.

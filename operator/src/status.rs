@@ -54,6 +54,8 @@ pub struct Target<'a> {
     pub evicted: bool,
     /// Of a pod without sidecar: why it has none.
     pub why: Option<String>,
+    /// The image of its sidecar, where new pods get another one.
+    pub other_image: Option<&'a str>,
 }
 
 /// Everything that is known of a policy in one namespace.
@@ -145,6 +147,7 @@ fn whole<'a>(
             programmed: count(tally.programmed + presumed),
             outdated: count(tally.waiting.len() + tally.silent.len() - presumed),
             unprotected: count(tally.unprotected.len()),
+            outdated_sidecars: Some(count(tally.older.len())),
         }),
         hits: hits(&whole),
         last_hit: whole.share.last_hit.clone().max(policy.status.last_hit.clone()),
@@ -297,16 +300,20 @@ fn degraded(whole: &Whole<'_>) -> Judged {
         let minutes = STALE.as_secs() / 60;
         faults.push((reasons::REPORT_STALE, format!("no report for {minutes} minutes from {}", tally.stale)));
     }
-    let Some((reason, _)) = faults.first() else {
-        return judged(
-            conditions::DEGRADED,
-            "False",
-            reasons::ALL_SIDECARS_HEALTHY,
-            "no fault is known on the selected pods",
-        );
-    };
-    let messages: Vec<_> = faults.iter().map(|(_, message)| message.as_str()).collect();
-    judged(conditions::DEGRADED, "True", reason, messages.join("; "))
+    let healthy = (reasons::ALL_SIDECARS_HEALTHY, "no fault is known on the selected pods".to_owned());
+    let status = if faults.is_empty() { "False" } else { "True" };
+    let told = if faults.is_empty() { vec![healthy] } else { faults };
+    let reason = told.first().map_or(reasons::ALL_SIDECARS_HEALTHY, |(reason, _)| reason);
+    let messages: Vec<_> = told.iter().map(|(_, message)| message.clone()).chain(older(tally)).collect();
+    judged(conditions::DEGRADED, status, reason, messages.join("; "))
+}
+
+/// No fault: each upgrade leaves every sidecar so until its workload is restarted, and it protects meanwhile.
+fn older(tally: &Tally) -> Option<String> {
+    let (some, all) = (tally.older.len(), tally.sidecars());
+    (some > 0).then(|| {
+        format!("{some} of {all} sidecars are of another version than new pods get: {}", tally.older)
+    })
 }
 
 fn judged(

@@ -56,11 +56,45 @@ impl Cause {
         matches!(self, Self::StartedUnprotected | Self::OutdatedSidecar)
     }
 
+    /// Whether such a pod has no sidecar. The sidecar of any other is outdated.
+    pub fn is_unprotected(self) -> bool {
+        matches!(self, Self::StartedUnprotected | Self::CannotBeProtected)
+    }
+
     /// How long it has to last before anybody is told: every rollout of a policy passes through [`Self::OutdatedPolicy`].
     fn patience(self, settle: Duration) -> Duration {
         match self {
             Self::OutdatedPolicy => settle.max(Duration::from_secs(300)),
             _ => settle,
+        }
+    }
+}
+
+/// How many pods of a namespace have which cause. One may have both an outdated sidecar and outdated policies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts([i64; Cause::ALL.len()]);
+
+impl Counts {
+    /// Of these causes, one for each pod that has it.
+    pub fn of(causes: impl IntoIterator<Item = Cause>) -> Self {
+        let mut counts = Self::default();
+        for cause in causes {
+            for (known, count) in Cause::ALL.into_iter().zip(&mut counts.0) {
+                *count += i64::from(known == cause);
+            }
+        }
+        counts
+    }
+
+    /// Each cause with its pods.
+    pub fn each(self) -> impl Iterator<Item = (Cause, i64)> {
+        Cause::ALL.into_iter().zip(self.0)
+    }
+
+    /// Adds those of another namespace.
+    pub fn add(&mut self, other: Self) {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count += more;
         }
     }
 }
@@ -105,8 +139,14 @@ impl Ledger {
         &self.image
     }
 
-    /// Replaces what is known of a namespace. `unprotected` and `outdated` are those of the running pods, `targets`, that have
-    /// no sidecar though somebody asked, and whose sidecar has not acknowledged the current policies.
+    /// The image of the pod's sidecar, where that is another one than new pods get. Of pods that choose theirs it is not known.
+    pub fn other_image<'a>(&self, pod: &'a Pod) -> Option<&'a str> {
+        let image = pod.sidecar_image.as_deref()?;
+        (image != self.image && !self.allowed.iter().any(|known| known == image)).then_some(image)
+    }
+
+    /// Replaces what is known of a namespace; how many pods that are. `unprotected` and `outdated` are those of the running
+    /// pods, `targets`, that have no sidecar though somebody asked, and whose sidecar has not acknowledged the current policies.
     pub fn note(
         &self,
         namespace: &str,
@@ -114,7 +154,7 @@ impl Ledger {
         targets: &[Target<'_>],
         unprotected: &[&Target<'_>],
         outdated: &[&Target<'_>],
-    ) {
+    ) -> Counts {
         let mut namespaces = self.lock();
         let before = namespaces.remove(namespace).unwrap_or_default();
         let unprotected = unprotected.iter().map(|target| match target.why.as_deref() {
@@ -122,9 +162,7 @@ impl Ledger {
             why => (target.pod, Cause::CannotBeProtected, why.unwrap_or("unknown").to_owned()),
         });
         let older = targets.iter().filter_map(|target| {
-            let is_other =
-                |image: &&str| *image != self.image && !self.allowed.iter().any(|known| known == image);
-            let image = target.pod.sidecar_image.as_deref().filter(is_other)?;
+            let image = target.other_image?;
             Some((
                 target.pod,
                 Cause::OutdatedSidecar,
@@ -147,9 +185,11 @@ impl Ledger {
                 finding(pod, cause, why, known.map_or(now, |known| known.since))
             })
             .collect();
+        let counts = Counts::of(found.iter().map(|finding| finding.cause));
         if !found.is_empty() {
             namespaces.insert(namespace.to_owned(), found);
         }
+        counts
     }
 
     /// Forgets a namespace.

@@ -7,7 +7,7 @@ use rasp_operator::certificate::Problem;
 use rasp_operator::inject::{Reason, TUNABLES, markdown};
 use rasp_operator::metrics::{ErrorKind, Metrics, Rollout, Rotation};
 use rasp_operator::watchdog::restart::Refusal;
-use rasp_operator::watchdog::{Cause, tell};
+use rasp_operator::watchdog::{Cause, Counts, tell};
 use rasp_operator::webhook::Outcome;
 use rasp_operator::{probe, secrets, validate};
 
@@ -50,7 +50,7 @@ fn the_table_of_metrics_is_what_is_published() {
     let metrics = Metrics::new().unwrap();
     metrics.injected("shop", "Pod", "injected", "");
     metrics.answered(Duration::from_millis(1));
-    metrics.pods("shop", 1, 1);
+    metrics.pods("shop", Counts::default());
     metrics.secret_problem("certificate", Some("absent"));
     let page = String::from_utf8(metrics.render(jiff::Timestamp::UNIX_EPOCH)).unwrap();
     let documented: BTreeMap<String, (String, BTreeSet<String>)> = table(METRICS, "## Operator")
@@ -84,6 +84,11 @@ fn the_table_of_metrics_names_every_label_value() {
     assert!(reasons.into_iter().all(|reason| problems.contains(reason)), "{problems:?}");
     let restarts = meaning("rasp_watchdog_restarts_total");
     assert!(Refusal::ALL.iter().all(|refusal| restarts.contains(refusal.id())), "{restarts:?}");
+    for (name, is_unprotected) in [("rasp_pods_unprotected", true), ("rasp_pods_outdated", false)] {
+        let causes = Cause::ALL.into_iter().filter(|cause| cause.is_unprotected() == is_unprotected);
+        let expected: BTreeSet<&str> = causes.map(Cause::id).chain(["reason"]).collect();
+        assert_eq!(meaning(name), expected, "{name}");
+    }
     let results = meaning("rasp_injection_requests_total");
     assert!(Outcome::ALL.iter().all(|result| results.contains(result.as_str())), "{results:?}");
 }

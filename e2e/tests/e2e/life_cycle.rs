@@ -15,9 +15,11 @@ use kube::api::{DeleteParams, PostParams};
 use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http;
 use rasp_e2e::product::{
-    ATTACK, NAMESPACE, OPERATOR, ROLLOUT, operator_pods, patch_mode, policy, programmed,
+    ATTACK, NAMESPACE, OPERATOR, ROLLOUT, condition_is, counts, operator_metrics, operator_pods, patch_mode,
+    policy, programmed, sample, status,
 };
 use rasp_e2e::workload::{PORT, nginx, protected_web, ready_pods, shell};
+use rasp_policy::api::RaspPolicyStatus;
 
 use load::{Load, admissions, is_injected, question, sidecar_image};
 
@@ -125,7 +127,7 @@ async fn an_upgrade_and_its_rollback_lose_no_request_no_protection_and_no_admiss
         policy(&cluster, &shop.name, "teapot", &TEAPOT.replace("teapot", "kettle")).await?;
         let http::Outcome::Answered(blocked) = http::get(ip, PORT, ATTACK).await else { bail!("no answer") };
         ensure!(blocked.status == 418 && blocked.body == b"kettle", "{}", blocked.head);
-        anyhow::Ok(())
+        older_sidecars_are_told(&cluster, &shop.name, 1).await
     }
     .await;
     let back = [
@@ -148,6 +150,19 @@ async fn an_upgrade_and_its_rollback_lose_no_request_no_protection_and_no_admiss
     ensure!(status == 3, "web, later and back acknowledge: {status}");
     load.end().await?;
     asked.end().await
+}
+
+/// So many pods have the policy and a sidecar of another version: gauge, status and column say so, and it is no fault.
+async fn older_sidecars_are_told(cluster: &Cluster, namespace: &str, older: i32) -> anyhow::Result<()> {
+    let told = |status: &RaspPolicyStatus| counts(status).outdated_sidecars == Some(older);
+    let status = status(cluster, namespace, "teapot", "with an older sidecar", told).await?;
+    ensure!(condition_is(&status, "Degraded", "False") && counts(&status).outdated == 0, "{status:?}");
+    let labels = [&*format!("namespace=\"{namespace}\""), "reason=\"OutdatedSidecar\""];
+    let counted = sample(&operator_metrics(cluster).await?, "rasp_pods_outdated", &labels);
+    ensure!(counted.total_cmp(&f64::from(older)).is_eq(), "{counted}");
+    let printed = cluster.kubectl(&["-n", namespace, "get", "rasppolicies", "-o", "wide"], "").await?.stdout;
+    ensure!(printed.contains("OUTDATED SIDECARS"), "{printed}");
+    Ok(())
 }
 
 /// Changes the policy and returns how many pods acknowledge it.

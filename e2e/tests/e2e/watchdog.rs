@@ -67,6 +67,9 @@ async fn restarted_once(cluster: &Cluster) -> anyhow::Result<()> {
         cluster.apply(namespace, policy).await?;
     }
     status(cluster, &kept.name, "web", "unprotected", |status| counts(status).unprotected == 2).await?;
+    let labels = [&*format!("namespace=\"{}\"", kept.name), "reason=\"StartedUnprotected\""];
+    let unprotected = sample(&operator_metrics(cluster).await?, "rasp_pods_unprotected", &labels);
+    ensure!(unprotected.total_cmp(&2.0).is_eq(), "the gauge says why: {unprotected}");
     status(cluster, &late.name, "web", "protected by a restart", |status| {
         counts(status).unprotected == 0 && counts(status).programmed == 2
     })

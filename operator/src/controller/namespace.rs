@@ -17,6 +17,7 @@ use crate::metrics::{ErrorKind, Rollout};
 use crate::observe::{Kept as _, Namespace, Pod, Policy, Service, Stored};
 use crate::plan::{self, Cause, Input, Plan, Verdict, asks_for_injection};
 use crate::status::{self, GRACE, Received, Target};
+use crate::watchdog::Ledger;
 
 /// Reports of pods the watch has not shown are kept this long: the report of a new pod may be faster than the watch.
 const UNSEEN: Duration = Duration::from_secs(600);
@@ -166,7 +167,7 @@ impl Controller {
         let too_large = matches!(error, Some(apply::Error::TooLarge { .. }));
         let error = error.map(ToString::to_string);
         let written = stored.and_then(|stored| stored.opened.as_ref().ok());
-        let targets = view.targets(&*self.why);
+        let targets = view.targets(&*self.why, &self.watchdog);
         self.count(view, plan, &targets, written.map(|opened| opened.digest.as_str()), leader_for);
         let input = |policy| {
             let policy: &Policy = policy;
@@ -310,14 +311,13 @@ impl Controller {
                 None => target.evicted || leader_for >= GRACE,
             })
             .collect();
-        self.watchdog.note(&view.namespace.name, Instant::now(), targets, &unprotected, &outdated);
-        let count = |pods: usize| i64::try_from(pods).unwrap_or(i64::MAX);
-        self.metrics.pods(&view.namespace.name, count(unprotected.len()), count(outdated.len()));
+        let name = &view.namespace.name;
+        self.metrics.pods(name, self.watchdog.note(name, Instant::now(), targets, &unprotected, &outdated));
     }
 }
 
 impl View {
-    pub fn targets(&self, why: &super::Why) -> Vec<Target<'_>> {
+    pub fn targets(&self, why: &super::Why, watchdog: &Ledger) -> Vec<Target<'_>> {
         // To say why, a pod is unpacked and decided about: not where nobody would be told.
         let is_told = |pod: &Pod| !self.policies.is_empty() || self.asks_for(pod, &[]);
         let running = self.pods.iter().zip(&self.reports).filter(|(pod, _)| pod.running);
@@ -327,6 +327,7 @@ impl View {
                 report: report.as_deref(),
                 evicted: self.evicted && pod.injected && report.is_none(),
                 why: if pod.injected || !is_told(pod) { None } else { why(pod, &self.namespace) },
+                other_image: watchdog.other_image(pod),
             })
             .collect()
     }

@@ -66,7 +66,7 @@ impl Controller {
             return Vec::new();
         }
         // Only sidecars are looked at here: why a pod has none is found out for the status, once.
-        let targets = view.targets(&|_, _| None);
+        let targets = view.targets(&|_, _| None, &self.watchdog);
         let written = view.stored.as_ref().and_then(|stored| stored.opened.as_ref().ok());
         with.map(|(index, policy, rollout)| {
             let before = policy.status.rollout.as_ref();

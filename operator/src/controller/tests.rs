@@ -20,7 +20,9 @@ use crate::report::Reports;
 use crate::secrets::Held;
 use crate::signing::Key;
 use crate::status::Received;
-use crate::testing::{Calls, api, mk_namespace, mk_pod, mk_policy, mk_policy_of, mk_report, refusal};
+use crate::testing::{
+    Calls, api, mk_namespace, mk_pod, mk_pod_with, mk_policy, mk_policy_of, mk_report, refusal,
+};
 use crate::watchdog::{Cause, Ledger};
 
 mod forged;
@@ -172,7 +174,7 @@ async fn a_policy_becomes_a_bundle_and_programmed_once_its_sidecar_says_so() {
     for line in [
         r#"rasp_policy_rollouts_total{result="written"} 1"#,
         r#"rasp_policy_rollouts_total{result="programmed"} 1"#,
-        r#"rasp_pods_outdated{namespace="shop"} 0"#,
+        r#"rasp_pods_outdated{namespace="shop",reason="OutdatedPolicy"} 0"#,
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
@@ -267,12 +269,33 @@ async fn pods_without_a_sidecar_are_counted_where_somebody_asked_for_one() {
         state.namespaces.put(mk_namespace("other", None))
     });
     bench.controller.namespace("shop").await;
-    assert!(bench.metrics().contains(r#"rasp_pods_unprotected{namespace="shop"} 1"#));
+    let line = r#"rasp_pods_unprotected{namespace="shop",reason="CannotBeProtected"} 1"#;
+    assert!(bench.metrics().contains(line));
     let noted = bench.controller.watchdog.due(std::time::Instant::now(), Duration::ZERO);
     let noted: Vec<_> = noted.iter().map(|finding| (finding.pod.as_str(), finding.cause)).collect();
     assert_eq!(noted, [("bare", Cause::CannotBeProtected)], "and the watchdog knows which");
     bench.controller.namespace("other").await;
     assert!(!bench.metrics().contains(r#"namespace="other""#), "none of our business");
+}
+
+#[tokio::test]
+async fn a_sidecar_of_another_version_is_in_gauge_and_status_although_it_has_the_policies() {
+    let bench = bench(applied).await;
+    let older = mk_pod_with("web", "web", true, |pod| {
+        pod["spec"]["initContainers"][0]["image"] = json!("proxy:0");
+    });
+    bench.cache.update(|state| state.pods.put(older));
+    bench.controller.namespace("shop").await;
+    bench.acknowledge(4);
+    bench.controller.namespace("shop").await;
+    let status = bench.policy().status.clone();
+    let targets = status.targets.unwrap();
+    assert_eq!((targets.programmed, targets.outdated, targets.outdated_sidecars), (1, 0, Some(1)));
+    let metrics = bench.metrics();
+    for (reason, pods) in [("OutdatedSidecar", 1), ("OutdatedPolicy", 0)] {
+        let line = format!(r#"rasp_pods_outdated{{namespace="shop",reason="{reason}"}} {pods}"#);
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
 }
 
 #[tokio::test]

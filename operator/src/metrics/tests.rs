@@ -3,6 +3,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{ErrorKind, MAX_NAMESPACES, Metrics, Rollout, Rotation};
+use crate::watchdog::{Cause, Counts};
+
+fn counts(of: &[(Cause, usize)]) -> Counts {
+    Counts::of(of.iter().flat_map(|(cause, pods)| std::iter::repeat_n(*cause, *pods)))
+}
+
+/// A pod of each cause.
+fn every() -> Counts {
+    Counts::of(Cause::ALL)
+}
 
 fn text(metrics: &Metrics) -> String {
     String::from_utf8(metrics.render(Timestamp::UNIX_EPOCH)).unwrap()
@@ -30,10 +40,14 @@ const FROZEN: [Row; 15] = [
     ),
     (
         "rasp_pods_unprotected",
-        |metrics| metrics.pods("shop", 2, 0),
-        r#"rasp_pods_unprotected{namespace="shop"} 2"#,
+        |metrics| metrics.pods("shop", counts(&[(Cause::StartedUnprotected, 2)])),
+        r#"rasp_pods_unprotected{namespace="shop",reason="StartedUnprotected"} 2"#,
     ),
-    ("rasp_pods_outdated", |metrics| metrics.pods("shop", 0, 3), r#"rasp_pods_outdated{namespace="shop"} 3"#),
+    (
+        "rasp_pods_outdated",
+        |metrics| metrics.pods("shop", counts(&[(Cause::OutdatedPolicy, 3)])),
+        r#"rasp_pods_outdated{namespace="shop",reason="OutdatedPolicy"} 3"#,
+    ),
     (
         "rasp_webhook_cert_expiry_seconds",
         |metrics| metrics.certificate(Timestamp::from_second(60).unwrap()),
@@ -107,29 +121,38 @@ fn exactly_the_frozen_names_are_published() {
 fn namespaces_and_kinds_beyond_the_lists_are_other() {
     let metrics = Metrics::new().unwrap();
     for index in 0..MAX_NAMESPACES + 2 {
-        metrics.pods(&format!("n{index}"), 1, 2);
+        metrics.pods(
+            &format!("n{index}"),
+            counts(&[(Cause::CannotBeProtected, 1), (Cause::OutdatedPolicy, 2), (Cause::OutdatedSidecar, 3)]),
+        );
     }
     metrics.injected("late", "Rollout", "injected", "injected");
     let text = text(&metrics);
-    assert!(text.contains(r#"rasp_pods_unprotected{namespace="other"} 2"#), "{text}");
-    assert!(text.contains(r#"rasp_pods_outdated{namespace="other"} 4"#), "{text}");
+    for line in [
+        r#"rasp_pods_unprotected{namespace="other",reason="CannotBeProtected"} 2"#,
+        r#"rasp_pods_unprotected{namespace="other",reason="StartedUnprotected"} 0"#,
+        r#"rasp_pods_outdated{namespace="other",reason="OutdatedPolicy"} 4"#,
+        r#"rasp_pods_outdated{namespace="other",reason="OutdatedSidecar"} 6"#,
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
     assert!(text.contains(r#"{namespace="other",owner_kind="other","#), "{text}");
     assert!(!text.contains(&format!(r#"namespace="n{MAX_NAMESPACES}""#)));
     metrics.forget_namespace(&format!("n{MAX_NAMESPACES}"));
     assert!(
         String::from_utf8(metrics.render(Timestamp::UNIX_EPOCH))
             .unwrap()
-            .contains(r#"rasp_pods_unprotected{namespace="other"} 1"#)
+            .contains(r#"rasp_pods_unprotected{namespace="other",reason="CannotBeProtected"} 1"#)
     );
 }
 
 #[test]
 fn a_replica_that_is_no_longer_leader_says_nothing_about_pods() {
     let metrics = Metrics::new().unwrap();
-    metrics.pods("gone", 1, 1);
+    metrics.pods("gone", every());
     metrics.forget_namespace("gone");
     assert!(!text(&metrics).contains("namespace=\"gone\""));
-    metrics.pods("shop", 1, 1);
+    metrics.pods("shop", every());
     metrics.forget_pods();
     assert!(!text(&metrics).contains("namespace=\"shop\""));
 }

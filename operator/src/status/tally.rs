@@ -10,6 +10,7 @@ use rasp_policy::report::{EffectiveMode, Uninspected};
 
 use super::{Input, NAMED, STALE, Target};
 use crate::observe::Pod;
+use crate::text;
 
 /// How many there are, and the first few of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,8 @@ impl fmt::Display for Names {
 
 /// Why nothing is known of a pod that reports.
 const EVICTED: &str = "report_evicted";
+/// Characters of the name of an image in a message.
+const MAX_IMAGE: usize = 128;
 /// Ports of one pod in a message.
 const MOST_PORTS: usize = 4;
 
@@ -75,6 +78,8 @@ pub(super) struct Tally {
     pub silent: Names,
     /// Pods without sidecar, and why.
     pub unprotected: Names,
+    /// Sidecars of another version than new pods get, and their images.
+    pub older: Names,
     /// Sidecars that refused a Bundle, and why.
     pub rejected: Names,
     /// Sidecars that leave a detector out, and the classes.
@@ -114,6 +119,7 @@ impl Tally {
         self.waiting.add(&other.waiting);
         self.silent.add(&other.silent);
         self.unprotected.add(&other.unprotected);
+        self.older.add(&other.older);
         self.rejected.add(&other.rejected);
         self.suspended.add(&other.suspended);
         self.stale.add(&other.stale);
@@ -131,6 +137,9 @@ impl Tally {
         }
         if is_stale(input, target) {
             self.stale.push(with(target.pod, None));
+        }
+        if let Some(image) = target.other_image {
+            self.older.push(with(target.pod, Some(&text::line(image, MAX_IMAGE))));
         }
         let Some(received) = target.report else { return self.silent.push(with(target.pod, None)) };
         let report = &received.report;

@@ -113,6 +113,7 @@ impl World {
                 report: report.as_ref(),
                 evicted: self.evicted && report.is_none(),
                 why: why.clone(),
+                other_image: pod.sidecar_image.as_deref().filter(|image| *image != "proxy:2"),
             })
             .collect();
         of(&Input {
@@ -141,7 +142,7 @@ fn told<'a>(status: &'a RaspPolicyStatus, kind: &str) -> Told<'a> {
 }
 
 fn counts(status: &RaspPolicyStatus) -> [i32; 4] {
-    let TargetCounts { matched, programmed, outdated, unprotected } = status.targets.unwrap();
+    let TargetCounts { matched, programmed, outdated, unprotected, .. } = status.targets.unwrap();
     assert_eq!(matched, programmed + outdated + unprotected);
     [matched, programmed, outdated, unprotected]
 }
@@ -266,6 +267,25 @@ fn what_sidecars_relay_uninspected_is_told_by_port_and_reason() {
     for (world, inspected) in table {
         assert_eq!(told(&world.status(), "Inspected"), inspected);
     }
+}
+
+#[test]
+fn a_sidecar_of_another_version_is_counted_and_named_and_is_no_fault() {
+    let image = |mut world: World, name: &str, image: &str| {
+        let pod = &mut world.pods.iter_mut().find(|(pod, ..)| pod.name == name).unwrap().0;
+        pod.sidecar_image = Some(image.to_owned());
+        world
+    };
+    let older = image(image(block().sidecar("a", 4).sidecar("b", 4), "a", "proxy:1"), "b", "proxy:2");
+    let status = older.status();
+    assert_eq!(counts(&status), [2, 2, 0, 0]);
+    assert_eq!(status.targets.unwrap().outdated_sidecars, Some(1));
+    let message = "1 of 2 sidecars are of another version than new pods get: shop/a (proxy:1)";
+    let healthy = format!("no fault is known on the selected pods; {message}");
+    assert_eq!(told(&status, "Degraded"), ("False", "AllSidecarsHealthy", healthy.as_str()));
+    let status = image(older.bare("c", "host_network"), "a", "proxy:1\u{1b}[31m").status();
+    assert_eq!(condition(&status, "Degraded").reason, "Unprotected", "{status:?}");
+    assert!(told(&status, "Degraded").2.ends_with("shop/a (proxy:1 [31m)"), "{status:?}");
 }
 
 #[test]

@@ -11,8 +11,13 @@ use crate::testing::{mk_pod, mk_pod_with};
 
 const SETTLE: Duration = Duration::from_secs(60);
 
+/// The watchdog of an operator that injects `proxy:2`.
+fn mk_ledger() -> Ledger {
+    Ledger::new("proxy:2".to_owned(), vec!["mirror/proxy:2".to_owned()])
+}
+
 fn target<'a>(pod: &'a Pod, why: Option<&str>) -> Target<'a> {
-    Target { pod, report: None, evicted: false, why: why.map(ToOwned::to_owned) }
+    Target { pod, report: None, evicted: false, why: why.map(ToOwned::to_owned), other_image: mk_ledger().other_image(pod) }
 }
 
 /// A pod with the sidecar image `image`.
@@ -41,9 +46,17 @@ fn each_pod_is_noted_with_what_is_wrong_with_it() {
         target(&chosen, None),
         target(&mirrored, None),
     ];
-    let ledger = Ledger::new("proxy:2".to_owned(), vec!["mirror/proxy:2".to_owned()]);
+    let ledger = mk_ledger();
     let start = Instant::now();
-    ledger.note("shop", start, &targets, &[&targets[0], &targets[1]], &[&targets[3]]);
+    let counts =
+        ledger.note("shop", start, &targets, &[&targets[0], &targets[1]], &[&targets[2], &targets[3]]);
+    let expected = [
+        (Cause::StartedUnprotected, 1),
+        (Cause::CannotBeProtected, 1),
+        (Cause::OutdatedSidecar, 1),
+        (Cause::OutdatedPolicy, 2),
+    ];
+    assert_eq!(counts.each().collect::<Vec<_>>(), expected, "the gauges say at once what events say later");
     assert_eq!(causes(&ledger, start + SETTLE / 2), [], "it may still settle");
     let settled = [
         ("missed".to_owned(), Cause::StartedUnprotected),
@@ -61,7 +74,7 @@ fn each_pod_is_noted_with_what_is_wrong_with_it() {
 
 #[test]
 fn what_goes_on_keeps_its_beginning_and_what_ends_is_forgotten() {
-    let ledger = Ledger::new("proxy:2".to_owned(), vec!["mirror/proxy:2".to_owned()]);
+    let ledger = mk_ledger();
     let (start, pod) = (Instant::now(), mk_pod("missed", "web", false));
     let targets = [target(&pod, Some(MISSED))];
     ledger.note("shop", start, &targets, &[&targets[0]], &[]);

@@ -31,7 +31,9 @@ use crate::selector::LabelSelector;
         printcolumn = r#"{"name":"Programmed","type":"string","jsonPath":".status.conditions[?(@.type==\"Programmed\")].status"}"#,
         printcolumn = r#"{"name":"Pods","type":"integer","jsonPath":".status.targets.programmed","description":"Sidecars that have this generation in force."}"#,
         printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
-        printcolumn = r#"{"name":"Unprotected","type":"integer","jsonPath":".status.targets.unprotected","priority":1}"#
+        printcolumn = r#"{"name":"Unprotected","type":"integer","jsonPath":".status.targets.unprotected","description":"Pods without a sidecar.","priority":1}"#,
+        printcolumn = r#"{"name":"Outdated","type":"integer","jsonPath":".status.targets.outdated","description":"Sidecars that do not have this generation in force.","priority":1}"#,
+        printcolumn = r#"{"name":"Outdated sidecars","type":"integer","jsonPath":".status.targets.outdatedSidecars","description":"Sidecars of another version than new pods get.","priority":1}"#
     ),
     x_kube(validation = ("has(self.defaults) != has(self.overrides)", "set either defaults or overrides"))
 )]

@@ -57,6 +57,10 @@ pub struct TargetCounts {
     /// Of these, pods without a sidecar.
     #[cfg_attr(feature = "crd", schemars(range(min = 0)))]
     pub unprotected: i32,
+    /// Of the others, sidecars of another version than new pods get, whether or not they acknowledged this generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "crd", schemars(range(min = 0)))]
+    pub outdated_sidecars: Option<i32>,
 }
 
 /// A condition, as in Kubernetes API conventions (`metav1.Condition`).

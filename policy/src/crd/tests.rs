@@ -140,6 +140,21 @@ fn kubectl_get_shows_what_is_asked_for_and_what_is_in_force() {
 }
 
 #[test]
+fn every_count_of_pods_that_are_not_as_they_should_be_has_a_column() {
+    for kind in [Kind::RaspPolicy, Kind::ClusterRaspPolicy] {
+        let crd = crd(kind);
+        let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"].as_sequence().unwrap();
+        let shown: Vec<&str> = columns.iter().map(|column| column["jsonPath"].as_str().unwrap()).collect();
+        let counts = nodes_of(kind).into_iter().map(|(path, _)| path);
+        let mut counts = counts.filter(|path| path.starts_with(".status.targets.")).peekable();
+        assert!(counts.peek().is_some());
+        for count in counts.filter(|path| path != ".status.targets.matched") {
+            assert!(shown.contains(&count.as_str()), "{kind:?} {count}: {shown:?}");
+        }
+    }
+}
+
+#[test]
 fn each_kind_has_only_the_fields_that_mean_something_in_it() {
     let has = |kind, path: &str| nodes_of(kind).iter().any(|(known, _)| known == path);
     for half in ["defaults", "overrides"] {

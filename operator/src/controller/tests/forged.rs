@@ -20,7 +20,13 @@ async fn a_status_that_somebody_forged_is_written_anew_from_what_sidecars_say() 
         let mut forged = policy.clone();
         forged.status.effective_mode = Some(EffectiveMode::Off);
         forged.status.policy_hash = Some("sha256:forged".to_owned());
-        forged.status.targets = Some(TargetCounts { matched: 1, programmed: 1, outdated: 0, unprotected: 0 });
+        forged.status.targets = Some(TargetCounts {
+            matched: 1,
+            programmed: 1,
+            outdated: 0,
+            unprotected: 0,
+            outdated_sidecars: None,
+        });
         for condition in &mut forged.status.conditions {
             "True".clone_into(&mut condition.status);
             condition.message = "\u{1b}[32mall is well".to_owned();
