@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::apply::Writer;
 use crate::events::Notice;
+use crate::facts::Absence;
 use crate::history::Change;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
@@ -46,7 +47,7 @@ pub const STATUS_PAUSE: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 8;
 
 /// Says why a running pod has no sidecar.
-pub type Why = dyn Fn(&crate::observe::Pod, &crate::observe::Namespace) -> Option<String> + Send + Sync;
+pub type Why = dyn Fn(&crate::observe::Pod, &crate::observe::Namespace) -> Option<Absence> + Send + Sync;
 
 /// What the loop works with.
 pub struct Controller {

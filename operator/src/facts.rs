@@ -1,5 +1,6 @@
 //! What the webhook knows of namespaces, and the settings every pod is injected with. From caches only.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,29 @@ use crate::webhook;
 /// its pods within milliseconds. Well below the 5 seconds of the webhook.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why a pod has no sidecar that would get one now. The watchdog knows it by this text.
-pub const MISSED: &str = "started before injection was asked for: restart it";
+/// Why a running pod has no sidecar. Shown to people as a part of a sentence, or by the id of the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// A new pod would get one: it was there before its namespace asked, or started while the webhook was away.
+    Missed,
+    /// Its namespace is excluded from injection by name.
+    Excluded,
+    /// Its namespace is labelled `disabled`.
+    Disabled,
+    /// A new pod would get none either: the id of the [`Reason`].
+    NotInjected(&'static str),
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missed => "started before injection was asked for: restart it",
+            Self::Excluded => "its namespace is excluded from injection",
+            Self::Disabled => "its namespace is labelled disabled",
+            Self::NotInjected(reason) => reason,
+        })
+    }
+}
 
 /// Answers the questions of a review.
 pub struct Facts {
@@ -58,16 +80,15 @@ impl Facts {
         self.accepted.store(Arc::new(std::iter::once(settings).chain(others).cloned().collect()));
     }
 
-    /// Why a running pod has no sidecar, in the words of the webhook.
-    pub fn why(&self, pod: &Pod, namespace: &Namespace, excluded: bool) -> Option<String> {
+    /// Why a running pod has no sidecar; `None` of one that has.
+    pub fn why(&self, pod: &Pod, namespace: &Namespace, excluded: bool) -> Option<Absence> {
         let Some(level) = level(namespace, excluded) else {
-            let how = if excluded { "excluded from injection" } else { "labelled disabled" };
-            return Some(format!("its namespace is {how}"));
+            return Some(if excluded { Absence::Excluded } else { Absence::Disabled });
         };
         let facts = facts(namespace, None);
         match inject::decide(&pod.manifest.as_ref()?.read(), level, &facts, &self.settings.load()) {
-            Decision::Inject(_) => Some(MISSED.to_owned()),
-            Decision::Skip(reason) | Decision::Refuse(reason) => Some(reason.id().to_owned()),
+            Decision::Inject(_) => Some(Absence::Missed),
+            Decision::Skip(reason) | Decision::Refuse(reason) => Some(Absence::NotInjected(reason.id())),
         }
     }
 

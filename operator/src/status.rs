@@ -13,6 +13,7 @@ use rasp_policy::api::{
 use rasp_policy::report::{EffectiveMode, Report};
 use rasp_policy::share::Share as Blocked;
 
+use crate::facts::Absence;
 use crate::observe::{Pod, Policy};
 use crate::plan::Verdict;
 use crate::signing::Opened;
@@ -53,7 +54,7 @@ pub struct Target<'a> {
     /// There is none, and it may have been dropped for want of room: what it said is unknown.
     pub evicted: bool,
     /// Of a pod without sidecar: why it has none.
-    pub why: Option<String>,
+    pub why: Option<Absence>,
     /// The image of its sidecar, where new pods get another one.
     pub other_image: Option<&'a str>,
 }

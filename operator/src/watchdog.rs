@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::facts::MISSED;
+use crate::facts::Absence;
 use crate::inject::Owner;
 use crate::observe::Pod;
 use crate::status::Target;
@@ -157,9 +157,12 @@ impl Ledger {
     ) -> Counts {
         let mut namespaces = self.lock();
         let before = namespaces.remove(namespace).unwrap_or_default();
-        let unprotected = unprotected.iter().map(|target| match target.why.as_deref() {
-            Some(MISSED) => (target.pod, Cause::StartedUnprotected, MISSED.to_owned()),
-            why => (target.pod, Cause::CannotBeProtected, why.unwrap_or("unknown").to_owned()),
+        let unprotected = unprotected.iter().map(|target| {
+            let cause = match target.why {
+                Some(Absence::Missed) => Cause::StartedUnprotected,
+                _ => Cause::CannotBeProtected,
+            };
+            (target.pod, cause, target.why.map_or_else(|| "unknown".to_owned(), |why| why.to_string()))
         });
         let older = targets.iter().filter_map(|target| {
             let image = target.other_image?;

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::Controller;
 use crate::apply::Writer;
 use crate::events::Notice;
+use crate::facts::Absence;
 use crate::history::Change;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
@@ -95,7 +96,7 @@ async fn bench(writes: impl Fn(&Value) -> (u16, Value) + Send + Sync + 'static) 
         leadership: Leadership::for_test(true),
         metrics: Arc::clone(&metrics),
         compile: Box::new(|_| Ok(())),
-        why: Box::new(|_, _| Some("host_network".to_owned())),
+        why: Box::new(|_, _| Some(Absence::NotInjected("host_network"))),
         notices: noticed,
         history,
         excludes: Box::new(|_| false),

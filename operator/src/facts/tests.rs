@@ -4,7 +4,7 @@ use clap::Parser as _;
 use rasp_policy::bundle::{Bundle, Namespace, SCHEMA_VERSION};
 use serde_json::json;
 
-use super::{Facts, settings};
+use super::{Absence, Facts, settings};
 use crate::args::{Args, Command, Run};
 use crate::certificate;
 use crate::observe::Cache;
@@ -66,17 +66,18 @@ fn says_why_a_running_pod_has_no_sidecar() {
     });
     let restart = "started before injection was asked for: restart it";
     let table = [
-        (&plain, Some("enabled"), false, restart),
-        (&plain, Some("enforced"), false, restart),
-        (&plain, None, false, "not_opted_in"),
-        (&asking, None, false, restart),
-        (&asking, Some("disabled"), false, "its namespace is labelled disabled"),
-        (&host, Some("enabled"), false, "host_network"),
-        (&plain, Some("enabled"), true, "its namespace is excluded from injection"),
+        (&plain, Some("enabled"), false, Absence::Missed, restart),
+        (&plain, Some("enforced"), false, Absence::Missed, restart),
+        (&plain, None, false, Absence::NotInjected("not_opted_in"), "not_opted_in"),
+        (&asking, None, false, Absence::Missed, restart),
+        (&asking, Some("disabled"), false, Absence::Disabled, "its namespace is labelled disabled"),
+        (&host, Some("enabled"), false, Absence::NotInjected("host_network"), "host_network"),
+        (&plain, Some("enabled"), true, Absence::Excluded, "its namespace is excluded from injection"),
     ];
-    for (pod, label, excluded, expected) in table {
+    for (pod, label, excluded, expected, told) in table {
         let why = facts.why(pod, &mk_namespace("shop", label), excluded);
-        assert_eq!(why.as_deref(), Some(expected), "{label:?}");
+        assert_eq!(why, Some(expected), "{label:?}");
+        assert_eq!(expected.to_string(), told, "{label:?}");
     }
     let injected = mk_pod("web", "web", true);
     assert_eq!(facts.why(&injected, &mk_namespace("shop", None), false), None);

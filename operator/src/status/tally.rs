@@ -107,7 +107,7 @@ impl Tally {
             if target.pod.injected {
                 tally.sidecar(input, target);
             } else {
-                tally.unprotected.push(with(target.pod, target.why.as_deref()));
+                tally.unprotected.push(with(target.pod, target.why.map(|why| why.to_string()).as_deref()));
             }
         }
         tally

@@ -9,6 +9,7 @@ use rasp_policy::report::{Rejected, Uninspected, UninspectedReason};
 use serde_json::json;
 
 use super::{GRACE, Input, Received, STALE, Target, status};
+use crate::facts::Absence;
 use crate::observe::{Pod, Policy};
 use crate::plan::Verdict;
 use crate::signing::Opened;
@@ -29,7 +30,7 @@ struct World {
     verdict: Verdict,
     rollout: Option<RolloutStatus>,
     bundle: Vec<Policy>,
-    pods: Vec<(Pod, Option<Received>, Option<String>)>,
+    pods: Vec<(Pod, Option<Received>, Option<Absence>)>,
     leader_for: Duration,
     distribution_error: Option<&'static str>,
     resolved: Option<Vec<rasp_policy::bundle::Target>>,
@@ -71,8 +72,8 @@ impl World {
         self
     }
 
-    fn bare(mut self, name: &str, why: &str) -> Self {
-        self.pods.push((mk_pod(name, "web", false), None, Some(why.to_owned())));
+    fn bare(mut self, name: &str, why: &'static str) -> Self {
+        self.pods.push((mk_pod(name, "web", false), None, Some(Absence::NotInjected(why))));
         self
     }
 
@@ -112,7 +113,7 @@ impl World {
                 pod,
                 report: report.as_ref(),
                 evicted: self.evicted && report.is_none(),
-                why: why.clone(),
+                why: *why,
                 other_image: pod.sidecar_image.as_deref().filter(|image| *image != "proxy:2"),
             })
             .collect();

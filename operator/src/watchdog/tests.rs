@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::restart::{Kind, Workload};
 use super::{Cause, Ledger};
-use crate::facts::MISSED;
+use crate::facts::Absence;
 use crate::observe::Pod;
 use crate::status::Target;
 use crate::testing::{mk_pod, mk_pod_with};
@@ -16,8 +16,8 @@ fn mk_ledger() -> Ledger {
     Ledger::new("proxy:2".to_owned(), vec!["mirror/proxy:2".to_owned()])
 }
 
-fn target<'a>(pod: &'a Pod, why: Option<&str>) -> Target<'a> {
-    Target { pod, report: None, evicted: false, why: why.map(ToOwned::to_owned), other_image: mk_ledger().other_image(pod) }
+fn target(pod: &Pod, why: Option<Absence>) -> Target<'_> {
+    Target { pod, report: None, evicted: false, why, other_image: mk_ledger().other_image(pod) }
 }
 
 /// A pod with the sidecar image `image`.
@@ -39,8 +39,8 @@ fn each_pod_is_noted_with_what_is_wrong_with_it() {
         pod["metadata"]["annotations"] = json!({ "config.rasp.dev/proxy-image": "proxy:1" });
     });
     let targets = [
-        target(&missed, Some(MISSED)),
-        target(&network, Some("host_network")),
+        target(&missed, Some(Absence::Missed)),
+        target(&network, Some(Absence::NotInjected("host_network"))),
         target(&old, None),
         target(&current, None),
         target(&chosen, None),
@@ -76,13 +76,13 @@ fn each_pod_is_noted_with_what_is_wrong_with_it() {
 fn what_goes_on_keeps_its_beginning_and_what_ends_is_forgotten() {
     let ledger = mk_ledger();
     let (start, pod) = (Instant::now(), mk_pod("missed", "web", false));
-    let targets = [target(&pod, Some(MISSED))];
+    let targets = [target(&pod, Some(Absence::Missed))];
     ledger.note("shop", start, &targets, &[&targets[0]], &[]);
     ledger.note("shop", start + SETTLE, &targets, &[&targets[0]], &[]);
     assert_eq!(causes(&ledger, start + SETTLE).len(), 1);
     // A pod of the same name is another pod.
     let again = mk_pod_with("missed", "web", false, |pod| pod["metadata"]["uid"] = json!("other"));
-    let other = [target(&again, Some(MISSED))];
+    let other = [target(&again, Some(Absence::Missed))];
     ledger.note("shop", start + SETTLE, &other, &[&other[0]], &[]);
     assert_eq!(causes(&ledger, start + SETTLE), []);
     ledger.note("shop", start + SETTLE, &[], &[], &[]);
