@@ -1,7 +1,7 @@
 //! Decides, for one namespace, which Bundle it gets and which policies take part. Pure: no clock, no IO, no key.
 //!
 //! A policy that cannot be compiled is left out, or stays as it was if an earlier generation is in force: a bad edit
-//! never loosens protection, but by the modes that it lowers, which act at once. Nothing is written unless the entries differ or what is stored is not what was written.
+//! never loosens protection, but by the modes and the share that it lowers, which act at once. Nothing is written unless the entries differ or what is stored is not what was written.
 //! Called by `controller`.
 
 use std::collections::BTreeMap;
@@ -145,12 +145,16 @@ pub fn plan(input: &Input<'_>, compile: &Compile) -> Plan {
     Plan { write, verdicts, entries, missing, concerned }
 }
 
-/// What stays in force of a policy whose edit cannot be compiled, with the modes that the edit lowers.
+/// What stays in force of a policy whose edit cannot be compiled, with the modes and the share that the edit lowers.
 fn lowered(mut kept: Entry, policy: &Policy) -> Entry {
     if let Ok(edit) = &policy.spec {
         let origin = policy.cluster.as_ref().map(|cluster| cluster.origin);
         let lifts = (kept.origin, origin) == (Some(Origin::Overrides), Some(Origin::Defaults));
         lever::pull(&mut kept.spec, edit, lifts);
+        // Below overrides the policies of namespaces may say a larger share.
+        if !lifts {
+            lever::pull_share(&mut kept, edit);
+        }
     }
     kept
 }

@@ -209,17 +209,22 @@ fn accepted(whole: &Whole<'_>) -> Judged {
             conditions::ACCEPTED,
             "False",
             reasons::INVALID,
-            format!("{message}; generation {kept} stays in force{}", modes(whole.policy)),
+            format!("{message}; generation {kept} stays in force{}", lowered(whole)),
         ),
     }
 }
 
 /// What of an edit that cannot be compiled acts all the same (`plan::lever`).
-fn modes(policy: &Policy) -> String {
-    if policy.kind == Kind::RaspException || policy.spec.is_err() {
+fn lowered(whole: &Whole<'_>) -> String {
+    let Policy { kind, spec, generation, .. } = whole.policy;
+    let Some(spec) = spec.as_ref().ok().filter(|_| *kind != Kind::RaspException) else {
         return String::new();
-    }
-    format!(", in modes no higher than those of generation {}", policy.generation)
+    };
+    let asked = spec.enforcement.as_ref().and_then(|enforcement| enforcement.percent);
+    let share = asked.filter(|_| whole.share.kept_percent == asked);
+    let share =
+        share.map(|percent| format!(", and with Block for {percent} % of requests")).unwrap_or_default();
+    format!(", in modes no higher than those of generation {generation}{share}")
 }
 
 /// Says what nobody should take for Block, and who can choose not to be blocked.

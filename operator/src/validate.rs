@@ -171,10 +171,10 @@ fn judge(question: Option<Question>, now: Timestamp) -> Judgement {
         Some(fault) if only_lowers => {
             let acts = match &policy.spec {
                 Ok(_) => {
-                    "the lower mode is in force at once, and nothing else of the object is until it can be compiled"
+                    "the lower mode or share is in force at once, and nothing else of the object is until it can be compiled"
                 }
                 Err(_) => {
-                    "the lower mode is stored and NOT in force, because the object cannot be read: lower it by a \
+                    "the lower mode or share is stored and NOT in force, because the object cannot be read: lower it by a \
                      ClusterRaspPolicy with overrides"
                 }
             };

@@ -44,7 +44,10 @@ async fn a_policy_that_cannot_be_compiled_is_refused_unless_it_only_lowers_a_mod
 
     wait_for("the refusal again", limit, || refused("other")).await?;
     let lowered = apply(&cluster, &shop.name, &blind("bad", "Monitor")).await?;
-    ensure!(lowered.success && lowered.stderr.contains("the lower mode is in force at once"), "{lowered:?}");
+    ensure!(
+        lowered.success && lowered.stderr.contains("the lower mode or share is in force at once"),
+        "{lowered:?}"
+    );
     let raised = apply(&cluster, &shop.name, &blind("bad", "Block")).await?;
     ensure!(!raised.success && raised.stderr.contains("spec.signatures[local-a]"), "{raised:?}");
     let labelled = cluster.kubectl(&["-n", &shop.name, "label", "rasppolicy", "bad", "team=a"], "").await?;

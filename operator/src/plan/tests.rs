@@ -247,6 +247,18 @@ fn the_modes_that_a_bad_edit_lowers_act_at_once_and_nothing_else_of_it_does() {
     world.policies = vec![Arc::new(mk_policy("a", 4, json!({ "mode": "Block" })))];
     assert_eq!(world.plan().write.unwrap().1.entries[0].spec.mode, Some(Block));
 
+    let good = json!({ "mode": "Block", "enforcement": { "percent": 50 } });
+    let (mut world, _) = World::new(None).with(mk_policy("a", 1, good)).written(&key);
+    for (percent, expected) in [(60, None), (10, Some(10)), (0, Some(0))] {
+        let spec =
+            json!({ "mode": "Block", "enforcement": { "percent": percent }, "response": { "status": 1 } });
+        world.policies = vec![Arc::new(mk_policy("a", 2, spec))];
+        let entry = world.plan().write.map(|(_, mut bundle)| bundle.entries.remove(0));
+        let share = entry.map(|entry| (entry.source.generation, entry.spec.mode, entry.spec.enforcement));
+        let percent = share.map(|(generation, mode, share)| (generation, mode, share.unwrap().percent));
+        assert_eq!(percent, expected.map(|expected| (1, Some(Block), Some(expected))));
+    }
+
     let cluster = |generation, spec| mk_policy_of(Kind::ClusterRaspPolicy, "c", generation, spec);
     let good = cluster(1, json!({ "overrides": { "mode": "Block" } }));
     let bad = |half: &str| json!({ half: { "mode": "Monitor", "response": { "status": 418 } } });

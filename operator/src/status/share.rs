@@ -21,6 +21,8 @@ pub struct Share {
     /// Why this generation cannot be brought to sidecars, where the policies of a namespace are too large together.
     pub(super) too_large: Option<String>,
     pub(super) missing: Vec<String>,
+    /// Of an earlier generation that stays in force: the percentage of its `enforcement`.
+    pub(super) kept_percent: Option<i32>,
     /// Findings that it took, where it is an exception, and when the last was.
     pub(super) hits: u64,
     pub(super) last_hit: Option<String>,
@@ -44,6 +46,7 @@ pub fn share(input: &Input<'_>) -> Share {
             .filter(|_| input.too_large && carried.is_none())
             .map(ToOwned::to_owned),
         missing: input.missing.to_vec(),
+        kept_percent: kept_percent(input),
         hits: 0,
         last_hit: None,
     };
@@ -57,6 +60,13 @@ pub fn share(input: &Input<'_>) -> Share {
         share.last_hit = share.last_hit.take().max(said.cloned());
     }
     share
+}
+
+fn kept_percent(input: &Input<'_>) -> Option<i32> {
+    let mut entries = input.written?.bundle.entries.iter();
+    let kept = entries.find(|entry| entry.source.uid == input.policy.uid)?;
+    let is_earlier = kept.source.generation != input.policy.generation;
+    kept.spec.enforcement.as_ref().filter(|_| is_earlier)?.percent
 }
 
 /// As sidecars name it in metrics and reports.
@@ -77,6 +87,8 @@ impl Share {
                 all.distribution_error.take().or_else(|| share.distribution_error.clone());
             all.too_large = all.too_large.take().or_else(|| share.too_large.clone());
             all.missing.extend(share.missing.iter().cloned());
+            // Of several namespaces the largest: nobody should take another one for it.
+            all.kept_percent = all.kept_percent.max(share.kept_percent);
             all.hits = all.hits.saturating_add(share.hits);
             all.last_hit = all.last_hit.take().max(share.last_hit.clone());
         }

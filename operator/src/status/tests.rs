@@ -389,6 +389,14 @@ fn an_invalid_policy_says_what_is_wrong_and_what_stays() {
     assert_eq!(told(&status, "Accepted"), ("False", "Invalid", said));
     assert_eq!(told(&status, "Programmed"), ("False", "Invalid", "generation 4 cannot be compiled"));
     assert_eq!(status.policy_hash, None, "no Bundle carries this generation");
+    let mut lowered =
+        World::new(json!({ "mode": "Block", "enforcement": { "percent": 10 } })).sidecar("a", 3);
+    lowered.bundle[0].generation = 3;
+    lowered.verdict = world.verdict.clone();
+    let message = format!("{said}, and with Block for 10 % of requests");
+    assert_eq!(told(&lowered.status(), "Accepted").2, message, "the share of the edit is that of the Bundle");
+    lowered.bundle[0].spec.as_mut().unwrap().enforcement.as_mut().unwrap().percent = Some(5);
+    assert_eq!(told(&lowered.status(), "Accepted").2, said, "it stays smaller");
     world.verdict = Verdict::Invalid { message: "spec.mode: no".into(), kept: None };
     assert_eq!(told(&world.status(), "Accepted").2, "spec.mode: no; the policy is left out");
 }

@@ -1,6 +1,8 @@
-//! Whether an edit does nothing but lower modes: the lever of an incident, which must work whatever else is wrong.
+//! Whether an edit does nothing but lower modes, or the percentage of `enforcement`: the lever of an incident, which must work
+//! whatever else is wrong.
 //!
 //! Compared as JSON, so that it works on objects that cannot be read. A mode that is absent counts as Monitor, the built-in.
+//! What of it acts is for `plan::lever` to say.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +22,7 @@ impl Modes {
     }
 }
 
-/// Whether nothing but modes differs, and no mode is higher than it was. Taking a mode away is an edit of it.
+/// Whether nothing but modes and the share differs, and none is higher than it was. Taking a mode away is an edit of it.
 pub(super) fn only_lowers(old: &Value, new: &Value) -> bool {
     let spec = |object: &Value| object.get("spec").cloned().unwrap_or_default();
     let (mut old, mut new) = (spec(old), spec(new));
@@ -37,16 +39,33 @@ fn lowers(old: Option<&mut Value>, new: Option<&mut Value>) -> bool {
         (None, None) => return true,
         _ => return false,
     };
-    let (Some(old), Some(new)) = (old, new) else { return false };
-    new.all <= old.all
+    let (Some((old, was)), Some((new, wanted))) = (old, new) else { return false };
+    lowers_share(was.as_ref(), wanted.as_ref())
+        && new.all <= old.all
         && old.classes.keys().chain(new.classes.keys()).all(|class| new.of(class) <= old.of(class))
 }
 
-/// Takes the modes out; `None` where one of them is none.
-fn take(settings: &mut Value) -> Option<Modes> {
-    let Some(settings) = settings.as_object_mut() else {
-        return Some(Modes { all: Mode::Monitor, classes: BTreeMap::new() });
+/// Whether Block is for no more requests: for nobody, or for fewer of the same. Beside that of a rollout no other percentage than 0
+/// is surely lower.
+fn lowers_share(old: Option<&Value>, new: Option<&Value>) -> bool {
+    let parts = |share: Option<&Value>| {
+        let mut rest = share?.as_object()?.clone();
+        Some((rest.remove("percent")?.as_u64()?, rest))
     };
+    match (parts(old), parts(new)) {
+        _ if old == new => true,
+        (_, Some((0, _))) => true,
+        (Some((old, key)), Some((new, same))) => new < old && same == key,
+        _ => false,
+    }
+}
+
+/// Takes the modes and the share out; `None` where one of the modes is none.
+fn take(settings: &mut Value) -> Option<(Modes, Option<Value>)> {
+    let Some(settings) = settings.as_object_mut() else {
+        return Some((Modes { all: Mode::Monitor, classes: BTreeMap::new() }, None));
+    };
+    let share = settings.remove("enforcement");
     let mode = |mode: Option<Value>| mode.map(|mode| Mode::deserialize(mode).ok());
     let all = mode(settings.remove("mode")).unwrap_or(Some(Mode::Monitor))?;
     let mut classes = BTreeMap::new();
@@ -62,7 +81,7 @@ fn take(settings: &mut Value) -> Option<Modes> {
             settings.remove("detections");
         }
     }
-    Some(Modes { all, classes })
+    Some((Modes { all, classes }, share))
 }
 
 #[cfg(test)]
@@ -72,7 +91,7 @@ mod tests {
     use super::only_lowers;
 
     #[test]
-    fn only_edits_of_modes_downwards_are_the_lever() {
+    fn only_edits_of_modes_and_the_share_downwards_are_the_lever() {
         let table = [
             ("{mode: Block}", "{mode: Monitor}", true),
             ("{mode: Block}", "{mode: 'Off'}", true),
@@ -113,6 +132,33 @@ mod tests {
             ("{mode: Block, signatures: [{id: 1}]}", "{mode: Monitor, signatures: [{id: 2}]}", false),
             ("{mode: Block}", "{mode: Blok}", false),
             ("[]", "{mode: Block}", false),
+            // The share.
+            ("{enforcement: {percent: 50}}", "{enforcement: {percent: 10}}", true),
+            ("{mode: Block, enforcement: {percent: 50}}", "{mode: Monitor, enforcement: {percent: 0}}", true),
+            (
+                "{mode: Monitor, enforcement: {percent: 50}}",
+                "{mode: Block, enforcement: {percent: 0}}",
+                false,
+            ),
+            ("{enforcement: {percent: 10}}", "{enforcement: {percent: 50}}", false),
+            ("{enforcement: {percent: 10}}", "{enforcement: {percent: -1}}", false),
+            ("{enforcement: {percent: 10}}", "{}", false),
+            ("{}", "{enforcement: {percent: 10}}", false),
+            ("{}", "{enforcement: {percent: 0}}", true),
+            (
+                "{enforcement: {percent: 50, hashOn: Header, header: a}}",
+                "{enforcement: {percent: 10, hashOn: Header, header: a}}",
+                true,
+            ),
+            (
+                "{enforcement: {percent: 50, hashOn: Header, header: a}}",
+                "{enforcement: {percent: 10, hashOn: Header, header: b}}",
+                false,
+            ),
+            ("{enforcement: {rollout: {steps: [50]}}}", "{enforcement: {percent: 10}}", false),
+            ("{enforcement: {rollout: {steps: [50]}}}", "{enforcement: {percent: 0}}", true),
+            ("{enforcement: {percent: 50}}", "{enforcement: {rollout: {steps: [1]}}}", false),
+            ("{enforcement: {percent: 50}}", "{enforcement: {percent: 10}, failureMode: Open}", false),
         ];
         let object = |spec: &str| json!({ "spec": serde_yaml::from_str::<Value>(spec).unwrap() });
         for (old, new, expected) in table {
