@@ -27,6 +27,7 @@ mod tally;
 
 pub use share::{Share, share};
 use tally::Tally;
+pub(crate) use tally::is_too_old;
 
 /// A new leader knows no reports; every sidecar sends one within a minute and its jitter. Until then a silent pod does
 /// not lower what an earlier leader had established.
@@ -146,7 +147,7 @@ fn whole<'a>(
         targets: Some(TargetCounts {
             matched: count(tally.matched),
             programmed: count(tally.programmed + presumed),
-            outdated: count(tally.waiting.len() + tally.silent.len() - presumed),
+            outdated: count(tally.waiting.len() + tally.too_old.len() + tally.silent.len() - presumed),
             unprotected: count(tally.unprotected.len()),
             outdated_sidecars: Some(count(tally.older.len())),
         }),
@@ -275,11 +276,20 @@ fn programmed(whole: &Whole<'_>) -> Judged {
     if ready == all {
         return condition("True", reasons::PROGRAMMED, progress);
     }
-    let reason = if ready == 0 { reasons::PENDING } else { reasons::PARTIALLY_PROGRAMMED };
+    let too_old = tally.too_old.len();
+    let reason = match (too_old, ready) {
+        (0, 0) => reasons::PENDING,
+        (0, _) => reasons::PARTIALLY_PROGRAMMED,
+        _ => reasons::SIDECAR_TOO_OLD,
+    };
     let mut waiting = tally.waiting.clone();
     waiting.add(&tally.silent);
-    waiting.shorten(all - ready);
-    condition("False", reason, format!("{progress}; waiting for {waiting}"))
+    waiting.shorten((all - ready).saturating_sub(too_old));
+    let older = (too_old > 0)
+        .then(|| format!("{too_old} too old to read it (restart their workloads): {}", tally.too_old));
+    let waiting = (!waiting.is_empty()).then(|| format!("waiting for {waiting}"));
+    let parts = std::iter::once(progress).chain(older).chain(waiting);
+    condition("False", reason, parts.collect::<Vec<_>>().join("; "))
 }
 
 fn degraded(whole: &Whole<'_>) -> Judged {

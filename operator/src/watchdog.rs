@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::facts::Absence;
 use crate::inject::Owner;
 use crate::observe::Pod;
-use crate::status::Target;
+use crate::status::{Target, is_too_old};
 
 pub mod restart;
 mod run;
@@ -173,12 +173,17 @@ impl Ledger {
             ))
         });
         let outdated = outdated.iter().map(|target| {
-            let why = match target.report {
-                Some(_) => "it reports others",
-                None if target.evicted => "its report was dropped for want of room",
-                None => "it reports nothing",
+            let rejected = target.report.map(|received| received.report.rejected.as_ref());
+            let why = match rejected {
+                Some(Some(rejected)) if is_too_old(rejected) => {
+                    "it is too old to read them: restart its workload".to_owned()
+                }
+                Some(Some(rejected)) => format!("it refused them: {}", rejected.reason),
+                Some(None) => "it reports others".to_owned(),
+                None if target.evicted => "its report was dropped for want of room".to_owned(),
+                None => "it reports nothing".to_owned(),
             };
-            (target.pod, Cause::OutdatedPolicy, why.to_owned())
+            (target.pod, Cause::OutdatedPolicy, why)
         });
         let found: Vec<_> = unprotected
             .chain(older)

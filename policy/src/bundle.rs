@@ -267,6 +267,10 @@ impl Refusal {
         "build",
     ];
 
+    /// Ids of refusals that only a newer version of the reader ends: the Bundle says what it does not know. They are told of
+    /// signed payloads alone.
+    pub const TOO_OLD: [&str; 2] = ["schema_version", "unknown_field"];
+
     /// One word from a closed list.
     pub fn id(&self) -> &'static str {
         match self {

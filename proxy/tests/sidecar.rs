@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 
 use rasp_policy::api::Mode;
 use rasp_policy::pod::Interception;
-use rasp_policy::report::{EffectiveMode, PolicyState};
+use rasp_policy::report::{EffectiveMode, PolicyState, Report};
 
 use client::get;
 use pod::{APPLICATION, Pod, SERVED, bundle};
@@ -62,6 +62,22 @@ fn a_pod_is_protected_from_its_first_request_to_its_last_policy() {
     assert_eq!(rejected.reason, "signature");
     assert_eq!(status(&pod, v4(APPLICATION), ATTACK), 403, "the last good one stays");
     assert!(pod.metrics().contains("rasp_errors_total{kind=\"bundle_signature\"} 1\n"));
+
+    // What a newer operator may say one day.
+    let future = String::from_utf8(bundle(400, Mode::Off).to_bytes()).unwrap();
+    let future = future.replacen("\"spec\":{", "\"spec\":{\"ofTheFuture\":{\"percent\":10},", 1);
+    pod.mount(&pod.signer.seal_bytes(future.as_bytes()));
+    let is_of_the_future =
+        |report: &Report| report.rejected.as_ref().is_some_and(|rejected| rejected.reason == "unknown_field");
+    let refused = pod.report(is_of_the_future);
+    assert_eq!(
+        (refused.state, refused.sequence, refused.mode),
+        (PolicyState::Rejected, Some(200), EffectiveMode::Block)
+    );
+    let message = refused.rejected.unwrap().message;
+    assert_eq!(message, "unknown field entries.0.spec.ofTheFuture", "an operator can tell people which");
+    assert_eq!(status(&pod, v4(APPLICATION), ATTACK), 403, "half of a policy is not obeyed");
+    assert!(pod.metrics().contains("rasp_errors_total{kind=\"bundle_unknown_field\"} 1\n"));
 
     pod.mount(&pod.signer.seal(&bundle(201, Mode::Monitor)));
     pod.report(|report| report.mode == EffectiveMode::Monitor);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rasp_policy::api::conditions;
+use rasp_policy::api::{conditions, reasons};
 
 use super::line::{Check, Line};
 use super::look::Installed;
@@ -145,6 +145,9 @@ fn policies(policies: &Standings) -> Line {
             expired.push(policy.title());
         } else if policy.is(conditions::ACCEPTED, "False") {
             invalid.push(named(conditions::ACCEPTED));
+        } else if policy.said(conditions::PROGRAMMED).1 == reasons::SIDECAR_TOO_OLD {
+            // The Bundle that it refused degrades the policy as well, which says less.
+            waiting.push(named(conditions::PROGRAMMED));
         } else if policy.is(conditions::DEGRADED, "True") {
             waiting.push(named(conditions::DEGRADED));
         } else if policy.condition(conditions::PROGRAMMED).is_none_or(|condition| condition.status == "False")
@@ -256,6 +259,14 @@ mod tests {
                 ]),
                 Outcome::Warn,
                 "shop/a (Unprotected)",
+            ),
+            (
+                json!([
+                    condition("Programmed", "False", "SidecarTooOld"),
+                    condition("Degraded", "True", "BundleRejected")
+                ]),
+                Outcome::Warn,
+                "shop/a (SidecarTooOld)",
             ),
             (json!([]), Outcome::Warn, "shop/a (no status)"),
         ];

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
 use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::http;
 use rasp_e2e::product::{
-    ATTACK, BENIGN, ENABLED, ROLLOUT, ReadOnly, condition, condition_is, envelope, policy, programmed,
-    sample, sidecar_metrics, status, write_envelope,
+    ATTACK, BENIGN, ENABLED, NAMESPACE, ROLLOUT, ReadOnly, condition, condition_is, envelope, policy,
+    programmed, sample, sidecar_metrics, status, write_envelope,
 };
 use rasp_e2e::workload::{PORT, name, protected_web, ready_pods, restarts};
 use rasp_policy::bundle::{Bundle, Envelope};
+use rcgen::{KeyPair, SigningKey as _};
 
 #[tokio::test]
 async fn a_policy_that_breaks_the_schema_is_refused_with_the_path_of_the_field() -> anyhow::Result<()> {
@@ -42,7 +45,7 @@ async fn a_policy_that_breaks_the_schema_is_refused_with_the_path_of_the_field()
 }
 
 #[tokio::test]
-async fn a_tampered_an_unsigned_and_an_older_bundle_are_refused_counted_reported_and_change_nothing()
+async fn a_tampered_an_unsigned_a_newer_and_an_older_bundle_are_refused_counted_reported_and_change_nothing()
 -> anyhow::Result<()> {
     let cluster = Cluster::connect_alone().await?;
     let (shop, pod, ip) = protected_web(&cluster).await?;
@@ -58,7 +61,13 @@ async fn a_tampered_an_unsigned_and_an_older_bundle_are_refused_counted_reported
 
     // The operator would repair the ConfigMap before a sidecar reads it: take that right away for a while.
     let hand = ReadOnly::start(&cluster, "configmaps").await?;
-    let table = [(tampered.to_string(), "signature"), (unsigned.to_string(), "unsigned"), (older, "older")];
+    let newer = of_the_future(&cluster, &good).await?;
+    let table = [
+        (tampered.to_string(), "signature"),
+        (unsigned.to_string(), "unsigned"),
+        (newer, "unknown_field"),
+        (older, "older"),
+    ];
     for (text, reason) in table {
         let label = format!("kind=\"bundle_{reason}\"");
         let before = sample(&sidecar_metrics(ip).await?, "rasp_errors_total", &[&label]);
@@ -108,6 +117,18 @@ async fn an_edited_or_deleted_bundle_is_repaired_by_the_operator() -> anyhow::Re
     ensure!(cluster.kubectl(&arguments, "").await?.success);
     wait_for("the deleted Bundle to be repaired", Duration::from_secs(60), repaired).await?;
     Ok(())
+}
+
+/// What the operator of a later version may write: signed by the key in use, with a field that no sidecar of now knows.
+async fn of_the_future(cluster: &Cluster, envelope: &str) -> anyhow::Result<String> {
+    let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let data = secrets.get("kube-rasp-signing-key").await?.data.context("data")?;
+    let key = KeyPair::from_pem(std::str::from_utf8(&data.get("signing.key").context("signing.key")?.0)?)?;
+    let payload = Envelope::open(envelope.as_bytes(), |_, _, _| true)?;
+    let mut bundle: serde_json::Value = serde_json::from_slice(&payload)?;
+    bundle["entries"][0]["spec"]["ofTheFuture"] = serde_json::json!({"percent": 10});
+    let sign = |message: &[u8]| key.sign(message).unwrap_or_default(); // no signature is refused as another reason
+    Ok(Envelope::seal(&serde_json::to_vec(&bundle)?, "", sign).to_text())
 }
 
 /// What an envelope carries, whoever signed it.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use kube::runtime::watcher::Event;
 use rasp_policy::api::RaspPolicyStatus;
-use rasp_policy::report::EffectiveMode;
+use rasp_policy::bundle::Refusal;
+use rasp_policy::report::{EffectiveMode, PolicyState, Rejected, Report};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -277,6 +278,37 @@ async fn pods_without_a_sidecar_are_counted_where_somebody_asked_for_one() {
     assert_eq!(noted, [("bare", Cause::CannotBeProtected)], "and the watchdog knows which");
     bench.controller.namespace("other").await;
     assert!(!bench.metrics().contains(r#"namespace="other""#), "none of our business");
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_too_old_for_an_edit_keeps_what_it_has_and_the_status_says_so() {
+    let bench = bench(applied).await;
+    bench.controller.namespace("shop").await;
+    bench.acknowledge(4);
+    bench.controller.namespace("shop").await;
+    bench.edit(5, &json!({ "mode": "Block", "enforcement": { "percent": 10 } }));
+    let before = bench.reports.of("web-uid").unwrap().report.clone();
+    bench.controller.namespace("shop").await;
+    // What a sidecar of before `enforcement` says to that Bundle.
+    let stored = bench.cache.read().bundles.of("shop").into_iter().next().unwrap();
+    assert!(
+        String::from_utf8(stored.opened.clone().unwrap().bundle.to_bytes()).unwrap().contains("enforcement")
+    );
+    let refusal = Refusal::UnknownField("entries.0.spec.enforcement".to_owned());
+    let rejected = Some(Rejected { reason: refusal.id().to_owned(), message: refusal.to_string() });
+    let report = Report { state: PolicyState::Rejected, rejected, ..before };
+    bench.reports.keep(Received { report, at: jiff::Timestamp::now() });
+    bench.edit(5, &json!({ "mode": "Block", "enforcement": { "percent": 10 } }));
+    bench.written();
+    bench.controller.namespace("shop").await;
+    let written = bench.written();
+    let (_, body) = written.iter().find(|(kind, _)| kind == "RaspPolicy").unwrap();
+    let status: RaspPolicyStatus = serde_json::from_value(body["status"].clone()).unwrap();
+    assert_eq!(programmed(&status), ("False".to_owned(), "SidecarTooOld".to_owned()));
+    assert_eq!(status.effective_mode, Some(EffectiveMode::Block), "what it reports, which goes on");
+    let text = body.to_string();
+    assert!(text.contains("shop/web (version 0.1.0: unknown field entries.0.spec.enforcement)"), "{text}");
+    assert!(text.contains("restart"), "{text}");
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rasp_policy::report::{EffectiveMode, Uninspected};
+use rasp_policy::bundle::Refusal;
+use rasp_policy::report::{EffectiveMode, Rejected, Uninspected};
 
 use super::{Input, NAMED, STALE, Target};
 use crate::observe::Pod;
@@ -62,6 +63,12 @@ impl fmt::Display for Names {
 const EVICTED: &str = "report_evicted";
 /// Characters of the name of an image in a message.
 const MAX_IMAGE: usize = 128;
+/// Characters of the version of a sidecar in a message.
+const MAX_VERSION: usize = 32;
+/// Characters of what a sidecar says about a Bundle.
+const MAX_REFUSAL: usize = 256;
+/// What ends the refusal of a sidecar that does not know all that the Bundle says.
+const OLDER: &str = ": an older sidecar, restart its workload";
 /// Ports of one pod in a message.
 const MOST_PORTS: usize = 4;
 
@@ -74,6 +81,8 @@ pub(super) struct Tally {
     pub programmed: usize,
     /// Sidecars that reported something else, or whose report was dropped.
     pub waiting: Names,
+    /// Sidecars that cannot read this generation, which only a restart ends: their versions, and what they do not know.
+    pub too_old: Names,
     /// Sidecars that have not reported.
     pub silent: Names,
     /// Pods without sidecar, and why.
@@ -117,6 +126,7 @@ impl Tally {
         self.matched += other.matched;
         self.programmed += other.programmed;
         self.waiting.add(&other.waiting);
+        self.too_old.add(&other.too_old);
         self.silent.add(&other.silent);
         self.unprotected.add(&other.unprotected);
         self.older.add(&other.older);
@@ -151,8 +161,10 @@ impl Tally {
             let ports: Vec<_> = report.bypassable.iter().take(MOST_PORTS).map(ToString::to_string).collect();
             self.bypassable.push(with(target.pod, Some(&format!("port {}", ports.join(" ")))));
         }
+        let too_old = report.rejected.as_ref().filter(|rejected| is_too_old(rejected));
         if let Some(rejected) = &report.rejected {
-            self.rejected.push(with(target.pod, Some(&rejected.reason)));
+            let remedy = if too_old.is_some() { OLDER } else { "" };
+            self.rejected.push(with(target.pod, Some(&format!("{}{remedy}", rejected.reason))));
         }
         if !report.suspended.is_empty() {
             self.suspended.push(with(target.pod, Some(&report.suspended.join(" "))));
@@ -163,6 +175,10 @@ impl Tally {
             .any(|source| source.uid == input.policy.uid && source.generation == input.policy.generation);
         if acknowledged {
             self.programmed += 1;
+        } else if let Some(rejected) = too_old {
+            let (version, unknown) =
+                (text::line(&report.version, MAX_VERSION), text::line(&rejected.message, MAX_REFUSAL));
+            self.too_old.push(with(target.pod, Some(&format!("version {version}: {unknown}"))));
         } else {
             self.waiting.push(with(target.pod, None));
         }
@@ -187,6 +203,11 @@ fn selects(input: &Input<'_>, pod: &Pod) -> bool {
             own.filter(|_| input.verdict.has_entry()).is_some_and(|entry| entry.selects(pod.subject()))
         }
     }
+}
+
+/// Whether nothing but another sidecar ends this.
+pub(crate) fn is_too_old(rejected: &Rejected) -> bool {
+    Refusal::TOO_OLD.contains(&rejected.reason.as_str())
 }
 
 /// `namespace/name`, and why in brackets.

@@ -271,6 +271,47 @@ fn what_sidecars_relay_uninspected_is_told_by_port_and_reason() {
 }
 
 #[test]
+fn a_sidecar_that_is_too_old_for_a_policy_is_named_with_what_it_does_not_know_and_what_to_do() {
+    let refusing = |mut world: World, name: &str, reason: &str| {
+        let (_, report, _) = world.pods.iter_mut().find(|(pod, ..)| pod.name == name).unwrap();
+        report.as_mut().unwrap().report.rejected = Some(Rejected {
+            reason: reason.to_owned(),
+            message: "unknown field entries.0.spec.enforcement".to_owned(),
+        });
+        world
+    };
+    let older = |world, name| refusing(world, name, "unknown_field");
+    let told_of =
+        |names: &str, some: &str| format!("{some} too old to read it (restart their workloads): {names}");
+    let a = "shop/a (version 0.1.0: unknown field entries.0.spec.enforcement)";
+    let table = [
+        (older(block().sidecar("a", 3), "a"), [1, 0, 1, 0], format!("0 of 1 {{}}; {}", told_of(a, "1"))),
+        (
+            older(block().sidecar("a", 3).sidecar("b", 4).sidecar("c", 3).silent("d"), "a"),
+            [4, 1, 3, 0],
+            format!("1 of 4 {{}}; {}; waiting for shop/c, shop/d", told_of(a, "1")),
+        ),
+    ];
+    for (world, expected, message) in table {
+        let status = world.status();
+        assert_eq!(counts(&status), expected);
+        let message = message.replace("{}", "sidecars have generation 4 in force");
+        assert_eq!(told(&status, "Programmed"), ("False", "SidecarTooOld", message.as_str()));
+        let refused = "refused a Bundle and keeps the previous one: \
+                       shop/a (unknown_field: an older sidecar, restart its workload)";
+        assert_eq!(told(&status, "Degraded"), ("True", "BundleRejected", refused));
+    }
+    // This generation is in force there; another policy is what it cannot read.
+    let status = older(block().sidecar("a", 4), "a").status();
+    assert_eq!(told(&status, "Programmed").1, "Programmed");
+    assert_eq!(told(&status, "Degraded").1, "BundleRejected");
+    // A restart would not help.
+    let status = refusing(block().sidecar("a", 3), "a", "signature").status();
+    assert_eq!(told(&status, "Programmed").1, "Pending");
+    assert!(!told(&status, "Degraded").2.contains("restart"));
+}
+
+#[test]
 fn a_sidecar_of_another_version_is_counted_and_named_and_is_no_fault() {
     let image = |mut world: World, name: &str, image: &str| {
         let pod = &mut world.pods.iter_mut().find(|(pod, ..)| pod.name == name).unwrap().0;

@@ -1,13 +1,15 @@
 use std::time::{Duration, Instant};
 
+use rasp_policy::bundle::Refusal;
+use rasp_policy::report::{EffectiveMode, Rejected, Report};
 use serde_json::{Value, json};
 
 use super::restart::{Kind, Workload};
 use super::{Cause, Ledger};
 use crate::facts::Absence;
 use crate::observe::Pod;
-use crate::status::Target;
-use crate::testing::{mk_pod, mk_pod_with};
+use crate::status::{Received, Target};
+use crate::testing::{mk_pod, mk_pod_with, mk_report};
 
 const SETTLE: Duration = Duration::from_secs(60);
 
@@ -70,6 +72,25 @@ fn each_pod_is_noted_with_what_is_wrong_with_it() {
         &("current".to_owned(), Cause::OutdatedPolicy),
         "a rollout has more time"
     );
+}
+
+#[test]
+fn an_outdated_policy_is_told_with_what_the_sidecar_says_against_it() {
+    let pod = mk_pod("web", "web", true);
+    let ledger = mk_ledger();
+    let why = |rejected: Option<&str>| {
+        let rejected = rejected.map(|reason| Rejected { reason: reason.to_owned(), message: String::new() });
+        let report = Report { rejected, ..mk_report(&pod, EffectiveMode::Block, &[]) };
+        let received = Received { report, at: jiff::Timestamp::UNIX_EPOCH };
+        let target = Target { report: Some(&received), ..target(&pod, None) };
+        ledger.note("shop", Instant::now(), &[], &[], &[&target]);
+        ledger.due(Instant::now() + Duration::from_secs(600), SETTLE).remove(0).why
+    };
+    assert_eq!(why(None), "it reports others");
+    assert_eq!(why(Some("signature")), "it refused them: signature");
+    for reason in Refusal::TOO_OLD {
+        assert_eq!(why(Some(reason)), "it is too old to read them: restart its workload");
+    }
 }
 
 #[test]

@@ -125,6 +125,8 @@ pub mod reasons {
     pub const PROGRAMMED: &str = "Programmed";
     /// Programmed=False: some sidecars acknowledged, others not.
     pub const PARTIALLY_PROGRAMMED: &str = "PartiallyProgrammed";
+    /// Programmed=False: a sidecar is of a version that cannot read this generation, and keeps an earlier one until it is restarted.
+    pub const SIDECAR_TOO_OLD: &str = "SidecarTooOld";
     /// Programmed=False: no sidecar acknowledged yet.
     pub const PENDING: &str = "Pending";
     /// Programmed=False: a more specific or stricter policy sets every field that this one sets.

@@ -233,6 +233,7 @@ fn every_refusal_has_an_id_in_the_frozen_list() {
         Refusal::Build(String::new()),
     ];
     assert_eq!(refusals.map(|refusal| refusal.id()), Refusal::IDS);
+    assert!(Refusal::TOO_OLD.iter().all(|id| Refusal::IDS.contains(id)));
 }
 
 #[test]

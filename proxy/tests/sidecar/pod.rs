@@ -57,7 +57,12 @@ impl Signer {
     }
 
     pub fn seal(&self, bundle: &Bundle) -> String {
-        Envelope::seal(&bundle.to_bytes(), "", |message| self.0.sign(message).as_ref().to_vec()).to_text()
+        self.seal_bytes(&bundle.to_bytes())
+    }
+
+    /// Also of what is none.
+    pub fn seal_bytes(&self, payload: &[u8]) -> String {
+        Envelope::seal(payload, "", |message| self.0.sign(message).as_ref().to_vec()).to_text()
     }
 }
 
