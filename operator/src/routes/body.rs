@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
@@ -48,17 +48,17 @@ async fn collect<B>(mut body: B, limit: usize, room: &'static Semaphore) -> Resu
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut bytes = BytesMut::new();
+    let mut bytes: Vec<u8> = Vec::new();
     let mut taken: Option<SemaphorePermit<'static>> = None;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
         if bytes.len() + data.len() > limit {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        bytes.extend_from_slice(&data);
+        let whole = grown(bytes.capacity(), bytes.len() + data.len());
         let have = taken.as_ref().map_or(0, SemaphorePermit::num_permits);
-        // What was set aside counts, not what is filled.
-        let more = bytes.capacity().saturating_sub(FREE).div_ceil(1024).saturating_sub(have);
+        // What is set aside counts, not what is filled.
+        let more = whole.saturating_sub(FREE).div_ceil(1024).saturating_sub(have);
         if more > 0 {
             let more = u32::try_from(more).unwrap_or(u32::MAX);
             let more = room.try_acquire_many(more).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
@@ -67,8 +67,20 @@ where
                 None => taken = Some(more),
             }
         }
+        bytes.reserve_exact(whole.saturating_sub(bytes.len()));
+        bytes.extend_from_slice(&data);
     }
-    Ok(Held { bytes: bytes.freeze(), _room: taken })
+    Ok(Held { bytes: bytes.into(), _room: taken })
+}
+
+/// Bytes to set aside for a body of `length` so far, where `capacity` were before. Twice as many each time, but not beyond the
+/// free part before the body itself is: one that doubles from 18 KiB to 36 would need room although it is free.
+fn grown(capacity: usize, length: usize) -> usize {
+    if length <= capacity {
+        return capacity;
+    }
+    let doubled = capacity.saturating_mul(2).max(length);
+    if length <= FREE { doubled.min(FREE) } else { doubled }
 }
 
 #[cfg(test)]
@@ -84,9 +96,10 @@ mod tests {
 
     use super::{FREE, collect, read};
 
-    /// So many pieces of 1 KiB, of which the head says nothing or too much.
+    /// So many pieces, of which the head says nothing or too much.
     struct Pieces {
         left: usize,
+        size: usize,
         announced: u64,
     }
 
@@ -100,7 +113,7 @@ mod tests {
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
             self.left = left;
-            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b' '; 1024])))))
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![b' '; self.size])))))
         }
 
         fn size_hint(&self) -> SizeHint {
@@ -111,15 +124,28 @@ mod tests {
     }
 
     fn mk_pieces(left: usize) -> Pieces {
-        Pieces { left, announced: 0 }
+        Pieces { left, size: 1024, announced: 0 }
     }
 
     #[tokio::test]
     async fn a_body_that_announces_too_much_is_refused_before_it_is_sent() {
-        let body = Pieces { left: 0, announced: 1025 };
+        let body = Pieces { announced: 1025, ..mk_pieces(0) };
         assert_eq!(read(body, 1024).await.unwrap_err(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(read(mk_pieces(2), 2047).await.unwrap_err(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(read(mk_pieces(2), 2048).await.unwrap().bytes.len(), 2048);
+    }
+
+    #[tokio::test]
+    async fn a_body_of_no_more_than_the_free_part_needs_no_room_however_it_arrives() {
+        static FULL: Semaphore = Semaphore::const_new(0);
+        for size in [1, 1000, 1024, 3 << 10, 11 << 10, 16 << 10, 18 << 10, FREE] {
+            let body = Pieces { size, ..mk_pieces(FREE / size) };
+            let held = collect(body, 1 << 20, &FULL).await.unwrap();
+            assert_eq!(held.bytes.len(), FREE / size * size, "in pieces of {size}");
+            let longer = Pieces { size, ..mk_pieces(FREE / size + 1) };
+            let refused = collect(longer, 1 << 20, &FULL).await.unwrap_err();
+            assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE, "in pieces of {size}");
+        }
     }
 
     #[tokio::test]
