@@ -239,7 +239,13 @@ impl World {
         let targets: Vec<_> = self
             .pods
             .iter()
-            .map(|(pod, report)| Target { pod, report: report.as_ref(), evicted: false, why: None, other_image: None })
+            .map(|(pod, report)| Target {
+                pod,
+                report: report.as_ref(),
+                evicted: false,
+                why: None,
+                other_image: None,
+            })
             .collect();
         look(&self.policies[0].0, 1, Some(&written), &targets)
     }

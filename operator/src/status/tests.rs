@@ -696,7 +696,13 @@ fn a_rollout_is_a_condition_and_one_that_was_rolled_back_degrades() {
 fn a_pod_whose_report_was_dropped_never_counts_as_programmed_nor_as_silent() {
     let before = RaspPolicyStatus {
         observed_generation: Some(4),
-        targets: Some(TargetCounts { matched: 3, programmed: 3, outdated: 0, unprotected: 0 }),
+        targets: Some(TargetCounts {
+            matched: 3,
+            programmed: 3,
+            outdated: 0,
+            unprotected: 0,
+            outdated_sidecars: None,
+        }),
         ..RaspPolicyStatus::default()
     };
     for leader_for in [Duration::ZERO, LONG] {
@@ -704,7 +710,13 @@ fn a_pod_whose_report_was_dropped_never_counts_as_programmed_nor_as_silent() {
         world.pods.extend(["b", "c"].map(|name| (mk_pod(name, "web", true), None, None)));
         (world.leader_for, world.evicted) = (leader_for, true);
         let status = world.status();
-        let counts = TargetCounts { matched: 3, programmed: 1, outdated: 2, unprotected: 0 };
+        let counts = TargetCounts {
+            matched: 3,
+            programmed: 1,
+            outdated: 2,
+            unprotected: 0,
+            outdated_sidecars: Some(0),
+        };
         assert_eq!(status.targets, Some(counts), "{leader_for:?}");
         let told = |kind: &str| status.conditions.iter().find(|condition| condition.r#type == kind).unwrap();
         assert_eq!(

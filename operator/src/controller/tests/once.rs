@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::rolled_out::{rolling, rollout_bench};
 use super::{Bench, applied, bench};
+use crate::facts::Absence;
 use crate::observe::Policy;
 use crate::testing::{mk_pod, mk_policy_of};
 
@@ -106,7 +107,7 @@ async fn why_a_pod_has_no_sidecar_is_asked_once_in_a_turn_whether_there_is_a_rol
         let counted = Arc::clone(&asked);
         bench.controller.why = Box::new(move |_, _| {
             counted.fetch_add(1, Ordering::SeqCst);
-            Some("host_network".to_owned())
+            Some(Absence::NotInjected("host_network"))
         });
         bench.controller.namespace("shop").await;
         assert_eq!(asked.load(Ordering::SeqCst), 1, "rollout: {with_rollout}");
