@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rasp_policy::api::{Kind, NEEDS_AN_END, Origin, reasons};
+use rasp_policy::api::{Kind, NEEDS_AN_END, Origin, RaspPolicySpec, reasons};
 use rasp_policy::bundle::{self, Bundle, Entry, SCHEMA_VERSION, Source};
 use rasp_policy::pod::INJECT_LABEL;
 use rasp_policy::precedence::{Effective, resolve};
@@ -133,7 +133,11 @@ pub fn plan(input: &Input<'_>, compile: &Compile) -> Plan {
                 let kept =
                     previous.and_then(|bundle| bundle.entries.iter().find(|e| e.source.uid == policy.uid));
                 let generation = kept.map(|entry| entry.source.generation);
-                entries.extend(kept.cloned().map(|kept| lowered(kept, policy)));
+                let origin = policy.cluster.as_ref().map(|cluster| cluster.origin);
+                entries.extend(kept.cloned().map(|kept| match &policy.spec {
+                    Ok(edit) => lowered(kept, edit, origin),
+                    Err(_) => kept,
+                }));
                 Verdict::Invalid { message, kept: generation }
             }
         };
@@ -145,18 +149,25 @@ pub fn plan(input: &Input<'_>, compile: &Compile) -> Plan {
     Plan { write, verdicts, entries, missing, concerned }
 }
 
-/// What stays in force of a policy whose edit cannot be compiled, with the modes and the share that the edit lowers.
-fn lowered(mut kept: Entry, policy: &Policy) -> Entry {
-    if let Ok(edit) = &policy.spec {
-        let origin = policy.cluster.as_ref().map(|cluster| cluster.origin);
-        let lifts = (kept.origin, origin) == (Some(Origin::Overrides), Some(Origin::Defaults));
-        lever::pull(&mut kept.spec, edit, lifts);
-        // Below overrides the policies of namespaces may say a larger share.
-        if !lifts {
-            lever::pull_share(&mut kept, edit);
-        }
+/// What stays in force of a policy whose edit does not act as a whole, with the modes and the share that the edit lowers.
+fn lowered(mut kept: Entry, edit: &RaspPolicySpec, origin: Option<Origin>) -> Entry {
+    let lifts = (kept.origin, origin) == (Some(Origin::Overrides), Some(Origin::Defaults));
+    lever::pull(&mut kept.spec, edit, lifts);
+    // Below overrides the policies of namespaces may say a larger share.
+    if !lifts {
+        lever::pull_share(&mut kept, edit);
     }
     kept
+}
+
+/// Of a Bundle that does not fit: the one before, without the policies that take part no more and with the modes and shares
+/// that were lowered since. `None` where that is the one before.
+pub fn lessened(before: &Bundle, too_large: &Bundle) -> Option<Bundle> {
+    let now = |kept: &Entry| too_large.entries.iter().find(|entry| entry.source.uid == kept.source.uid);
+    let lowered = |kept: &Entry| now(kept).map(|entry| lowered(kept.clone(), &entry.spec, entry.origin));
+    let entries: Vec<_> = before.entries.iter().filter_map(lowered).collect();
+    (entries != before.entries && before.namespace == too_large.namespace)
+        .then(|| Bundle { entries, ..too_large.clone() })
 }
 
 /// A sidecar reads a share, and what to count of it: which step that is, it need not know.

@@ -260,7 +260,11 @@ fn programmed(whole: &Whole<'_>) -> Judged {
         }
     }
     if let Some(error) = &whole.share.too_large {
-        return condition("False", reasons::TOO_LARGE, format!("{error}; what was in force before stays"));
+        return condition(
+            "False",
+            reasons::TOO_LARGE,
+            format!("{error}; what was in force before stays, in modes and shares no higher than now"),
+        );
     }
     if tally.matched == 0 {
         return condition("Unknown", reasons::NO_TARGETS, "no running pod is selected".to_owned());

@@ -75,13 +75,20 @@ impl Controller {
         let state = self.cache.read();
         let pods: Vec<_> = state.pods.of(name);
         let namespace = state.namespaces.get(name, name)?;
+        let stored = state.bundles.of(name).into_iter().next();
+        let in_force = stored.as_ref().and_then(|stored| stored.opened.as_ref().ok());
+        // An edit that cannot be compiled does not act: not by the namespaces either that it leaves out.
+        let stays = |policy: &Policy| {
+            in_force.is_some_and(|opened| opened.bundle.entries.iter().any(|e| e.source.uid == policy.uid))
+                && plan::check(policy, &*self.compile).is_err()
+        };
         let view = View {
-            policies: state.policies_for(&namespace),
+            policies: state.policies_for(&namespace, stays),
             namespace,
             services: state.services.of(name),
             reports: pods.iter().map(|pod| self.reports.of(&pod.uid)).collect(),
             evicted: self.reports.has_evicted(name, Timestamp::now()),
-            stored: state.bundles.of(name).into_iter().next(),
+            stored,
             excluded: (self.excludes)(name),
             pods,
         };
@@ -103,46 +110,65 @@ impl Controller {
             tracing::warn!(namespace, found, "the ConfigMap does not hold what was written and is repaired");
             self.tell(Notice::repaired(namespace, found));
         }
-        let lists = self.cache.lists();
-        match self.writer.bundle(bundle, view.stored.as_deref(), &self.signing.get()).await {
+        let previous = self.last_good(namespace);
+        match self.put_bundle(view, bundle, *cause).await {
             Ok(stored) => {
-                self.metrics.rollout(match cause {
-                    Cause::Written => Rollout::Written,
-                    Cause::Repaired => Rollout::Repaired,
-                });
-                tracing::info!(
-                    namespace,
-                    sequence = bundle.sequence,
-                    policies = bundle.entries.len(),
-                    "Bundle written"
-                );
-                self.note_change(view, plan, bundle, &stored);
-                self.remember(&Arc::new(bundle.clone()));
-                self.cache.remember_bundle(lists, stored.clone());
-                (Some(Arc::new(stored)), None)
+                self.note_change(view, plan, previous.as_deref(), bundle, &stored);
+                (Some(stored), None)
             }
             Err(error) => {
                 self.metrics.rollout(Rollout::Failed);
                 self.metrics.failed(ErrorKind::BundleWrite);
                 tracing::warn!(namespace, %error, "cannot write the Bundle");
-                (view.stored.clone(), Some(error))
+                (self.lessened(view, bundle, &error).await.or_else(|| view.stored.clone()), Some(error))
             }
         }
     }
 
+    /// Where the policies do not fit: what was lowered or taken away since the Bundle that stays acts all the same. Not in the
+    /// history, which holds what somebody asked for.
+    async fn lessened(&self, view: &View, bundle: &Bundle, error: &apply::Error) -> Option<Arc<Stored>> {
+        if !matches!(error, apply::Error::TooLarge { .. }) {
+            return None;
+        }
+        let before = &view.stored.as_ref()?.opened.as_ref().ok()?.bundle;
+        let bundle = plan::lessened(before, bundle)?;
+        let written = self.put_bundle(view, &bundle, Cause::Written).await;
+        written.inspect_err(|error| tracing::warn!(namespace = bundle.namespace.name, %error, "cannot write what was lowered")).ok()
+    }
+
+    async fn put_bundle(
+        &self,
+        view: &View,
+        bundle: &Bundle,
+        cause: Cause,
+    ) -> Result<Arc<Stored>, apply::Error> {
+        let lists = self.cache.lists();
+        let stored = self.writer.bundle(bundle, view.stored.as_deref(), &self.signing.get()).await?;
+        self.metrics.rollout(match cause {
+            Cause::Written => Rollout::Written,
+            Cause::Repaired => Rollout::Repaired,
+        });
+        let (namespace, policies) = (&bundle.namespace.name, bundle.entries.len());
+        tracing::info!(namespace, sequence = bundle.sequence, policies, "Bundle written");
+        self.remember(&Arc::new(bundle.clone()));
+        self.cache.remember_bundle(lists, stored.clone());
+        Ok(Arc::new(stored))
+    }
+
     /// Never waits: the Bundle is what matters.
-    fn note_change(&self, view: &View, plan: &Plan, bundle: &Bundle, stored: &Stored) {
-        let previous = self.last_good(&bundle.namespace.name);
+    fn note_change(
+        &self,
+        view: &View,
+        plan: &Plan,
+        previous: Option<&Bundle>,
+        bundle: &Bundle,
+        stored: &Stored,
+    ) {
         let is_signed_anew = view.stored.as_ref().is_some_and(|stored| stored.is_outdated());
         let Some(digest) = stored.opened.as_ref().ok().map(|opened| &opened.digest) else { return };
-        let change = history::change(
-            previous.as_deref(),
-            bundle,
-            digest,
-            &view.policies,
-            &plan.verdicts,
-            is_signed_anew,
-        );
+        let change =
+            history::change(previous, bundle, digest, &view.policies, &plan.verdicts, is_signed_anew);
         if let Some(change) = change
             && self.history.try_send(change).is_err()
         {
@@ -176,7 +202,7 @@ impl Controller {
                 leader_for,
                 policy,
                 verdict: plan.verdicts.get(&policy.uid)?,
-                rollout: rollouts.statuses.get(&policy.uid).or_else(|| kept(policy)),
+                rollout: rollouts.statuses.get(&policy.uid).or_else(|| kept(policy, plan)),
                 written,
                 distribution_error: error.as_deref(),
                 too_large,
@@ -354,9 +380,14 @@ impl View {
     }
 }
 
-/// Of a policy whose edit is not accepted: where the rollout of the generation before is.
-fn kept(policy: &Policy) -> Option<&RolloutStatus> {
+/// Of a policy whose edit is not accepted: where the rollout of the generation before is, also where the edit asks for none.
+fn kept<'a>(policy: &'a Policy, plan: &Plan) -> Option<&'a RolloutStatus> {
+    let rollout = policy.status.rollout.as_ref()?;
     let asked =
         |spec: &RaspPolicySpec| spec.enforcement.as_ref().is_some_and(|share| share.rollout.is_some());
-    policy.status.rollout.as_ref().filter(|_| policy.spec.as_ref().map_or(true, asked))
+    let stays = matches!(
+        plan.verdicts.get(&policy.uid),
+        Some(Verdict::Invalid { kept: Some(generation), .. }) if *generation == rollout.generation
+    );
+    (stays || policy.spec.as_ref().map_or(true, asked)).then_some(rollout)
 }

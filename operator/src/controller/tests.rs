@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kube::runtime::watcher::Event;
-use rasp_policy::api::RaspPolicyStatus;
+use rasp_policy::api::{Mode, RaspPolicyStatus};
 use rasp_policy::bundle::Refusal;
 use rasp_policy::report::{EffectiveMode, PolicyState, Rejected, Report};
 use serde_json::{Value, json};
@@ -133,8 +133,8 @@ impl Bench {
         self.cache.update(|state| {
             state.policies.rewrite(|policy| {
                 let mut edited = policy.clone();
-                (edited.generation, edited.spec) =
-                    (generation, mk_policy("p", generation, spec.clone()).spec);
+                let fresh = mk_policy("p", generation, spec.clone());
+                (edited.generation, edited.spec, edited.checked) = (generation, fresh.spec, fresh.checked);
                 edited
             })
         });
@@ -431,9 +431,9 @@ async fn a_bundle_that_is_too_large_is_told_and_not_tried_every_second() {
     let bench = bench(applied).await;
     assert!(bench.controller.namespace("shop").await);
     bench.written();
+    let large = || json!({ "response": { "body": "x".repeat(8192) } });
     for number in 0..600 {
-        let body = "x".repeat(8192);
-        let policy = mk_policy(&format!("large-{number}"), 4, json!({ "response": { "body": body } }));
+        let policy = mk_policy(&format!("large-{number}"), 4, large());
         bench.cache.update(|state| state.policies.put(policy));
     }
     assert!(bench.controller.namespace("shop").await, "trying again would not help");
@@ -441,4 +441,60 @@ async fn a_bundle_that_is_too_large_is_told_and_not_tried_every_second() {
     let status = bench.cache.read().policies.get("shop", "large-0").unwrap().status.clone();
     let programmed = status.conditions.iter().find(|condition| condition.r#type == "Programmed").unwrap();
     assert_eq!(programmed.reason, "TooLarge", "{programmed:?}");
+
+    // The lever of an incident acts all the same, once.
+    let edit = || {
+        // What was written as a status brought small ones back.
+        let fresh = |policy: &Policy| match policy.name.as_str() {
+            "p" => mk_policy("p", 5, json!({ "mode": "Monitor", "failureMode": "Open" })),
+            name => mk_policy(name, 4, large()),
+        };
+        bench.cache.update(|state| state.policies.rewrite(fresh));
+    };
+    edit();
+    assert!(bench.controller.namespace("shop").await);
+    assert_eq!(bench.kinds().iter().filter(|kind| *kind == "ConfigMap").count(), 1);
+    let entries = bench.controller.last_good("shop").unwrap().entries.clone();
+    let (mode, failure_mode) = (entries[0].spec.mode, entries[0].spec.failure_mode);
+    assert_eq!((entries.len(), mode, failure_mode), (1, Some(Mode::Monitor), None), "the mode, nothing else");
+    edit();
+    assert!(bench.controller.namespace("shop").await);
+    assert!(bench.kinds().iter().all(|kind| kind != "ConfigMap"), "nothing more is lowered");
+}
+
+#[tokio::test]
+async fn an_edit_that_cannot_be_compiled_does_not_take_an_override_from_a_namespace_that_it_selects_no_more()
+{
+    let mut bench = bench(applied).await;
+    bench.controller.compile = Box::new(|effective| match effective.failure_mode {
+        rasp_policy::api::FailureMode::Open => Ok(()),
+        rasp_policy::api::FailureMode::Closed => Err("spec.response: no".to_owned()),
+    });
+    let edit = |generation, overrides: Value, label: &str| {
+        let spec =
+            json!({ "namespaceSelector": { "matchLabels": { "team": label } }, "overrides": overrides });
+        let lever = mk_policy_of(rasp_policy::api::Kind::ClusterRaspPolicy, "lever", generation, spec);
+        bench.cache.update(|state| state.apply_cluster(Event::Apply(lever)));
+    };
+    let in_force = || {
+        let bundle = bench.controller.last_good("shop").unwrap();
+        bundle.entries.iter().map(|e| (e.source.name.clone(), e.source.generation)).collect::<Vec<_>>()
+    };
+    let (own, lever) = (("p".to_owned(), 4), ("lever".to_owned(), 1));
+    bench.cache.update(|state| {
+        let mut shop = mk_namespace("shop", Some("enabled"));
+        shop.labels.insert("team".to_owned(), "a".to_owned());
+        state.namespaces.put(shop)
+    });
+    // What it says, whom it is for, what is in force then.
+    let table = [
+        (1, json!({ "mode": "Monitor" }), "a", vec![own.clone(), lever.clone()]),
+        (2, json!({ "mode": "Monitor", "failureMode": "Closed" }), "b", vec![own.clone(), lever]),
+        (3, json!({ "mode": "Monitor" }), "b", vec![own]),
+    ];
+    for (generation, overrides, label, expected) in table {
+        edit(generation, overrides, label);
+        assert!(bench.controller.namespace("shop").await);
+        assert_eq!(in_force(), expected, "generation {generation}");
+    }
 }

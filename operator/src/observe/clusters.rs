@@ -27,10 +27,11 @@ impl State {
     }
 
     /// Every policy that concerns a namespace: its RaspPolicies, then those of the cluster, then its RaspExceptions, each in
-    /// the order of their names.
-    pub fn policies_for(&self, namespace: &Namespace) -> Vec<Arc<Policy>> {
+    /// the order of their names. `stays` says of one of the cluster whether it is in force there whomever it is for now.
+    pub fn policies_for(&self, namespace: &Namespace, stays: impl Fn(&Policy) -> bool) -> Vec<Arc<Policy>> {
         let mut policies = self.policies.of(&namespace.name);
-        policies.extend(self.clusters.all().filter(|policy| policy.is_for(namespace)).cloned());
+        let concerns = |policy: &&Arc<Policy>| policy.is_for(namespace) || stays(policy);
+        policies.extend(self.clusters.all().filter(concerns).cloned());
         policies.extend(self.exceptions.of(&namespace.name));
         policies
     }
@@ -85,14 +86,19 @@ mod tests {
         state.clusters.put(policy(1, "enabled"));
         state.policies.put(mk_policy("z", 1, json!({})));
         let names = |label| -> Vec<String> {
-            let policies = state.policies_for(&mk_namespace("shop", Some(label)));
+            let policies = state.policies_for(&mk_namespace("shop", Some(label)), |_| false);
             policies.iter().map(|policy| format!("{} {}", policy.kind.as_str(), policy.name)).collect()
         };
         let all = ["RaspPolicy z", "ClusterRaspPolicy broken", "ClusterRaspPolicy c", "RaspException a"];
         assert_eq!(names("enabled"), all);
         assert_eq!(names("disabled"), [all[0], all[1], all[3]]);
-        let other: Vec<_> =
-            state.policies_for(&mk_namespace("other", None)).iter().map(|p| p.name.clone()).collect();
+        let other: Vec<_> = state
+            .policies_for(&mk_namespace("other", None), |_| false)
+            .iter()
+            .map(|p| p.name.clone())
+            .collect();
         assert_eq!(other, ["broken"]);
+        let stays = state.policies_for(&mk_namespace("other", None), |policy| policy.name == "c");
+        assert_eq!(stays.len(), 2, "what is in force there stays");
     }
 }

@@ -6,8 +6,10 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rasp_policy::api::{RolloutPhase, RolloutStatus};
 use rasp_policy::bundle::Refusal;
 use rasp_policy::report::{EffectiveMode, Rejected, Uninspected};
+use rasp_policy::rollout::Told;
 
 use super::{Input, NAMED, STALE, Target};
 use crate::observe::Pod;
@@ -59,6 +61,8 @@ impl fmt::Display for Names {
     }
 }
 
+/// What a sidecar that has not heard of a rollback does.
+const STILL_IN_STEP: &str = "still at a step of the rollout";
 /// Why nothing is known of a pod that reports.
 const EVICTED: &str = "report_evicted";
 /// Characters of the name of an image in a message.
@@ -173,7 +177,9 @@ impl Tally {
             .sources
             .iter()
             .any(|source| source.uid == input.policy.uid && source.generation == input.policy.generation);
-        if acknowledged {
+        if acknowledged && is_behind(input, &report.rollouts) {
+            self.waiting.push(with(target.pod, Some(STILL_IN_STEP)));
+        } else if acknowledged {
             self.programmed += 1;
         } else if let Some(rejected) = too_old {
             let (version, unknown) =
@@ -203,6 +209,14 @@ fn selects(input: &Input<'_>, pod: &Pod) -> bool {
             own.filter(|_| input.verdict.has_entry()).is_some_and(|entry| entry.selects(pod.subject()))
         }
     }
+}
+
+/// Whether a sidecar still counts a step of a rollout that was taken back: it blocks for its share.
+fn is_behind(input: &Input<'_>, told: &[Told]) -> bool {
+    let (uid, generation) = (&input.policy.uid, input.policy.generation);
+    let taken_back = |rollout: &RolloutStatus| rollout.phase == RolloutPhase::RolledBack;
+    input.rollout.is_some_and(taken_back)
+        && told.iter().any(|told| (&told.id.uid, told.id.generation) == (uid, generation))
 }
 
 /// Whether nothing but another sidecar ends this.

@@ -130,3 +130,31 @@ async fn a_status_that_was_written_a_moment_ago_does_not_hold_up_a_rollback() {
     assert_eq!(bench.share(), (0, None));
     assert_eq!(bench.policy().status.rollout.as_ref().unwrap().phase, RolloutPhase::RolledBack);
 }
+
+#[tokio::test]
+async fn a_rollback_says_who_still_blocks_and_is_not_forgotten_with_an_edit_that_cannot_be_compiled() {
+    let mut bench = rollout_bench(rolling).await;
+    bench.controller.leadership = Leadership::leading_for(GRACE);
+    assert!(bench.controller.namespace("shop").await);
+    bench.counted(1, 100, 90);
+    assert!(bench.controller.namespace("shop").await);
+    let condition = |bench: &Bench, kind: &str| {
+        let status = bench.policy().status.clone();
+        let found = status.conditions.into_iter().find(|condition| condition.r#type == kind).unwrap();
+        (found.status, found.reason, found.message)
+    };
+    let (status, _, message) = condition(&bench, "Programmed");
+    assert!(status == "False" && message.contains("shop/web (still at a step of the rollout)"), "{message}");
+    bench.acknowledge(4);
+    assert!(bench.controller.namespace("shop").await);
+    assert_eq!(condition(&bench, "Programmed").0, "True");
+
+    // An edit that takes the rollout away and cannot be compiled: what stays in force is what was taken back.
+    bench.controller.compile = Box::new(|_| Err("spec.signatures[a]: no".to_owned()));
+    bench.edit(5, &json!({ "mode": "Block" }));
+    assert!(bench.controller.namespace("shop").await);
+    assert_eq!(bench.share(), (0, None));
+    let rollout = bench.policy().status.rollout.clone().unwrap();
+    assert_eq!((rollout.generation, rollout.phase), (4, RolloutPhase::RolledBack));
+    assert_eq!(condition(&bench, "Degraded").1, "RolledBack");
+}
