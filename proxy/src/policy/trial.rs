@@ -119,7 +119,11 @@ impl InForce {
     pub(super) fn adopt(&self, before: &Self) {
         let mut known = before.trials();
         for one in self.all() {
-            let Some(counted) = &one.ruleset.effective().rollout else { continue };
+            // Where nothing is in Block nothing is tried: its requests would hide how many of the others are blocked.
+            let Some(counted) = one.ruleset.effective().rollout.as_ref().filter(|_| one.ruleset.enforces())
+            else {
+                continue;
+            };
             let same = known.iter().find(|trial| trial.counted.id == counted.id);
             let trial = same.cloned().unwrap_or_else(|| Arc::new(Trial::new(counted.clone())));
             known.push(Arc::clone(&trial));
@@ -178,6 +182,23 @@ pub(crate) mod tests {
         trial.shed(false);
         let expected = Counts { requests: 11, enforced: 7, blocked: 1, would_block: 1, errors: 3 };
         assert_eq!(policy.told().remove(0).counts, expected);
+    }
+
+    #[test]
+    fn requests_where_nothing_is_in_block_are_no_part_of_a_step() {
+        let handle = Handle::new(in_force(1), Arc::new(Metrics::new().unwrap()));
+        let rollout = in_force(1).ruleset.effective().rollout.clone();
+        let monitors = || {
+            let effective = Effective { rollout: rollout.clone(), ..Effective::builtin() };
+            InForce::builtin(Ruleset::build(&effective).unwrap())
+        };
+        handle.replace(InForce { ports: vec![(80, Arc::new(monitors()))], ..in_force(1) });
+        assert!(handle.load_on(80).trial().is_none());
+        handle.load().trial().unwrap().shed(true);
+        handle.replace(monitors()); // the lever of an incident
+        assert!(handle.load().told().is_empty());
+        handle.replace(in_force(1));
+        assert_eq!(handle.load().told().remove(0).counts, Counts::default(), "it begins anew after that");
     }
 
     #[test]
