@@ -71,8 +71,8 @@ impl Controller {
         with.map(|(index, policy, rollout)| {
             let before = policy.status.rollout.as_ref();
             let step = before.map_or(1, |before| before.step);
-            let seen = rollout::look(policy, step, written, &targets);
             let (now, generation) = (Timestamp::now(), policy.generation);
+            let seen = rollout::look(policy, step, written, &targets, now);
             let input = rollout::Input { now, generation, rollout, before, seen: &seen, deaf };
             let (status, turn) = rollout::advance(&input);
             (index, rollout.clone(), status, turn)

@@ -1,8 +1,10 @@
 //! What sidecars say of a step: who has it in force, what they counted together, and whether the policy decides the share at
-//! all. Pure.
+//! all. One that was not heard for too long says nothing: nobody knows what is in force there now. Pure.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rasp_policy::api::Mode;
 use rasp_policy::bundle::Bundle;
 use rasp_policy::precedence::{Field, ports, resolve_at};
@@ -12,7 +14,7 @@ use rasp_policy::selector::Subject;
 
 use crate::observe::Policy;
 use crate::signing::Opened;
-use crate::status::{Target, list};
+use crate::status::{STALE, Target, list};
 
 /// What is known of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct Seen {
     pub standing: Standing,
     /// Selected pods that have a sidecar.
     pub sidecars: usize,
-    /// Of these, the ones that have neither the step in force nor said why not.
+    /// Of these, the ones that have neither the step in force nor said why not, or are silent.
     pub waiting: Vec<String>,
     /// What they counted together.
     pub counts: Counts,
@@ -43,7 +45,13 @@ pub enum Standing {
 }
 
 /// Looks at a step, counted from 1.
-pub fn look(policy: &Policy, step: i32, written: Option<&Opened>, targets: &[Target<'_>]) -> Seen {
+pub fn look(
+    policy: &Policy,
+    step: i32,
+    written: Option<&Opened>,
+    targets: &[Target<'_>],
+    now: Timestamp,
+) -> Seen {
     let unwritten =
         Seen { standing: Standing::Unwritten, sidecars: 0, waiting: Vec::new(), counts: Counts::default() };
     let id = StepId { uid: policy.uid.clone(), generation: policy.generation, step };
@@ -60,7 +68,7 @@ pub fn look(policy: &Policy, step: i32, written: Option<&Opened>, targets: &[Tar
     for target in sidecars.filter(|target| entry.selects(target.pod.subject())) {
         seen.sidecars += 1;
         subjects.insert(target.pod.subject());
-        let report = target.report.map(|received| &received.report);
+        let report = heard(target, now);
         let told = report.and_then(|report| report.rollouts.iter().find(|told| told.id == id));
         if let Some(told) = told {
             seen.counts = seen.counts.plus(told.counts);
@@ -70,6 +78,13 @@ pub fn look(policy: &Policy, step: i32, written: Option<&Opened>, targets: &[Tar
     }
     seen.standing = standing(bundle, own, &subjects);
     seen
+}
+
+/// What a sidecar said, unless it is silent since.
+fn heard<'a>(target: &Target<'a>, now: Timestamp) -> Option<&'a Report> {
+    let received = target.report?;
+    let silence = Duration::try_from(now.duration_since(received.at)).unwrap_or_default(); // a clock may go back
+    (silence < STALE).then_some(&received.report)
 }
 
 /// Of a sidecar that does not count the step: whether another policy decides there, or it has said why it cannot.

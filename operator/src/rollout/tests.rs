@@ -218,7 +218,12 @@ impl World {
         self
     }
 
+    /// In the minute of the reports.
     fn look(&self) -> Seen {
+        self.look_in(0)
+    }
+
+    fn look_in(&self, minute: i64) -> Seen {
         let entries = self.policies.iter().map(|(policy, step)| {
             let source = Source {
                 name: policy.name.clone(),
@@ -247,7 +252,7 @@ impl World {
                 other_image: None,
             })
             .collect();
-        look(&self.policies[0].0, 1, Some(&written), &targets)
+        look(&self.policies[0].0, 1, Some(&written), &targets, at(minute))
     }
 }
 
@@ -273,6 +278,23 @@ fn counts_of_this_step_are_added_and_who_has_not_got_it_is_named() {
     assert_eq!(seen.standing, Standing::Decides);
     assert_eq!((seen.counts.requests, seen.counts.enforced, seen.sidecars), (17, 2, 6));
     assert_eq!(seen.waiting, ["shop/an-older-step", "shop/silent"]);
+}
+
+#[test]
+fn a_sidecar_that_is_silent_has_said_nothing() {
+    let mut world = World::new("Block")
+        .pod("a", |report| report.rollouts = vec![told(1, 10)])
+        .pod("b", |report| report.digest = Some("sha256:new".to_owned()));
+    let of = |seen: Seen| (seen.counts.requests, seen.waiting.join(" "), seen.sidecars);
+    assert_eq!(of(world.look_in(2)), (10, String::new(), 2));
+    assert_eq!(of(world.look_in(3)), (0, "shop/a shop/b".to_owned(), 2));
+    world.pods[0].1.as_mut().unwrap().at = at(9);
+    assert_eq!(of(world.look_in(3)), (10, "shop/b".to_owned(), 2), "a clock that went back silences nobody");
+    // What was counted before does not take the step on.
+    let silent = Seen { counts: Counts::default(), ..seen(GOOD) };
+    let before = RolloutStatus { requests: 1000, enforced: 100, ..mk_at(1) };
+    let (waits, turn) = decided(Some(&before), &silent, 60);
+    assert_eq!((waits.step, waits.reason.as_str(), turn), (1, "WaitingForSample", None));
 }
 
 #[test]
