@@ -117,7 +117,8 @@ pub fn plan(input: &Input<'_>, compile: &Compile) -> Plan {
     let mut entries = Vec::new();
     let (mut verdicts, mut missing) = (BTreeMap::new(), BTreeMap::new());
     for policy in input.policies {
-        let verdict = match (check(policy, compile), refused(input, policy)) {
+        let ends = policy.spec.as_ref().ok().and_then(|spec| refused(input, policy.kind, spec));
+        let verdict = match (check(policy, compile), ends) {
             (Ok(_), Some(refused)) => refused,
             (Ok(mut entry), None) => {
                 if let Some(refs) = entry.spec.target_refs.take() {
@@ -132,6 +133,8 @@ pub fn plan(input: &Input<'_>, compile: &Compile) -> Plan {
             (Err(message), _) => {
                 let kept =
                     previous.and_then(|bundle| bundle.entries.iter().find(|e| e.source.uid == policy.uid));
+                // No edit makes an exception outlive its end, or whoever allowed it to have none.
+                let kept = kept.filter(|kept| refused(input, kept.kind, &kept.spec).is_none());
                 let generation = kept.map(|entry| entry.source.generation);
                 let origin = policy.cluster.as_ref().map(|cluster| cluster.origin);
                 entries.extend(kept.cloned().map(|kept| match &policy.spec {
@@ -187,11 +190,11 @@ fn concerns(input: &Input<'_>) -> bool {
 }
 
 /// An exception ends, also while nothing changes: the namespace is looked at every few seconds.
-fn refused(input: &Input<'_>, policy: &Policy) -> Option<Verdict> {
-    if policy.kind != Kind::RaspException {
+fn refused(input: &Input<'_>, kind: Kind, spec: &RaspPolicySpec) -> Option<Verdict> {
+    if kind != Kind::RaspException {
         return None;
     }
-    let exception = policy.spec.as_ref().ok()?.exceptions.as_ref()?.first()?;
+    let exception = spec.exceptions.as_ref()?.first()?;
     let Some(end) = &exception.expires_at else {
         let said = |policy: &Arc<Policy>| policy.cluster.as_ref()?.permanent;
         let mut said = input.policies.iter().filter_map(said).peekable();

@@ -47,6 +47,10 @@ impl World {
     }
 
     fn plan_with(&self, compile: &super::Compile) -> Plan {
+        self.plan_at(NOW, compile)
+    }
+
+    fn plan_at(&self, now_ms: u64, compile: &super::Compile) -> Plan {
         let input = Input {
             namespace: &self.namespace,
             excluded: self.excluded,
@@ -57,7 +61,7 @@ impl World {
             stored: self.stored.as_ref(),
             last_good: self.last_good.as_ref(),
             acknowledged_sequence: self.acknowledged,
-            now_ms: NOW,
+            now_ms,
         };
         plan(&input, compile)
     }
@@ -379,6 +383,33 @@ fn an_exception_ends_and_needs_an_end_unless_the_cluster_says_otherwise() {
         .with(exception(json!({ "reason": "r", "expiresAt": "2027-01-01T00:00:00Z" })))
         .plan();
     assert!(matches!(bad.verdicts["x-uid"], Verdict::Invalid { kept: None, .. }));
+}
+
+#[test]
+fn a_bad_edit_does_not_keep_an_exception_that_may_not_be_any_more() {
+    let key = Key::generate().unwrap();
+    let exception = |generation, spec| mk_policy_of(Kind::RaspException, "x", generation, spec);
+    let allows = |generation, allowed: bool| {
+        let spec = json!({ "defaults": {}, "allowPermanentExceptions": allowed });
+        mk_policy_of(Kind::ClusterRaspPolicy, "c", generation, spec)
+    };
+    let forever = json!({ "rule": "sqli-comment", "reason": "r" });
+    let ending = json!({ "rule": "sqli-comment", "reason": "r", "expiresAt": "1970-01-01T00:16:41Z" });
+    for (spec, allowed, now_ms, kept) in [
+        (&forever, true, NOW, Some(1)),
+        (&forever, false, NOW, None),
+        (&ending, false, NOW, Some(1)),
+        (&ending, false, NOW + 1000, None),
+    ] {
+        let world = World::new(None).with(allows(1, true)).with(exception(1, spec.clone()));
+        let (mut world, _) = world.written(&key);
+        let bad = exception(2, json!({ "reason": "r" }));
+        world.policies = vec![Arc::new(allows(2, allowed)), Arc::new(bad)];
+        let plan = world.plan_at(now_ms, &|_: &Effective| Ok(()));
+        let Verdict::Invalid { kept: found, .. } = plan.verdicts["x-uid"] else { panic!("{plan:?}") };
+        let is_there = plan.entries.iter().any(|entry| entry.kind == Kind::RaspException);
+        assert_eq!((found, is_there), (kept, kept.is_some()), "{spec} {allowed} {now_ms}");
+    }
 }
 
 #[test]
