@@ -177,7 +177,8 @@ fn watched(input: &Input<'_>, now: RolloutStatus) -> Watched {
     }
     let parsed = now.step_started_at.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
     let started = match parsed {
-        Some(started) => started,
+        // By a clock that was ahead, a step would be watched until then.
+        Some(started) => started.min(input.now),
         None if seen.waiting.is_empty() => input.now,
         None => {
             let ready = seen.sidecars.saturating_sub(seen.waiting.len());

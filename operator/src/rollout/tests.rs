@@ -182,6 +182,14 @@ fn what_was_not_watched_begins_its_interval_anew() {
 }
 
 #[test]
+fn a_step_that_began_in_the_future_begins_now() {
+    let ahead = RolloutStatus { step_started_at: Some(at(5_000_000).to_string()), ..mk_at(1) };
+    let (watched, turn) = decided(Some(&ahead), &seen(GOOD), 9);
+    assert_eq!((watched.step_started_at.as_deref(), turn), (Some(at(9).to_string().as_str()), None));
+    assert_eq!(decided(Some(&watched), &seen(GOOD), 19).1, Some(Turn::Advanced));
+}
+
+#[test]
 fn a_new_leader_keeps_the_numbers_goes_back_and_does_not_go_on_before_it_heard_everybody() {
     let rollout = rollout();
     let before = RolloutStatus { requests: 5000, enforced: 300, ..mk_at(1) };
