@@ -130,6 +130,8 @@ struct Question {
     /// What is wrong with it without compiling it.
     fault: Option<String>,
     only_lowers: bool,
+    /// What the edit does beside what the object says.
+    begins_anew: Option<String>,
 }
 
 /// `None` where there is nothing to judge.
@@ -152,18 +154,21 @@ fn read(kind: Kind, old: Option<&Value>, new: &Value) -> Option<Question> {
         object.data = json!({});
     }
     let policy = Policy::read(kind, object);
+    let begins_anew = old.zip(policy.spec.as_ref().ok());
+    let begins_anew = begins_anew.and_then(|(old, spec)| warning::begins_anew(old, spec));
     let checked = policy.spec.as_ref().map_err(Clone::clone);
     let fault = checked.and_then(|spec| spec.check().map_err(|fault| policy.told(&fault))).err();
-    Some(Question { policy, fault, only_lowers })
+    Some(Question { policy, fault, only_lowers, begins_anew })
 }
 
 fn judge(question: Option<Question>, now: Timestamp) -> Judgement {
     let taken = |outcome, warnings| Judgement { outcome, message: String::new(), warnings };
-    let Some(Question { policy, fault, only_lowers }) = question else {
+    let Some(Question { policy, fault, only_lowers, begins_anew }) = question else {
         return taken(Outcome::Allowed, Vec::new());
     };
     let fault = fault.or_else(|| plan::check(&policy, &plan::dry_run).err());
-    let told = policy.spec.as_ref().map(|spec| warnings(policy.kind, spec, now)).unwrap_or_default();
+    let mut told = policy.spec.as_ref().map(|spec| warnings(policy.kind, spec, now)).unwrap_or_default();
+    told.extend(begins_anew.filter(|_| fault.is_none()));
     let told = told.iter().flat_map(|text| warning::lines(&policy.told(text))).collect::<Vec<_>>();
     match fault.map(|fault| in_words_of(policy.kind, &fault)) {
         None if told.is_empty() => taken(Outcome::Allowed, told),

@@ -144,6 +144,38 @@ fn an_object_that_is_being_deleted_and_an_edit_of_metadata_are_never_refused() {
     }
 }
 
+#[test]
+fn an_edit_that_takes_a_rollout_back_to_its_first_step_is_warned_of() {
+    let rollout = |first: u8, rest: &str| {
+        let rollout = format!("{{steps: [{first}, 60, 100], interval: 10m, abortOn: {{errorRatio: 0}}}}");
+        object(Kind::RaspPolicy, &format!("{{mode: Block, enforcement: {{rollout: {rollout}}}{rest}}}"))
+    };
+    let at = |percent: u8| {
+        let mut old = rollout(5, "");
+        old["status"] = json!({ "rollout": { "percent": percent } });
+        old
+    };
+    let full = object(Kind::RaspPolicy, "{mode: Block}");
+    let table = [
+        (Some(at(100)), rollout(5, ", failureMode: Closed"), true),
+        (Some(at(50)), rollout(5, ", failureMode: Closed"), true),
+        (Some(at(5)), rollout(5, ", failureMode: Closed"), false),
+        (Some(at(0)), rollout(5, ", failureMode: Closed"), false), // it was rolled back
+        (Some(at(50)), rollout(50, ""), false),
+        (Some(at(100)), full.clone(), false),
+        (Some(at(100)), rollout(5, ""), false), // nothing is edited
+        (Some(full), rollout(5, ""), false),    // it begins for the first time
+        (None, rollout(5, ""), false),
+    ];
+    for (old, new, warns) in table {
+        let judged = judge(Kind::RaspPolicy, old.as_ref(), &new);
+        let said = judged.warnings.join(" ");
+        let expected = if warns { Outcome::Warned } else { Outcome::Allowed };
+        assert_eq!(judged.outcome, expected, "{old:?} -> {new}: {said}");
+        assert_eq!(said.contains("and is for 5 % now"), warns, "{said}");
+    }
+}
+
 fn request(kind: &str, old: &Value, new: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",

@@ -1,7 +1,9 @@
-//! What is probably not meant, though it can be compiled. From the object alone: nothing said here is ever a refusal.
+//! What is probably not meant, though it can be compiled. From the object alone, as it is and was: nothing said here is ever a
+//! refusal.
 
 use jiff::{SignedDuration, Timestamp};
 use rasp_policy::api::{Enforcement, Kind, RaspPolicySpec};
+use serde_json::Value;
 
 use crate::time::in_seconds;
 
@@ -16,6 +18,19 @@ pub fn warnings(kind: Kind, spec: &RaspPolicySpec, now: Timestamp) -> Vec<String
     told.extend(ends(kind, spec, now));
     told.extend(spec.enforcement.as_ref().and_then(Enforcement::caution));
     told
+}
+
+/// Of an edit of a policy with a rollout that is past its first step: whatever is edited, fewer requests are blocked from then
+/// on.
+pub(super) fn begins_anew(old: &Value, spec: &RaspPolicySpec) -> Option<String> {
+    let first = spec.enforcement.as_ref()?.rollout.as_ref()?.percent(1);
+    let before = old.pointer("/status/rollout/percent")?.as_i64()?;
+    (i64::from(first) < before).then(|| {
+        format!(
+            "spec.enforcement.rollout begins anew with each edit: Block was for {before} % of requests, and is for {first} % \
+             now. If it is completed, set percent in its place"
+        )
+    })
 }
 
 fn ends(kind: Kind, spec: &RaspPolicySpec, now: Timestamp) -> Vec<String> {
