@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
+use rasp_operator::validate;
+use rasp_policy::api::{Kind, RaspExceptionSpec, RaspPolicySpec};
 use rasp_policy::history::Record;
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 
 use crate::cluster::{self, Cluster};
 use crate::print::plain;
@@ -91,7 +93,7 @@ async fn undo(
         to: target.sequence,
         made_at: target.time.clone(),
         dry_run: args.dry_run,
-        warnings: warnings(history, target, &steps),
+        warnings: warnings(history, target, &steps, Timestamp::now()),
         steps,
         done: false,
         sequence: None,
@@ -126,7 +128,7 @@ async fn undo(
 }
 
 /// What has to be known, and cannot be seen in the steps.
-fn warnings(history: &History, target: &Record, steps: &[Step]) -> Vec<String> {
+fn warnings(history: &History, target: &Record, steps: &[Step], now: Timestamp) -> Vec<String> {
     let mut warnings = Vec::new();
     for step in steps {
         let name = step.title();
@@ -144,9 +146,28 @@ fn warnings(history: &History, target: &Record, steps: &[Step]) -> Vec<String> {
             }
             _ => {}
         }
+        warnings.extend(cautions(step, now).into_iter().map(|text| format!("{name}: {text}")));
     }
     warnings.extend(plan::cluster_differences(target, &history.bundle));
     warnings
+}
+
+/// What is not now as it was then, although the same is written: an exception may have ended, and a rollout has to begin anew.
+fn cautions(step: &Step, now: Timestamp) -> Vec<String> {
+    let Some(spec) = &step.spec else { return Vec::new() };
+    let spec = match step.kind {
+        Kind::RaspException => RaspExceptionSpec::deserialize(spec).map(|spec| spec.policy(&step.name)),
+        _ => RaspPolicySpec::deserialize(spec),
+    };
+    // The API server says what is wrong with one that cannot be read.
+    let Ok(spec) = spec else { return Vec::new() };
+    let mut told = validate::warnings(step.kind, &spec, now);
+    let rollout = spec.enforcement.as_ref().and_then(|enforcement| enforcement.rollout.as_ref());
+    told.extend(rollout.map(|rollout| {
+        let first = rollout.percent(1);
+        format!("its rollout begins anew, wherever it was then: Block is for {first} % of requests at first")
+    }));
+    told
 }
 
 fn tell(out: &mut dyn Write, planned: &Rollback) -> std::io::Result<()> {

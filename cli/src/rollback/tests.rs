@@ -6,7 +6,7 @@ use rasp_policy::history::{self, Object, Record};
 use serde_json::{Value, json};
 
 use super::plan::{Action, Live, changes, choose, cluster_differences, plan};
-use super::{Rollback, end, tell};
+use super::{Rollback, cautions, end, tell};
 
 fn namespace() -> Namespace {
     Namespace { name: "shop".to_owned(), uid: "u".to_owned() }
@@ -138,6 +138,30 @@ fn who_would_put_an_object_back_is_told() {
     ] {
         let steps = plan(&then, &[live_as("web", &spec, &metadata)], false);
         assert_eq!(steps[0].managed_by, wanted, "{metadata}");
+    }
+}
+
+#[test]
+fn what_is_not_as_it_was_then_although_it_is_written_so_is_told() {
+    let steps = json!({ "steps": [5, 100], "interval": "10m", "abortOn": { "errorRatio": 0 } });
+    let ended = json!({ "rule": "xss-handler", "reason": "r", "expiresAt": "2026-01-01T00:00:00Z" });
+    let table = [
+        (Kind::RaspPolicy, json!({ "mode": "Block" }), ""),
+        (Kind::RaspPolicy, json!({ "mode": "Block", "enforcement": { "percent": 5 } }), ""),
+        (
+            Kind::RaspPolicy,
+            json!({ "mode": "Block", "enforcement": { "rollout": steps } }),
+            "begins anew, wherever it was then: Block is for 5 % of requests at first",
+        ),
+        (Kind::RaspException, ended, "spec.expiresAt is 2026-01-01T00:00:00Z, which is over"),
+        (Kind::RaspPolicy, json!({ "mode": 7 }), ""),
+    ];
+    let now = "2026-11-26T12:00:00Z".parse().unwrap();
+    for (kind, spec, wanted) in table {
+        let mut then = record(2, &[("web", "Block")]);
+        (then.objects[0].kind, then.objects[0].spec) = (kind, Some(spec.clone()));
+        let said = cautions(&plan(&then, &[], false)[0], now).join("; ");
+        assert!(said.contains(wanted) && said.is_empty() == wanted.is_empty(), "{spec}: {said}");
     }
 }
 
