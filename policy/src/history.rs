@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::{Kind, RaspExceptionSpec, RaspPolicySpec};
-use crate::bundle::{Bundle, Namespace, PayloadType, Refusal, digest};
+use crate::bundle::{Bundle, Entry, Namespace, PayloadType, Refusal, digest};
 
 /// The newest schema this version writes and the only one it reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -82,7 +82,8 @@ pub struct Source {
 pub type State = BTreeMap<(Kind, String), Option<Value>>;
 
 impl Record {
-    /// What a Bundle says of the objects behind it. Of one with `targetRefs` it does not hold what was written.
+    /// What a Bundle says of the objects behind it. Of one with `targetRefs` it does not hold what was written, nor of one with
+    /// `enforcement`, where a step of a rollout looks as if somebody had written its percent.
     pub fn of_bundle(bundle: &Bundle, time: String) -> Self {
         let own = bundle.entries.iter().filter(|entry| entry.kind != Kind::ClusterRaspPolicy);
         let objects = own.map(|entry| Object {
@@ -90,7 +91,7 @@ impl Record {
             name: entry.source.name.clone(),
             uid: entry.source.uid.clone(),
             generation: entry.source.generation,
-            spec: entry.targets.is_none().then(|| written(entry.kind, &entry.spec)).flatten(),
+            spec: is_as_written(entry).then(|| written(entry.kind, &entry.spec)).flatten(),
         });
         Self {
             schema_version: SCHEMA_VERSION,
@@ -124,6 +125,10 @@ impl Record {
         let objects = self.objects.iter();
         objects.map(|object| ((object.kind, object.name.clone()), object.spec.clone())).collect()
     }
+}
+
+fn is_as_written(entry: &Entry) -> bool {
+    entry.targets.is_none() && entry.spec.enforcement.is_none()
 }
 
 /// The policies of the cluster in a Bundle.
@@ -191,6 +196,7 @@ mod tests {
         let block: RaspPolicySpec = serde_yaml::from_str("{mode: Block}").unwrap();
         let mut targeted = entry(Kind::RaspPolicy, "targeted", block.clone());
         targeted.targets = Some(Vec::new());
+        let rolling = serde_yaml::from_str("{mode: Block, enforcement: {percent: 5}}").unwrap();
         Bundle {
             schema_version: bundle::SCHEMA_VERSION,
             namespace: Namespace { name: "shop".into(), uid: "u".into() },
@@ -198,6 +204,7 @@ mod tests {
             entries: vec![
                 entry(Kind::RaspPolicy, "all", block.clone()),
                 targeted,
+                entry(Kind::RaspPolicy, "rolling", rolling),
                 entry(Kind::ClusterRaspPolicy, "base", block),
                 entry(Kind::RaspException, "editor", exception.policy("editor")),
             ],
@@ -210,8 +217,12 @@ mod tests {
         let specs: Vec<_> =
             record.objects.iter().map(|object| (&*object.name, object.spec.clone())).collect();
         let exception = json!({ "rule": "sqli-comment", "path": "/a", "reason": "r", "podSelector": {} });
-        let wanted =
-            [("all", Some(json!({ "mode": "Block" }))), ("targeted", None), ("editor", Some(exception))];
+        let wanted = [
+            ("all", Some(json!({ "mode": "Block" }))),
+            ("targeted", None),
+            ("rolling", None),
+            ("editor", Some(exception)),
+        ];
         assert_eq!(specs, wanted);
         assert_eq!(record.cluster.iter().map(|source| &*source.name).collect::<Vec<_>>(), ["base"]);
         assert_eq!(record.digest, bundle::digest(&mk_bundle().to_bytes()));
