@@ -141,6 +141,10 @@ fn counted(input: &Input<'_>, before: &RolloutStatus) -> RolloutStatus {
     }
 }
 
+/// What keeps a rollout waiting for ever.
+const NOBODY_IN_THE_SHARE: &str =
+    "; no client is in it: there are few, or all of them have one address or one key (hashOn)";
+
 /// A step whose numbers are not bad.
 enum Watched {
     /// It waits for something.
@@ -199,11 +203,11 @@ fn watched(input: &Input<'_>, now: RolloutStatus) -> Watched {
     }
     let least = rollout.abort_on.least();
     if seen.counts.enforced < least {
-        return says(
-            now,
-            reasons::WAITING_FOR_SAMPLE,
-            format!("it needs {least} requests in the share; {numbers}"),
-        );
+        let is_nobody = seen.counts.enforced == 0 && seen.counts.requests >= least;
+        let why = if is_nobody { NOBODY_IN_THE_SHARE } else { "" };
+        let message =
+            format!("it waits for {least} requests in the share (abortOn.minRequests){why}; {numbers}");
+        return says(now, reasons::WAITING_FOR_SAMPLE, message);
     }
     Watched::Held(now)
 }

@@ -155,6 +155,14 @@ fn the_numbers_are_told() {
         1,
     );
     assert!(waits.message.ends_with("1 of 2 sidecars have it in force; waiting for shop/b"), "{waits:?}");
+    for (counts, expected) in [
+        ([9000, 99, 0, 0, 0], "waits for 100 requests in the share (abortOn.minRequests); of 99"),
+        ([9000, 0, 0, 0, 0], "(abortOn.minRequests); no client is in it: there are few, or all"),
+        ([99, 0, 0, 0, 0], "waits for 100 requests in the share (abortOn.minRequests); of 0"),
+    ] {
+        let (few, _) = decided(Some(&mk_at(1)), &seen(counts), 60);
+        assert!(few.message.contains(expected), "{few:?}");
+    }
 }
 
 #[test]
