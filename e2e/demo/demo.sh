@@ -5,7 +5,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd) images=$(realpath "$1")
 cluster=$here/../cluster/cluster.sh
-policy=$here/../../manifests/examples/block-sql-injection.yaml
+policy=$here/../../manifests/examples/block.yaml
 
 BENIGN="/products?name=O%27Brien&room=select+a+room"
 ATTACK="/products?id=1%27%20OR%20%271%27=%271"
@@ -76,8 +76,8 @@ pod=$(k -n shop get pods -l app=shop -o jsonpath='{.items[0].metadata.name}')
 containers=$(k -n shop get pod "$pod" -o jsonpath='{.spec.initContainers[*].name} {.spec.containers[*].name}')
 [[ $containers == "rasp-init rasp-proxy nginx" ]] || diagnose "the pod was not injected, its containers are: $containers"
 until_true "the policy to be programmed" 120 bash -c \
-  "[[ \$('$cluster' kubectl -n shop get rasppolicy block-sql-injection -o jsonpath='{.status.targets.programmed}') -ge 1 ]] &&
-   '$cluster' kubectl -n shop wait rasppolicy/block-sql-injection --for=condition=Programmed --timeout=2s"
+  "[[ \$('$cluster' kubectl -n shop get rasppolicy block -o jsonpath='{.status.targets.programmed}') -ge 1 ]] &&
+   '$cluster' kubectl -n shop wait rasppolicy/block --for=condition=Programmed --timeout=2s"
 k -n monitoring wait pod/prometheus --for=condition=Ready --timeout=60s >/dev/null || diagnose "Prometheus did not become ready"
 
 step "The pod has a sidecar, and a policy that is in force"
@@ -132,8 +132,8 @@ k -n shop get rasppolicies | indent
 
 step "Look further"
 indent <<T
-e2e/cluster/cluster.sh kubectl -n shop get rasppolicy block-sql-injection -o yaml
-e2e/cluster/cluster.sh kubectl -n shop patch rasppolicy block-sql-injection --type=merge -p '{"spec":{"mode":"Monitor"}}'
+e2e/cluster/cluster.sh kubectl -n shop get rasppolicy block -o yaml
+e2e/cluster/cluster.sh kubectl -n shop patch rasppolicy block --type=merge -p '{"spec":{"mode":"Monitor"}}'
 e2e/cluster/cluster.sh exec curl -i 'http://${addresses[0]}$ATTACK'
 e2e/cluster/cluster.sh exec curl -s http://${addresses[0]%:*}:16191/metrics
 make demo-down        removes everything again
