@@ -68,8 +68,22 @@ impl Change for Inject {
     fn change(&self, object: &Object<'_>, edits: &mut Edits<'_>) -> (Outcome, Vec<String>) {
         let skipped =
             |reason: &str, text: &str| (Outcome::Skipped(reason.to_owned(), text.to_owned()), vec![]);
+        if !object.is_typed {
+            return skipped("no_object", "it has no apiVersion and kind, as objects of Kubernetes have");
+        }
+        if object.seems_to_have_pods() {
+            return skipped(
+                "unknown_kind",
+                "NOT PROTECTED by this: its pods are injected by the webhook alone",
+            );
+        }
         if object.template.is_none() {
             return skipped("no_pods", "objects of this kind have no pods");
+        }
+        if object.name.is_empty() {
+            let text =
+                "metadata.name is missing or is no text; a template has to be rendered first".to_owned();
+            return (Outcome::Refused("no_name".to_owned(), text), vec![]);
         }
         let Some(decision) = self.decide(object) else {
             let text = "the template has no spec".to_owned();

@@ -22,6 +22,14 @@ pub enum Error {
         /// What the parser says.
         message: String,
     },
+    /// Which of the two is meant?
+    #[error("line {line}: {key} is there for the second time")]
+    Twice {
+        /// Counted from 1, in the document.
+        line: usize,
+        /// The key.
+        key: String,
+    },
     /// Too deep.
     #[error("more than {DEPTH} levels deep: no object of Kubernetes is")]
     Depth,
@@ -117,6 +125,10 @@ impl Node {
 
 /// Reads the first document of a text; `None` where there is none.
 pub fn read(text: &str) -> Result<Option<Node>, Error> {
+    // Directives stand before the line that begins their document.
+    if text.lines().all(|line| line.trim().is_empty() || line.starts_with(['%', '#'])) {
+        return Ok(None);
+    }
     // The parser counts characters.
     let mut bytes: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
     bytes.push(text.len());
@@ -204,6 +216,7 @@ impl<'a> Reader<'a> {
                         span.end = self.span(next.1).end;
                         break;
                     }
+                    let line = next.1.start.line();
                     let key = self.node(next, depth + 1)?;
                     let value = self.next()?;
                     let node = self.node(value, depth + 1)?;
@@ -211,6 +224,9 @@ impl<'a> Reader<'a> {
                         Value::String(text) => text,
                         other => other.to_string(),
                     };
+                    if name != "<<" && members.iter().any(|member: &Member| member.key == name) {
+                        return Err(Error::Twice { line, key: name });
+                    }
                     members.push(Member { at: key.span.start, key: name, node });
                 }
                 (Kind::Mapping { members, flow }, anchor)
@@ -323,6 +339,10 @@ mod tests {
         assert!(matches!(read("a: 1\nb: [\n"), Err(Error::Syntax { .. })));
         let deep = "[".repeat(70);
         assert!(read(&deep).is_err());
+        assert!(read("%YAML 1.2\n# nothing\n").unwrap().is_none());
+        let twice = read("a: 1\nb:\n  c: {x: 1}\n  c: 2\n").unwrap_err();
+        assert_eq!(twice, Error::Twice { line: 4, key: "c".to_owned() });
+        assert!(read("a: &a {x: 1}\nb: {<<: *a, <<: *a}\n").is_ok());
     }
 
     #[test]

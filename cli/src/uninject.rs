@@ -34,6 +34,9 @@ impl Change for Uninject {
     fn change(&self, object: &Object<'_>, edits: &mut Edits<'_>) -> (Outcome, Vec<String>) {
         let skipped =
             |reason: &str, text: &str| (Outcome::Skipped(reason.to_owned(), text.to_owned()), vec![]);
+        if !object.is_typed {
+            return skipped("no_object", "it has no apiVersion and kind, as objects of Kubernetes have");
+        }
         let Some(pod) = object.pod() else {
             return skipped("no_pods", "objects of this kind have no pods");
         };

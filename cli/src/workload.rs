@@ -24,6 +24,8 @@ pub struct Object<'a> {
     pub node: &'a Node,
     /// `kind`, empty where there is none.
     pub kind: String,
+    /// Whether it says what it is: `apiVersion` and `kind`.
+    pub is_typed: bool,
     /// `metadata.name`, or what `generateName` begins with.
     pub name: String,
     /// `metadata.namespace`.
@@ -32,18 +34,23 @@ pub struct Object<'a> {
     pub template: Option<&'static [&'static str]>,
 }
 
-/// The objects of a document: itself, or the items of a List.
+/// The objects of a document: itself, or the items of a List. Those of a `PodList` need not say that they are Pods.
 pub fn objects(root: &Node) -> Vec<Object<'_>> {
-    let is_list = text(root, &["kind"]).is_some_and(|kind| kind.ends_with("List"));
-    match root.member("items").filter(|_| is_list) {
-        Some(items) => items.node.items().iter().map(object).collect(),
-        None => vec![object(root)],
-    }
+    let kind = text(root, &["kind"]).unwrap_or_default();
+    let Some(of) = kind.strip_suffix("List") else { return vec![object(root, "", "")] };
+    let Some(items) = root.member("items") else { return vec![object(root, "", "")] };
+    let version = text(root, &["apiVersion"]).unwrap_or_default();
+    items.node.items().iter().map(|item| object(item, of, &version)).collect()
 }
 
-fn object(node: &Node) -> Object<'_> {
-    let kind = text(node, &["kind"]).unwrap_or_default();
-    let version = text(node, &["apiVersion"]).unwrap_or_default();
+/// `kind` and `version` are those of an object that does not say its own.
+fn object<'a>(node: &'a Node, kind: &str, version: &str) -> Object<'a> {
+    let (own_kind, own_version) = (text(node, &["kind"]), text(node, &["apiVersion"]));
+    let is_typed = own_kind.is_some() || own_version.is_some();
+    let or = |own: Option<String>, of: &str| {
+        own.unwrap_or_else(|| if is_typed { String::new() } else { of.to_owned() })
+    };
+    let (kind, version) = (or(own_kind, kind), or(own_version, version));
     let template = TEMPLATES.iter().find(|(api, known, _)| *api == version && *known == kind);
     let name = text(node, &["metadata", "name"]).or_else(|| text(node, &["metadata", "generateName"]));
     Object {
@@ -51,6 +58,7 @@ fn object(node: &Node) -> Object<'_> {
         name: name.unwrap_or_default(),
         namespace: text(node, &["metadata", "namespace"]),
         template: template.map(|(_, _, path)| *path),
+        is_typed: !kind.is_empty() && !version.is_empty(),
         kind,
     }
 }
@@ -67,6 +75,21 @@ impl<'a> Object<'a> {
     pub fn label(&self) -> String {
         let kind = if self.kind.is_empty() { "document".to_owned() } else { self.kind.to_lowercase() };
         if self.name.is_empty() { kind } else { format!("{kind}/{}", self.name) }
+    }
+
+    /// Whether something in it looks like the spec of a pod, although its kind is none that is known to have one: a kind
+    /// that somebody defined.
+    pub fn seems_to_have_pods(&self) -> bool {
+        fn has_containers(node: &Node) -> bool {
+            let Kind::Mapping { members, .. } = &node.kind else { return false };
+            members.iter().any(|member| {
+                let containers = member.node.member("containers").map(|member| member.node.items());
+                let has_names =
+                    containers.unwrap_or_default().iter().any(|item| item.member("name").is_some());
+                member.key == "spec" && has_names || has_containers(&member.node)
+            })
+        }
+        self.template.is_none() && has_containers(self.node)
     }
 
     /// Where the pod stands, as a JSON pointer; the empty one where the object is the pod.

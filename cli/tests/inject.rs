@@ -112,6 +112,9 @@ fn injectable() -> Vec<(&'static str, String)> {
         ("a template without metadata", "apiVersion: apps/v1\nkind: DaemonSet\nmetadata:\n  name: d\nspec:\n  template:\n    spec:\n      containers:\n        - name: a\n".to_owned()),
         ("volumes at the end", pod("spec:\n  containers:\n  - name: a\n  volumes:\n  - name: v\n    configMap:\n      name: c\n      items:\n      - key: k\n        path: p\n\n  # the end\n")),
         ("a list", "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata:\n    name: p\n  spec:\n    containers:\n    - name: a\n- apiVersion: batch/v1\n  kind: Job\n  metadata: {name: j}\n  spec:\n    template:\n      spec:\n        containers: [{name: b}]\n        restartPolicy: Never\n".to_owned()),
+        ("a list of one kind", "apiVersion: v1\nkind: PodList\nitems:\n- metadata:\n    name: p\n  spec:\n    containers:\n    - name: a\n".to_owned()),
+        ("a list of Deployments", "apiVersion: apps/v1\nkind: DeploymentList\nitems:\n- metadata: {name: d}\n  spec:\n    template:\n      spec:\n        containers: [{name: b}]\n".to_owned()),
+        ("a directive", format!("%YAML 1.2\n---\n{}", pod("spec:\n  containers:\n  - name: a\n"))),
         ("other letters", pod("  annotations: {ü: \"é\"}\nspec:\n  containers:\n  - name: a\n    args: [\"日本\"]\n")),
     ]
 }
@@ -179,7 +182,10 @@ fn every_object_has_a_line_that_says_what_became_of_it() {
         (pod("x", ""), 1, "pod/x: REFUSED, malformed_pod: "),
         ("apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: c\nspec:\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          containers:\n          - name: a\n".to_owned(), 0, "cronjob/c: skipped, cron_job: "),
         ("a: [\n".to_owned(), 1, "document: REFUSED, no_yaml: line "),
-        ("x: 1\n".to_owned(), 0, "document: skipped, no_pods: "),
+        ("x: 1\n".to_owned(), 0, "document: skipped, no_object: "),
+        ("apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata:\n  name: r\nspec:\n  template:\n    spec:\n      containers:\n      - name: a\n".to_owned(), 0, "rollout/r: skipped, unknown_kind: NOT PROTECTED"),
+        ("apiVersion: v1\nkind: Pod\nmetadata:\n  name: {{ .Values.name }}\nspec:\n  containers:\n  - name: a\n".to_owned(), 1, "pod: REFUSED, no_name: "),
+        (pod("d", "spec:\n  containers: []\nspec:\n  containers: []\n"), 1, "document: REFUSED, no_yaml: line 7: spec is there for the second time"),
         (pod("a", "  labels: {rasp.dev/inject: maybe}\nspec:\n  containers:\n  - name: a\n"),
             0,
             "pod/a: warning: label rasp.dev/inject "),
