@@ -1,10 +1,11 @@
 //! `raspctl test`: what would policies do with these requests? Offline, with the code of the sidecar: [`mod@file`] reads requests,
-//! [`mod@policies`] says which policies are for them, [`judge`] judges them as the proxy has them judged, [`report`] tells what came out.
+//! [`mod@policies`] says which policies are for them, [`misread`] what an API server reads otherwise, [`judge`] judges them as the proxy has them judged, [`report`] tells what came out.
 //!
 //! What the proxy refuses before the engine (ambiguous framing, limits of connections) is not part of it.
 
 mod file;
 mod judge;
+mod misread;
 mod policies;
 mod report;
 mod schema;
@@ -44,8 +45,20 @@ pub fn run(args: &args::Test, out: &mut dyn Write) -> anyhow::Result<bool> {
 
 fn policies(paths: &[std::path::PathBuf]) -> anyhow::Result<Vec<Object>> {
     let mut objects = Vec::new();
-    for file in run::read(paths)? {
-        objects.extend(document::read(&file.text).with_context(|| file.name.clone())?);
+    let mut files = BTreeMap::new();
+    for run::File { name: file, text } in run::read(paths)? {
+        let read = document::read(&text).with_context(|| file.clone())?;
+        misread::check(&text).map_err(|misread| anyhow::anyhow!("{file}: {misread}"))?;
+        for Object { metadata, spec } in &read {
+            let id = (spec.kind().as_str(), metadata.namespace.clone(), metadata.name.clone());
+            if let Some(first) = files.insert(id, file.clone()) {
+                let (kind, name) = (spec.kind().as_str(), &metadata.name);
+                anyhow::bail!(
+                    "{kind} {name} is in {first} and again in {file}: in a cluster only the one that was applied last is there"
+                );
+            }
+        }
+        objects.extend(read);
     }
     Ok(objects)
 }

@@ -132,6 +132,26 @@ fn what_cannot_be_read_is_told_with_its_place() {
 }
 
 #[test]
+fn a_policy_that_no_cluster_would_have_in_force_is_told() {
+    let desk = desk("requests:\n- {name: a, target: /, expect: {verdict: allow}}\n");
+    fs::write(desk.path().join("policies.yaml"), POLICIES.replace("mode: Monitor", "mode: Off")).unwrap();
+    let (code, out, err) = raspctl(desk.path(), &TEST);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("policies.yaml: spec.mode is Off, which Kubernetes reads as false"), "{err}");
+    fs::write(desk.path().join("policies.yaml"), POLICIES).unwrap();
+    fs::write(desk.path().join("more.yaml"), POLICIES.replace("name: all", "name: other")).unwrap();
+    let (code, _, err) = raspctl(desk.path(), &[&TEST[..], &["-f", "more.yaml"]].concat());
+    assert!(
+        code == 1 && err.contains("RaspPolicy front is in policies.yaml and again in more.yaml"),
+        "{err}"
+    );
+    let elsewhere =
+        POLICIES.replace("{name: front}", "{name: front, namespace: b}").replace("name: all", "name: other");
+    fs::write(desk.path().join("more.yaml"), elsewhere).unwrap();
+    assert_eq!(raspctl(desk.path(), &[&TEST[..], &["-f", "more.yaml"]].concat()).0, 0);
+}
+
+#[test]
 fn policies_of_several_namespaces_need_one_to_be_named() {
     let both = POLICIES
         .replace("{name: all}", "{name: all, namespace: a}")

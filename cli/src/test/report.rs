@@ -160,7 +160,8 @@ pub fn tell(out: &mut dyn Write, suites: &[Suite], paint: Paint) -> std::io::Res
         suites.iter().map(|suite| suite.cases.len()).sum::<usize>(),
         suites.iter().map(|suite| suite.failures).sum::<usize>(),
     );
-    writeln!(out, "{all} requests, {failed} not as expected")
+    let requests = if all == 1 { "request" } else { "requests" };
+    writeln!(out, "{all} {requests}, {failed} not as expected")
 }
 
 /// The results in the form that pipelines read (testsuites, testsuite, testcase, failure).
