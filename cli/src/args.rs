@@ -38,7 +38,7 @@ pub enum Command {
     Uninject(Files),
     /// Prints the version.
     Version {
-        /// How.
+        /// How it is printed.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
@@ -52,7 +52,7 @@ pub enum Command {
     },
     /// Writes the manual pages into a folder.
     Man {
-        /// Which has to be there.
+        /// Made where it is not there.
         folder: PathBuf,
     },
 }
@@ -110,7 +110,7 @@ pub struct Check {
     /// Where a pod is tried in a dry run, instead of the first namespace that asks for protection, or `default`.
     #[arg(long, value_name = "NAMESPACE")]
     pub probe_namespace: Option<String>,
-    /// How.
+    /// How the result is printed.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// Which cluster.
@@ -130,7 +130,7 @@ pub struct Status {
     /// Where the operator runs.
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
     pub operator_namespace: String,
-    /// How.
+    /// How the result is printed.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// Which cluster.
@@ -173,17 +173,21 @@ pub struct ExplainRequest {
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
     /// How far back the logs are read.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     pub since: Duration,
     /// Where the operator runs.
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
     pub operator_namespace: String,
-    /// How.
+    /// How the result is printed.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// Which cluster.
     #[command(flatten)]
     pub connection: Connection,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}: write for example 30m, 6h or 2days"))
 }
 
 /// Flags of `explain policy`.
@@ -201,7 +205,7 @@ pub struct ExplainPolicy {
     /// Where the operator runs.
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
     pub operator_namespace: String,
-    /// How.
+    /// How the result is printed.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// Which cluster.
@@ -233,7 +237,7 @@ pub struct Rollback {
     /// Where the operator runs.
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-rasp")]
     pub operator_namespace: String,
-    /// How.
+    /// How the result is printed.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// Which cluster.
@@ -253,7 +257,7 @@ pub struct Test {
     /// Write the results as JUnit XML too.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// How.
+    /// How the result is printed.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
 }
@@ -312,6 +316,7 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
+    #[value(alias = "table")]
     Text,
     /// One object.
     Json,

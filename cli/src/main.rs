@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         // Whoever reads us had enough: head, less.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("raspctl: {error:#}");
+            eprintln!("raspctl: {}", told(&error));
             ExitCode::FAILURE
         }
     }
@@ -60,6 +60,21 @@ fn parse() -> args::Args {
         command = command.name("kubectl-rasp").bin_name("kubectl rasp");
     }
     args::Args::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+/// The error and its causes, without those that the one before has told in its own words.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.contains(&cause) {
+            continue;
+        }
+        if !told.is_empty() {
+            told.push_str(": ");
+        }
+        told.push_str(&cause);
+    }
+    told
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

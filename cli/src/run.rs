@@ -34,7 +34,8 @@ pub fn run(args: Args) -> anyhow::Result<bool> {
         }
         Command::Completion { shell } => completion(shell).map(|()| true),
         Command::Man { folder } => {
-            clap_mangen::generate_to(Args::command(), &folder)
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| clap_mangen::generate_to(Args::command(), &folder))
                 .with_context(|| format!("cannot write to {}", folder.display()))?;
             Ok(true)
         }

@@ -295,7 +295,9 @@ fn a_request_is_explained_from_a_file_and_from_standard_input() {
     assert_eq!(explained[1]["exception"]["spec"]["rule"], "sqli-tautology", "{out}");
     let (code, out, err) = raspctl(folder.path(), &["explain", "r-3", "--from", "events"]);
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.contains("no event of request r-3"), "{err}");
+    assert!(err.contains("no event of request r-3 in events"), "{err}");
+    let (code, _, err) = raspctl(folder.path(), &["explain", "r-3", "--since", "yesterday"]);
+    assert!(code == 2 && err.contains("write for example 30m"), "{err}");
     assert_eq!(raspctl(folder.path(), &["explain"]).0, 2, "an id is needed");
 }
 
@@ -323,11 +325,12 @@ fn completions_and_pages_know_every_command() {
         assert!(code == 0 && commands.iter().all(|command| out.contains(command)), "{shell}");
         assert!(out.contains("junit") && out.contains("probe-namespace"), "{shell}");
     }
-    assert_eq!(raspctl(folder.path(), &["man", "."]).0, 0);
+    assert_eq!(raspctl(folder.path(), &["man", "pages/man1"]).0, 0);
+    let pages = folder.path().join("pages/man1");
     for command in commands {
-        assert!(folder.path().join(format!("raspctl-{command}.1")).is_file(), "{command}");
+        assert!(pages.join(format!("raspctl-{command}.1")).is_file(), "{command}");
     }
-    assert!(folder.path().join("raspctl-explain-policy.1").is_file());
+    assert!(pages.join("raspctl-explain-policy.1").is_file());
 }
 
 #[test]
@@ -345,4 +348,7 @@ fn a_cluster_that_is_not_there_is_one_line_and_no_hang() {
     );
     let (code, _, err) = raspctl(folder.path(), &["explain", "policy", "pod/a", "--kubeconfig", "absent"]);
     assert!(code == 1 && err.starts_with("raspctl: cannot find the cluster"), "{err}");
+    assert_eq!(err.matches("No such file").count(), 1, "each cause is told once: {err}");
+    let (code, _, err) = raspctl(folder.path(), &["explain", "policy", "deploy/a", "--kubeconfig", "absent"]);
+    assert!(code == 1 && err.contains("pod/NAME"), "before any cluster is asked: {err}");
 }

@@ -38,6 +38,7 @@ struct Part {
 
 /// Looks and tells.
 pub fn run(args: &args::ExplainPolicy, out: &mut dyn Write) -> anyhow::Result<bool> {
+    in_force::pod_name(&args.pod)?;
     let explained = cluster::with(&args.connection, async |cluster| look(&cluster, args).await)?;
     if !print::document(out, args.output, &explained)? {
         tell(out, &explained, args.all)?;

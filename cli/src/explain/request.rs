@@ -71,8 +71,8 @@ pub fn run(args: &args::ExplainRequest, out: &mut dyn Write) -> anyhow::Result<b
 
 fn missing(args: &args::ExplainRequest, found: &Found) -> String {
     let id = args.id.as_deref().unwrap_or_default();
-    if args.from.is_some() {
-        return format!("no event of request {id} in it");
+    if let Some(path) = &args.from {
+        return format!("no event of request {id} in {}", path.display());
     }
     format!(
         "no event of request {id} in the last {1} of the logs of {0} sidecars; it may be older (--since), of another namespace (-A), \
