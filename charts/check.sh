@@ -52,7 +52,7 @@ count "$work/minimal" '^            - kube-system$' 8
 count "$work/minimal" '^            - kube-rasp$' 8
 count "$work/core" 'timeoutSeconds: 5$' 5 # and the liveness probe, and the validator
 count "$work/core" 'failurePolicy: Fail$' 1
-count "$work/minimal" 'failurePolicy: Ignore$' 3
+count "$work/core" 'failurePolicy: Ignore$' 3
 count "$work/full" '^            - cert-manager$' 8
 # The operator writes it; a chart that did would take it away at every upgrade.
 count "$work/minimal" 'caBundle:' 0
@@ -92,10 +92,10 @@ for off in Off false; do
   count "$work/off" 'ValidatingAdmissionPolicy' 0
 done
 render "$work/audit" --set guardRails.mode=Audit || fail "rendering: $(cat "$work/audit.err")"
-count "$work/audit" 'validationActions: \[Audit\]' 6
-count "$work/minimal" 'validationActions: \[Warn, Audit\]' 6
+count "$work/audit" 'validationActions: \[Audit\]' 7
+count "$work/minimal" 'validationActions: \[Warn, Audit\]' 7
 count "$work/full" 'validationActions: \[Deny, Audit\]' 4
-count "$work/full" 'validationActions: \[Warn, Audit\]' 2 # templates of workloads, and of CronJobs
+count "$work/full" 'validationActions: \[Warn, Audit\]' 3 # templates of workloads, of CronJobs, and labels of namespaces
 # Rights to change workloads only where somebody asked for restarts.
 count "$work/minimal" 'poddisruptionbudgets\|RASP_RESTARTS_PER_MINUTE' 0
 count "$work/full" 'resources: \[poddisruptionbudgets\]' 1

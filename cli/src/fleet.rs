@@ -57,7 +57,7 @@ pub enum State {
     },
 }
 
-/// Sorts them. Namespaces that ask for nothing and have no pod that does are left out, and so is what has ended or
+/// Sorts them. Namespaces that ask for nothing, in no words, and have no pod that does are left out, and so is what has ended or
 /// is being deleted.
 /// `excluded` says which namespaces the webhook leaves alone.
 pub fn sort(
@@ -88,7 +88,7 @@ pub fn sort(
             let pods = pods.collect();
             Namespace { name: name.to_owned(), level, excluded, pods, labels: facts.labels }
         })
-        .filter(|namespace| namespace.asks() || !namespace.pods.is_empty())
+        .filter(|namespace| namespace.asks() || namespace.is_mislabelled() || !namespace.pods.is_empty())
         .collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
     sorted
@@ -105,6 +105,12 @@ impl Namespace {
     /// Whether it asks for the protection of its pods.
     pub fn asks(&self) -> bool {
         self.level != Level::Object
+    }
+
+    /// Whether its label is no word that means anything: somebody asked for something, and has not got it.
+    pub fn is_mislabelled(&self) -> bool {
+        let known = ["enabled", "enforced", "disabled"];
+        self.labels.get(INJECT_LABEL).is_some_and(|label| !known.contains(&label.as_str()))
     }
 
     /// What its label says.

@@ -75,6 +75,17 @@ fn namespaces(fleet: &Seen<Vec<Namespace>>, excluded: &[String]) -> Line {
             "take the label away, or change webhook.excludedNamespaces of the chart",
         );
     }
+    let mislabelled: Vec<String> = fleet
+        .iter()
+        .filter(|namespace| namespace.is_mislabelled())
+        .map(|namespace| format!("{} ({})", namespace.name, namespace.label()))
+        .collect();
+    if !mislabelled.is_empty() {
+        return check.warn(
+            format!("labelled, but with a value that asks for nothing: {}", some(&mislabelled)),
+            "the values of rasp.dev/inject are enabled, enforced and disabled",
+        );
+    }
     if asking.is_empty() {
         return check.warn(
             format!("no namespace asks for protection; {excluded}"),
@@ -235,6 +246,15 @@ mod tests {
         assert_eq!(namespaces(&enforced, &["kube-system".to_owned()]).status, Outcome::Warn);
         assert_eq!(namespaces(&Ok(seen(&[("shop", "enforced")], &[])), &[]).status, Outcome::Pass);
         assert_eq!(namespaces(&Ok(vec![]), &[]).status, Outcome::Warn);
+    }
+
+    #[test]
+    fn a_label_that_asks_for_nothing_by_a_typing_error_is_named() {
+        let line = namespaces(&Ok(seen(&[("shop", "enforced"), ("typo", "true")], &[])), &[]);
+        assert_eq!(line.status, Outcome::Warn);
+        assert!(line.message.contains("asks for nothing: typo (true)"), "{}", line.message);
+        let line = namespaces(&Ok(seen(&[("shop", "enforced"), ("off", "disabled")], &[])), &[]);
+        assert_eq!(line.status, Outcome::Pass, "{}", line.message);
     }
 
     #[test]

@@ -263,6 +263,23 @@ fn ephemeral(name: &str, context: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_label_of_a_namespace_that_asks_for_nothing_is_warned_of() -> anyhow::Result<()> {
+    let cluster = Cluster::connect().await?;
+    let shop = cluster.namespace("label", &ENABLED).await?;
+    for (label, warns) in [
+        ("rasp.dev/inject=true", "is none of enabled, enforced and disabled"),
+        ("rasp.dev/inject=enforced", ""),
+        ("rasp.dev/Inject=enabled", "kube-rasp knows one label of namespaces"),
+    ] {
+        let printed = cluster.kubectl(&["label", "--overwrite", "namespace", &shop.name, label], "").await?;
+        ensure!(printed.success, "{label}: {}", printed.stderr);
+        ensure!(printed.stderr.contains("Warning") != warns.is_empty(), "{label}: {}", printed.stderr);
+        ensure!(printed.stderr.contains(warns), "{label}: {}", printed.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_expressions_of_the_guard_rails_fit_the_types_that_they_judge() -> anyhow::Result<()> {
     use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy as Policy;
     let cluster = Cluster::connect().await?;
@@ -275,6 +292,7 @@ async fn the_expressions_of_the_guard_rails_fit_the_types_that_they_judge() -> a
         "kube-rasp-workloads",
         "kube-rasp-cron-jobs",
         "kube-rasp-ephemeral-containers",
+        "kube-rasp-namespaces",
         "kube-rasp-status",
     ] {
         let ask = || async {
