@@ -88,3 +88,54 @@ async fn every_example_applies() -> anyhow::Result<()> {
     ensure!(count >= 3, "{count} examples in {}", folder.display());
     Ok(())
 }
+
+/// The objects that a page shows: blocks of YAML, one document each. What begins with `spec` is that of a RaspPolicy; kinds that
+/// this cluster does not have are left out.
+fn shown(page: &str) -> Vec<String> {
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let plain = blocks.map(|block| {
+        let indent = block.len() - block.trim_start_matches(' ').len();
+        block.lines().flat_map(|line| [line.get(indent..).unwrap_or_default(), "\n"]).collect::<String>()
+    });
+    let documents: Vec<String> =
+        plain.flat_map(|block| block.split("---\n").map(str::to_owned).collect::<Vec<_>>()).collect();
+    let whole = documents.into_iter().map(|document| match document.strip_prefix("spec:\n") {
+        Some(_) => {
+            format!("apiVersion: rasp.dev/v1alpha1\nkind: RaspPolicy\nmetadata: {{name: sample}}\n{document}")
+        }
+        None => document,
+    });
+    let is_known = |document: &String| {
+        let version = document.lines().find_map(|line| line.strip_prefix("apiVersion: "));
+        version.is_some_and(|version| {
+            !version.starts_with("argoproj") && !version.starts_with("security.openshift")
+        })
+    };
+    whole.filter(is_known).collect()
+}
+
+#[tokio::test]
+async fn every_sample_of_the_documentation_is_taken_by_the_api_server() -> anyhow::Result<()> {
+    let cluster = Cluster::connect().await?;
+    let shop = cluster.namespace("shop", &ENABLED).await?;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut pages = vec![root.join("README.md")];
+    for folder in ["docs", "docs/detection"] {
+        pages.extend(std::fs::read_dir(root.join(folder))?.flatten().map(|entry| entry.path()));
+    }
+    let mut count = 0;
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        for sample in shown(&std::fs::read_to_string(page)?) {
+            let sample = sample.replace("namespace: shop", &format!("namespace: {}", shop.name));
+            let arguments =
+                ["-n", shop.name.as_str(), "apply", "--dry-run=server", "--validate=strict", "-f", "-"];
+            let printed = cluster.kubectl(&arguments, &sample).await?;
+            ensure!(printed.success, "{}: {}\n{sample}", page.display(), printed.stderr);
+            // A Service or workload of a sample is not there; what is said of that stands in the status.
+            ensure!(!printed.stderr.contains("Warning"), "{}: {}", page.display(), printed.stderr);
+            count += 1;
+        }
+    }
+    ensure!(count >= 20, "{count} samples");
+    Ok(())
+}
