@@ -190,6 +190,12 @@ fn end(out: &mut dyn Write, planned: &Rollback) -> std::io::Result<()> {
     let writes = planned.steps.iter().filter(|step| step.action.is_a_write()).count();
     writeln!(out)?;
     match (writes, planned.dry_run, planned.sequence) {
+        (0, ..) if planned.steps.iter().any(|step| step.action == Action::Keep) => {
+            writeln!(
+                out,
+                "Nothing was changed: all that differs was made since, and only --prune deletes that."
+            )
+        }
         (0, ..) => writeln!(out, "Nothing to change: the objects are as they were then."),
         (_, true, _) => {
             writeln!(out, "Nothing was changed (--dry-run); the API server would take all of it.")

@@ -97,6 +97,31 @@ impl Standing {
         )
     }
 
+    /// The conditions that say why it is not, or not everywhere, what its author meant; the first is the cause. That a policy of
+    /// the cluster selects nobody is no fault: it may wait for an incident.
+    pub fn faults(&self) -> Vec<&Condition> {
+        let is_fault = |condition: &Condition| match (&*condition.r#type, &*condition.status) {
+            (conditions::ACCEPTED | conditions::RESOLVED_REFS | conditions::PROGRAMMED, "False")
+            | (conditions::DEGRADED, "True") => true,
+            (conditions::PROGRAMMED, "Unknown") => self.selects_nobody(),
+            _ => false,
+        };
+        let of = |kind: &str| self.condition(kind).filter(|condition| is_fault(condition));
+        if let Some(accepted) = of(conditions::ACCEPTED) {
+            // All others follow from it.
+            return vec![accepted];
+        }
+        let others = [conditions::RESOLVED_REFS, conditions::DEGRADED, conditions::PROGRAMMED];
+        others.into_iter().filter_map(of).collect()
+    }
+
+    /// Of a namespace: no pod that runs is selected, which may be a typing error.
+    pub fn selects_nobody(&self) -> bool {
+        let programmed = self.condition(conditions::PROGRAMMED);
+        self.kind != Kind::ClusterRaspPolicy
+            && programmed.is_some_and(|condition| condition.reason == reasons::NO_TARGETS)
+    }
+
     /// An exception that has ended.
     pub fn has_expired(&self) -> bool {
         self.condition(conditions::ACCEPTED)

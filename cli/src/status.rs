@@ -219,6 +219,14 @@ fn tell(out: &mut dyn Write, status: &Status) -> std::io::Result<()> {
         writeln!(out)?;
         print::table(out, &policies::EXCEPTION, &exceptions)?;
     }
+    let here =
+        status.namespaces.iter().flat_map(|namespace| namespace.policies.iter().chain(&namespace.exceptions));
+    let faults: Vec<_> =
+        status.cluster_policies.iter().chain(here).flat_map(PolicyStatus::fault_rows).collect();
+    if !faults.is_empty() {
+        writeln!(out)?;
+        print::table(out, &policies::FAULT, &faults)?;
+    }
     let pods: Vec<Vec<String>> = status.namespaces.iter().flat_map(pod_rows).collect();
     if !pods.is_empty() {
         writeln!(out)?;

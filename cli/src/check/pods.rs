@@ -117,7 +117,8 @@ fn pods(fleet: &Seen<Vec<Namespace>>) -> Line {
     let count: usize = by_reason.values().map(|(names, _)| names.len()).sum();
     let told: Vec<String> =
         by_reason.iter().map(|(reason, (names, _))| format!("{reason}: {}", some(names))).collect();
-    let hints: Vec<&str> = by_reason.values().map(|(_, message)| *message).collect();
+    let hints: Vec<String> =
+        by_reason.iter().map(|(reason, (_, message))| format!("{reason}: {message}")).collect();
     check.fail(format!("{count} of {all} pods are NOT protected; {}", told.join("; ")), hints.join("; "))
 }
 
@@ -145,7 +146,7 @@ fn interception(fleet: &Seen<Vec<Namespace>>) -> Line {
 fn policies(policies: &Standings) -> Line {
     const HINT: &str = "kubectl describe says why, for example kubectl describe rasppolicy";
     let check = Check::Policies;
-    let (mut invalid, mut waiting, mut expired) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut invalid, mut waiting, mut expired, mut idle) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for policy in &policies.all {
         let named = |condition: &str| {
             let reason =
@@ -156,6 +157,10 @@ fn policies(policies: &Standings) -> Line {
             expired.push(policy.title());
         } else if policy.is(conditions::ACCEPTED, "False") {
             invalid.push(named(conditions::ACCEPTED));
+        } else if policy.is(conditions::RESOLVED_REFS, "False") {
+            waiting.push(named(conditions::RESOLVED_REFS));
+        } else if policy.selects_nobody() {
+            idle.push(policy.title());
         } else if policy.said(conditions::PROGRAMMED).1 == reasons::SIDECAR_TOO_OLD {
             // The Bundle that it refused degrades the policy as well, which says less.
             waiting.push(named(conditions::PROGRAMMED));
@@ -184,7 +189,12 @@ fn policies(policies: &Standings) -> Line {
     if policies.all.is_empty() {
         return check.pass("there is no policy: sidecars monitor and block nothing");
     }
-    check.pass(format!("all {} are in force", policies.all.len()))
+    if idle.is_empty() {
+        return check.pass(format!("all {} are in force", policies.all.len()));
+    }
+    // A Job comes and goes, so that this is no warning; or it is a typing error in a selector.
+    let in_force = policies.all.len() - idle.len();
+    check.pass(format!("{in_force} are in force; {} select no running pod: {}", idle.len(), some(&idle)))
 }
 
 #[cfg(test)]
@@ -269,7 +279,19 @@ mod tests {
         let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2026-11-26T00:00:00Z"});
         let table = [
             (json!([condition("Programmed", "True", "Programmed")]), Outcome::Pass, "all 1 are in force"),
-            (json!([condition("Programmed", "Unknown", "NoTargets")]), Outcome::Pass, "in force"),
+            (
+                json!([condition("Programmed", "Unknown", "NoTargets")]),
+                Outcome::Pass,
+                "select no running pod: shop/a",
+            ),
+            (
+                json!([
+                    condition("Programmed", "True", "Programmed"),
+                    condition("ResolvedRefs", "False", "TargetNotFound")
+                ]),
+                Outcome::Warn,
+                "shop/a (TargetNotFound)",
+            ),
             (json!([condition("Programmed", "False", "Pending")]), Outcome::Warn, "shop/a (Pending)"),
             (json!([condition("Accepted", "False", "Invalid")]), Outcome::Fail, "shop/a (Invalid)"),
             (

@@ -231,6 +231,8 @@ fn people_read_what_would_change_and_what_became_of_it() {
     }
     (planned.dry_run, planned.sequence) = (false, Some(9));
     assert!(printed(&planned).contains("Done: 1 changed. The new Bundle has the sequence 9"));
+    planned.steps = plan(&record(7, &[]), &[live("web", "Off")], false);
+    assert!(printed(&planned).contains("all that differs was made since, and only --prune deletes that"));
     planned.steps.clear();
     assert!(printed(&planned).contains("Nothing to change"));
     let document = serde_json::to_value(&planned).unwrap();

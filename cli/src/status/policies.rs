@@ -1,6 +1,6 @@
 //! Policies and exceptions in the output of `raspctl status`. Pure.
 
-use rasp_policy::api::{Kind, TargetCounts, conditions};
+use rasp_policy::api::{Condition, Kind, TargetCounts, conditions};
 use rasp_policy::report::EffectiveMode;
 use serde::Serialize;
 
@@ -40,6 +40,22 @@ pub struct PolicyStatus {
     digest: Option<String>,
     /// The status speaks of the spec as it is.
     current: bool,
+    /// Why it is not what its author meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<Fault>,
+}
+
+/// A condition that is not as it should be.
+#[derive(Debug, Serialize)]
+struct Fault {
+    reason: String,
+    message: String,
+}
+
+impl Fault {
+    fn of(condition: &Condition) -> Self {
+        Self { reason: condition.reason.clone(), message: condition.message.clone() }
+    }
 }
 
 impl PolicyStatus {
@@ -63,6 +79,7 @@ impl PolicyStatus {
             targets: standing.status.targets.unwrap_or_default(),
             digest: standing.status.policy_hash.clone(),
             current: standing.current,
+            faults: standing.faults().into_iter().map(Fault::of).collect(),
         }
     }
 
@@ -92,6 +109,15 @@ impl PolicyStatus {
         ]
     }
 
+    /// Columns of [`FAULT`]. What an exception that has ended says of it is said by its row.
+    pub fn fault_rows(&self) -> Vec<Vec<String>> {
+        let told = self.faults.iter().filter(|_| self.expired != Some(true));
+        let row = |fault: &Fault| {
+            vec![self.title.clone(), print::plain(&fault.reason), print::plain(&fault.message)]
+        };
+        told.map(row).collect()
+    }
+
     fn accepted(&self) -> String {
         if self.accepted == "True" {
             return self.accepted.clone();
@@ -100,7 +126,7 @@ impl PolicyStatus {
     }
 
     fn programmed(&self) -> String {
-        let stale = if self.current { "" } else { ", of an older generation" };
+        let stale = if self.current || self.reason == "NoStatus" { "" } else { ", of an older generation" };
         print::plain(&format!("{} ({}{stale})", self.programmed, self.reason))
     }
 
@@ -111,5 +137,7 @@ impl PolicyStatus {
 
 /// Of policies.
 pub const POLICY: [&str; 7] = ["POLICY", "ASKED", "OBSERVED", "ACCEPTED", "PROGRAMMED", "PODS", "DIGEST"];
+/// Of what is wrong with them.
+pub const FAULT: [&str; 3] = ["POLICY", "REASON", "WHY"];
 /// Of exceptions.
 pub const EXCEPTION: [&str; 6] = ["EXCEPTION", "ACCEPTED", "PROGRAMMED", "PODS", "HITS", "EXPIRES"];

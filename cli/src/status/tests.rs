@@ -21,7 +21,7 @@ fn status() -> Status {
             "observedGeneration": 1, "effectiveMode": "Monitor", "policyHash": format!("sha256:{}", "ab".repeat(32)),
             "targets": {"matched": 2, "programmed": 1, "outdated": 0, "unprotected": 1},
             "conditions": [{
-                "type": "Programmed", "status": "False", "reason": "PartiallyProgrammed", "message": "",
+                "type": "Programmed", "status": "False", "reason": "PartiallyProgrammed", "message": "not on web-2\u{1b}",
                 "lastTransitionTime": "2026-11-26T00:00:00Z",
             }],
         },
@@ -64,6 +64,7 @@ fn the_table_says_who_is_protected_and_what_is_observed() {
         "ClusterRaspPolicy/lever Monitor (overrides) - Unknown (NoStatus) Unknown (NoStatus) 0/0 -",
         "shop/block Block Monitor Unknown (NoStatus) False (PartiallyProgrammed, of an older generation) 1/2 sha256:abababababab",
         "shop/editor False (Expired) Unknown (NoStatus) 0/0 7 2026-11-01T00:00:00Z",
+        "shop/block PartiallyProgrammed not on web-2?",
         "shop/served weaker interception None: who dials a port of the application itself goes around the sidecar",
     ] {
         assert!(rows.iter().any(|known| known == row), "{row}: {printed}");
@@ -90,4 +91,5 @@ fn the_document_names_every_pod_that_is_not_protected() {
     assert_eq!(namespace["pods"][0]["state"], "unprotected");
     assert_eq!(namespace["policies"][0]["observed"], "Monitor");
     assert_eq!(namespace["policies"][0]["current"], false);
+    assert_eq!(namespace["policies"][0]["faults"][0]["reason"], "PartiallyProgrammed");
 }
