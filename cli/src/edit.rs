@@ -219,10 +219,11 @@ impl<'a> Edits<'a> {
 
     fn insert_lines(&mut self, at: usize, lines: &str) {
         let is_open = at == self.text.len() && !self.text.is_empty() && !self.text.ends_with('\n');
-        self.insert(
-            at,
-            if is_open { format!("\n{}", lines.trim_end_matches('\n')) } else { lines.to_owned() },
-        );
+        let new = if is_open { format!("\n{}", lines.trim_end_matches('\n')) } else { lines.to_owned() };
+        // As the lines of the file end: git and editors complain of both in one.
+        let first = self.text.split_inclusive('\n').next().unwrap_or_default();
+        let new = if first.ends_with("\r\n") { new.replace('\n', "\r\n") } else { new };
+        self.insert(at, new);
     }
 
     /// First byte of the line, or the end of the text where nothing follows.

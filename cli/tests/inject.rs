@@ -134,6 +134,16 @@ fn uninject_gives_back_what_inject_was_given_byte_for_byte() {
 }
 
 #[test]
+fn added_lines_end_as_those_of_the_file_do() {
+    let desk = Desk::new();
+    let (code, injected, said) = desk.inject(&DEPLOYMENT.replace('\n', "\r\n"), &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(injected.contains("BEGIN CERTIFICATE"), "{injected}");
+    assert_eq!(injected.matches('\n').count(), injected.matches("\r\n").count(), "{injected:?}");
+    assert_eq!(documents(&injected), documents(&desk.inject(DEPLOYMENT, &[]).1), "it means the same");
+}
+
+#[test]
 fn injecting_twice_equals_injecting_once() {
     let desk = Desk::new();
     for (name, manifest) in injectable() {
