@@ -68,7 +68,9 @@ fn namespaces(fleet: &Seen<Vec<Namespace>>, excluded: &[String]) -> Line {
         some(&namespaces.iter().map(|namespace| namespace.name.clone()).collect::<Vec<_>>())
     };
     let ignored: Vec<&Namespace> = asking.iter().filter(|namespace| namespace.excluded).copied().collect();
-    let excluded = format!("excluded by name: kube-*, {}", excluded.join(", "));
+    let others = excluded.iter().map(String::as_str).filter(|name| !name.starts_with("kube-"));
+    let excluded: Vec<&str> = std::iter::once("kube-*").chain(others).collect();
+    let excluded = format!("excluded by name: {}", excluded.join(", "));
     if !ignored.is_empty() {
         return check.warn(
             format!("labelled, but {excluded}: {} get no sidecars", names(&ignored)),
