@@ -245,12 +245,22 @@ impl Ruleset {
         })
     }
 
-    /// Refuses exceptions that name a rule, or a part of messages, that does not exist, and signatures that do not see their
-    /// own attacks, or see ordinary requests. For whoever can tell the author of a policy; [`Self::build`] lets them be,
-    /// because the policy may be newer than this version.
+    /// Refuses what [`Self::build`] refuses, exceptions that name a rule, or a part of messages, that does not exist, and
+    /// signatures that do not see their own attacks, or see ordinary requests. For whoever can tell the author of a policy;
+    /// `build` lets the rest be, because the policy may be newer than this version. Nothing is kept of what is only
+    /// checked, however often and whoever asks; what is built leaves the names of its signatures behind.
     pub fn check(effective: &Effective) -> Result<(), BuildError> {
+        Self::build(&Effective { signatures: Vec::new(), ..effective.clone() })?;
         exception::check(effective)?;
         exploit::trial::check(effective)
+    }
+
+    /// With these signatures in the place of all others.
+    pub(crate) fn with_signatures(mut self, signatures: Arc<exploit::signature::Signatures>) -> Self {
+        if let Some(detection) = &mut self.detection {
+            detection.exploits = Some(signatures);
+        }
+        self
     }
 
     /// What is in force before any Bundle was loaded: every request has coverage `no_policy`. Closed refuses it, Open

@@ -99,11 +99,9 @@ pub enum Cause {
 /// Compiles what would be in force, as the sidecar will; the message says what is wrong.
 pub type Compile = dyn Fn(&Effective) -> Result<(), String> + Send + Sync;
 
-/// The dry run of the engine, the same that a sidecar compiles with.
+/// The dry run of the engine, which a sidecar compiles with as well. Nothing of the policy is kept.
 pub fn dry_run(effective: &Effective) -> Result<(), String> {
-    rasp_engine::Ruleset::build(effective)
-        .and_then(|_| rasp_engine::Ruleset::check(effective))
-        .map_err(|error| format!("spec.{error}"))
+    rasp_engine::Ruleset::check(effective).map_err(|error| format!("spec.{error}"))
 }
 
 /// Whether a namespace asks for injection by its label.

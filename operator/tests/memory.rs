@@ -1,5 +1,5 @@
 //! What is kept of each object of the cluster, in bytes. Every replica keeps every pod: at 5,000 pods a kilobyte more of each
-//! is five megabytes more of each replica (docs/scale.md).
+//! is five megabytes more of each replica (docs/scale.md). Of what anybody may have judged nothing is kept.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot build")]
 
@@ -7,9 +7,11 @@ use allocation_counter::measure;
 use k8s_openapi::api::core::v1;
 use kube::core::{DynamicObject, ObjectList};
 use rasp_operator::observe::{Index, Kept, Namespace, Pod, Policy, Seen, Stored};
+use rasp_operator::plan::dry_run;
 use rasp_operator::signing::Key;
 use rasp_policy::api::Kind;
 use rasp_policy::bundle::{self, Bundle};
+use rasp_policy::precedence::Effective;
 use serde_json::{Value, json};
 
 /// Bytes that one more of these objects takes in an index.
@@ -195,4 +197,26 @@ fn of_a_page_of_a_list_one_object_at_a_time_is_a_tree() {
     let as_kept = peak(&|| drop(serde_json::from_str::<ObjectList<Seen<v1::Pod>>>(&page).unwrap()));
     println!("a page of {} KiB: {as_trees} KiB as trees, {as_kept} KiB as it is read", page.len() / 1024);
     assert!(as_kept <= 700, "{as_kept} KiB, and {as_trees} as trees");
+}
+
+/// Whoever reaches the port of the webhook may ask as often as they like.
+#[test]
+fn of_a_policy_that_is_only_judged_nothing_is_kept() {
+    let judge = |n: usize, attack: &str| {
+        let signature = json!({
+            "id": format!("local-{n}"), "cve": format!("CVE-2026-{n}"), "date": "2026-11-26", "confidence": "High",
+            "title": format!("The title of number {n}"), "path": [{ "ends": ["/abcdef"] }],
+            "attacks": [attack], "ordinary": ["GET /c"],
+        });
+        let signatures = vec![serde_json::from_value(signature).unwrap()];
+        dry_run(&Effective { signatures, ..Effective::builtin() })
+    };
+    judge(0, "GET /abcdef").unwrap();
+    let taken = measure(|| {
+        for n in 1..=50 {
+            judge(n, "GET /abcdef").unwrap();
+            judge(n + 50, "GET /b").unwrap_err();
+        }
+    });
+    assert!(taken.bytes_current < 1024, "100 policies left {} bytes", taken.bytes_current);
 }
