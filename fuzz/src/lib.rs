@@ -3,6 +3,7 @@
 //! proxy/tests/fuzz.rs includes this file and replays the committed corpora, so it uses nothing that the proxy's tests
 //! do not have.
 
+pub mod bundle;
 pub mod chunked;
 pub mod coding;
 pub mod detectors;
@@ -14,6 +15,7 @@ pub mod graphql;
 pub mod grpc;
 pub mod guard;
 pub mod head;
+pub mod history;
 pub mod http2;
 pub mod inspected;
 pub mod json;
@@ -25,7 +27,10 @@ pub mod proxy_protocol;
 pub mod reader;
 #[cfg(not(test))] // the proxy's tests know no operator; operator/tests/attacks.rs replays it
 pub mod review;
+pub mod stream;
 pub mod target;
+#[cfg(not(test))] // as `review`
+pub mod validate;
 pub mod xml;
 
 /// Cuts bytes at places that the first of them name: how a network would deliver the rest.

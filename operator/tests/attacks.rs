@@ -1,9 +1,11 @@
-//! Attacks on the control plane: the corpus of the fuzz target `review`, pods nobody wrote as whole reviews, and the page
+//! Attacks on the control plane: the corpora of the fuzz targets `review` and `validate`, pods nobody wrote as whole reviews, and the page
 //! that says which test stands for which defence.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a fuzz body fails by panicking")]
 
 #[path = "../../fuzz/src/review.rs"]
 mod review;
+#[path = "../../fuzz/src/validate.rs"]
+mod validate;
 #[path = "inject/values.rs"]
 mod values;
 
@@ -11,6 +13,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use rasp_policy::api::Kind;
+use serde_json::Value;
 
 use values::json_value;
 
@@ -22,16 +26,25 @@ fn root() -> PathBuf {
 
 #[test]
 fn the_corpus_of_reviews_is_answered() {
+    replay("review", review::run);
+}
+
+#[test]
+fn the_corpus_of_policies_is_answered_and_what_is_taken_every_sidecar_compiles() {
+    replay("validate", validate::run);
+}
+
+fn replay(target: &str, run: fn(&[u8])) {
     let mut count = 0;
-    for entry in std::fs::read_dir(root().join("fuzz/corpus/review")).unwrap() {
+    for entry in std::fs::read_dir(root().join("fuzz/corpus").join(target)).unwrap() {
         let path = entry.unwrap().path();
         let input = std::fs::read(&path).unwrap();
-        let replayed = std::panic::catch_unwind(|| review::run(&input));
+        let replayed = std::panic::catch_unwind(|| run(&input));
         assert!(replayed.is_ok(), "{}: {}", path.display(), input.escape_ascii());
         count += 1;
     }
     assert!(count > 20, "{count} inputs");
-    review::run(b"");
+    run(b"");
 }
 
 proptest! {
@@ -54,6 +67,49 @@ proptest! {
         review::as_pod(&serde_json::json!({"metadata": metadata, "spec": spec}));
         review::as_pod(&spec);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_policy_with_a_piece_of_another_is_answered_and_what_is_taken_every_sidecar_compiles(
+        (one, other) in any::<(prop::sample::Index, prop::sample::Index)>(),
+        (at, from) in any::<(prop::sample::Index, prop::sample::Index)>(),
+    ) {
+        let specs = specs();
+        let mut spec = one.get(&specs).clone();
+        let other = other.get(&specs);
+        let places = [places(&spec, String::new()), places(other, String::new())];
+        let (place, from): (&String, &String) = (at.get(&places[0]), from.get(&places[1]));
+        let piece = other.pointer(from).unwrap();
+        *spec.pointer_mut(place).unwrap() = piece.clone();
+        for kind in Kind::ALL {
+            validate::as_spec(kind, &spec);
+        }
+    }
+}
+
+/// The specs of the corpus that can be read, in one order everywhere.
+fn specs() -> Vec<Value> {
+    let files = std::fs::read_dir(root().join("fuzz/corpus/validate")).unwrap();
+    let files: BTreeSet<_> = files.map(|file| file.unwrap().path()).collect();
+    files.iter().filter_map(|file| serde_json::from_slice(&std::fs::read(file).unwrap()).ok()).collect()
+}
+
+/// Where something stands in a value: it, and what it holds.
+fn places(value: &Value, at: String) -> Vec<String> {
+    let inside: Vec<_> = match value {
+        Value::Object(members) => {
+            let name = |name: &String| name.replace('~', "~0").replace('/', "~1");
+            members.iter().map(|(member, value)| (name(member), value)).collect()
+        }
+        Value::Array(items) => items.iter().enumerate().map(|(n, item)| (n.to_string(), item)).collect(),
+        _ => Vec::new(),
+    };
+    let inside = inside.into_iter().flat_map(|(name, value)| places(value, format!("{at}/{name}")));
+    let inside: Vec<_> = inside.collect();
+    [vec![at], inside].concat()
 }
 
 #[test]

@@ -32,6 +32,6 @@ macro_rules! replays {
 }
 
 replays! {
-    chunked coding detectors engine event exchange field graphql grpc guard head http2 json multipart nested protobuf
-    protocol proxy_protocol target xml
+    bundle chunked coding detectors engine event exchange field graphql grpc guard head history http2 json multipart nested
+    protobuf protocol proxy_protocol stream target xml
 }
