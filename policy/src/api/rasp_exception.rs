@@ -1,7 +1,8 @@
 //! RaspException: one exception as an object of its own, so that a team may be given rights on it alone.
 //!
 //! Narrow by construction, as [`Exception`] is, and it ends: whether one may be for ever is said by a ClusterRaspPolicy, so
-//! that `expiresAt` cannot be required by the schema.
+//! that `expiresAt` cannot be required by the schema. The fields of [`Exception`] stand here again, since `flatten` would hide
+//! fields that nobody knows from readers that refuse them (serde-ignored#10); a test of the CRDs compares them.
 
 use serde::{Deserialize, Serialize};
 

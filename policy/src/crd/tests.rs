@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde_yaml::Value;
 
 use crate::api::Kind;
@@ -198,6 +200,28 @@ fn the_rules_of_a_kind_are_in_its_crd() {
         let rules = spec["x-kubernetes-validations"].as_sequence().unwrap();
         assert!(rules.iter().any(|rule| rule["message"] == message), "{kind:?}: {message}");
     }
+}
+
+#[test]
+fn an_exception_has_the_same_fields_in_a_policy_and_as_an_object() {
+    let object = schema(Kind::RaspException)["properties"]["spec"].clone();
+    let listed = schema(Kind::RaspPolicy)["properties"]["spec"]["properties"]["exceptions"]["items"].clone();
+    // The object has a name without a field, and says which pods it is for.
+    let fields = |schema: &Value, others: &[&str]| -> BTreeMap<String, Value> {
+        let fields = schema["properties"].as_mapping().unwrap().iter();
+        let fields = fields.map(|(name, field)| (name.as_str().unwrap().to_owned(), bare(field.clone())));
+        fields.filter(|(name, _)| !others.contains(&name.as_str())).collect()
+    };
+    assert_eq!(fields(&object, &["podSelector", "targetRefs"]), fields(&listed, &["name"]));
+    for rule in listed["x-kubernetes-validations"].as_sequence().unwrap() {
+        assert!(object["x-kubernetes-validations"].as_sequence().unwrap().contains(rule), "{rule:?}");
+    }
+}
+
+/// Without its description, which says what it is where it stands.
+fn bare(mut field: Value) -> Value {
+    field.as_mapping_mut().unwrap().remove("description");
+    field
 }
 
 #[test]
