@@ -60,36 +60,42 @@ async fn a_tampered_an_unsigned_a_newer_and_an_older_bundle_are_refused_counted_
     unsigned["signatures"] = serde_json::json!([]);
 
     // The operator would repair the ConfigMap before a sidecar reads it: take that right away for a while.
-    let hand = ReadOnly::start(&cluster, "configmaps").await?;
     let newer = of_the_future(&cluster, &good).await?;
+    let hand = ReadOnly::start(&cluster, "configmaps").await?;
     let table = [
         (tampered.to_string(), "signature"),
         (unsigned.to_string(), "unsigned"),
         (newer, "unknown_field"),
         (older, "older"),
     ];
-    for (text, reason) in table {
-        let label = format!("kind=\"bundle_{reason}\"");
-        let before = sample(&sidecar_metrics(ip).await?, "rasp_errors_total", &[&label]);
-        write_envelope(&cluster, &shop.name, &text).await?;
-        let counted = || async {
-            let now = sample(&sidecar_metrics(ip).await?, "rasp_errors_total", &[&label]);
-            Ok((now > before).then_some(()))
-        };
-        wait_for(&format!("{reason} to be counted"), ROLLOUT, counted).await?;
-        let degraded = status(&cluster, &shop.name, "web", &format!("Degraded by {reason}"), |status| {
-            condition(status, "Degraded").is_some_and(|c| c.status == "True" && c.message.contains(reason))
-        })
-        .await?;
-        let message = &condition(&degraded, "Degraded").context("Degraded")?.message;
-        ensure!(message.contains(&name(&pod)), "the pod is named: {message}");
-        ensure!(
-            http::get(ip, PORT, ATTACK).await.status() == Some(418),
-            "{reason}: the last good policy blocks"
-        );
-        ensure!(http::get(ip, PORT, BENIGN).await.status() == Some(200), "{reason}: traffic goes on");
-    }
+    let tested = async {
+        for (text, reason) in table {
+            let label = format!("kind=\"bundle_{reason}\"");
+            let before = sample(&sidecar_metrics(ip).await?, "rasp_errors_total", &[&label]);
+            write_envelope(&cluster, &shop.name, &text).await?;
+            let counted = || async {
+                let now = sample(&sidecar_metrics(ip).await?, "rasp_errors_total", &[&label]);
+                Ok((now > before).then_some(()))
+            };
+            wait_for(&format!("{reason} to be counted"), ROLLOUT, counted).await?;
+            let degraded = status(&cluster, &shop.name, "web", &format!("Degraded by {reason}"), |status| {
+                condition(status, "Degraded")
+                    .is_some_and(|c| c.status == "True" && c.message.contains(reason))
+            })
+            .await?;
+            let message = &condition(&degraded, "Degraded").context("Degraded")?.message;
+            ensure!(message.contains(&name(&pod)), "the pod is named: {message}");
+            ensure!(
+                http::get(ip, PORT, ATTACK).await.status() == Some(418),
+                "{reason}: the last good policy blocks"
+            );
+            ensure!(http::get(ip, PORT, BENIGN).await.status() == Some(200), "{reason}: traffic goes on");
+        }
+        anyhow::Ok(())
+    };
+    let tested = tested.await;
     hand.end(&cluster).await?;
+    tested?;
     let healthy = |status: &rasp_policy::api::RaspPolicyStatus| condition_is(status, "Degraded", "False");
     status(&cluster, &shop.name, "web", "not Degraded after the repair", healthy).await?;
     programmed(&cluster, &shop.name, "web").await?;
