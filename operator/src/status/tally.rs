@@ -145,15 +145,15 @@ impl Tally {
     }
 
     fn sidecar(&mut self, input: &Input<'_>, target: &Target<'_>) {
+        if let Some(image) = target.other_image {
+            self.older.push(with(target.pod, Some(&text::line(image, MAX_IMAGE))));
+        }
         if target.evicted {
             // Neither silent nor in force, whatever an earlier leader knew.
             return self.waiting.push(with(target.pod, Some(EVICTED)));
         }
         if is_stale(input, target) {
             self.stale.push(with(target.pod, None));
-        }
-        if let Some(image) = target.other_image {
-            self.older.push(with(target.pod, Some(&text::line(image, MAX_IMAGE))));
         }
         let Some(received) = target.report else { return self.silent.push(with(target.pod, None)) };
         let report = &received.report;
