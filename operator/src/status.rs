@@ -273,7 +273,12 @@ fn programmed(whole: &Whole<'_>) -> Judged {
         return condition("False", reasons::PENDING, "no selected pod has a sidecar".to_owned());
     }
     if let Some(winners) = whole.share.overridden() {
-        return condition("False", reasons::OVERRIDDEN, format!("every field is decided by {winners}"));
+        let overridden = format!("every field is decided by {winners}");
+        // Where a target is not there, others decide because this one is for nothing.
+        return match list(whole.share.missing.iter().cloned()) {
+            missing if missing.is_empty() => condition("False", reasons::OVERRIDDEN, overridden),
+            missing => condition("False", reasons::TARGET_NOT_FOUND, format!("{missing}; {overridden}")),
+        };
     }
     let (ready, all) = (tally.programmed + whole.presumed, tally.sidecars());
     let progress = format!("{ready} of {all} sidecars have generation {generation} in force");

@@ -115,13 +115,14 @@ fn the_table_of_annotations_is_generated() {
 }
 
 #[test]
-fn every_annotation_is_read_and_no_other() {
-    let source = include_str!("../../policy/src/pod.rs");
-    let declared: BTreeSet<&str> = source
-        .split('"')
-        .filter(|text| text.strip_prefix("config.rasp.dev/").is_some_and(|name| !name.is_empty()))
-        .collect();
-    assert_eq!(TUNABLES.iter().map(|tunable| tunable.key).collect::<BTreeSet<_>>(), declared);
+fn every_annotation_is_read_and_no_other_and_the_guard_rails_know_them() {
+    fn quoted(source: &str, quote: char) -> BTreeSet<&str> {
+        let is_key = |text: &&str| text.strip_prefix("config.rasp.dev/").is_some_and(|name| !name.is_empty());
+        source.split(quote).filter(is_key).collect()
+    }
+    let read: BTreeSet<_> = TUNABLES.iter().map(|tunable| tunable.key).collect();
+    assert_eq!(read, quoted(include_str!("../../policy/src/pod.rs"), '"'));
+    assert_eq!(read, quoted(include_str!("../../charts/kube-rasp/templates/_guard.tpl"), '\''));
 }
 
 #[test]

@@ -99,6 +99,14 @@ variables:
   - name: withOurPort
     expression: >-
       variables.others.filter(c, c.?ports.orValue([]).exists(p, p.containerPort in [16140, 16143, 16191])).map(c, c.name)
+  {{- if .path }}
+  # Of a pod the webhook says it itself, to whoever makes the pod: a controller, which keeps it to itself.
+  - name: unknownAnnotations
+    expression: >-
+      {{ $pod }}?metadata.?annotations.orValue({}).filter(k, k.startsWith('config.rasp.dev/') && !(k in [
+      {{- include "kube-rasp.guard.annotations" . | nindent 6 }}
+      ]))
+  {{- end }}
   {{- include "kube-rasp.guard.containerVariables" . | nindent 2 }}
 validations:
   - expression: "variables.unprotected || variables.ourIds.size() == 0"
@@ -111,8 +119,34 @@ validations:
     reason: Forbidden
     message: "ports 16140, 16143 and 16191 belong to the sidecar of kube-rasp: use others"
     messageExpression: >-
-      '{{ .where }}container ' + variables.withOurPort[0] + ': ports 16140, 16143 and 16191 belong to the sidecar of kube-rasp: use others'
+      '{{ $where }}container ' + variables.withOurPort[0] + ': ports 16140, 16143 and 16191 belong to the sidecar of kube-rasp: use others'
   - expression: "!(variables.optOut && variables.enforced)"
     reason: Forbidden
     message: "{{ .path }}metadata.labels['rasp.dev/inject'] is 'false', and the namespace is enforced: remove the label, or let the pod run in another namespace"
+  {{- if .path }}
+  - expression: "variables.unprotected || variables.unknownAnnotations.size() == 0"
+    reason: Forbidden
+    message: "{{ .path }}metadata.annotations: kube-rasp knows no annotation of this name, and new pods will have no sidecar"
+    messageExpression: >-
+      '{{ .path }}metadata.annotations: kube-rasp knows no ' + variables.unknownAnnotations[0] + ': new pods will ' +
+      (variables.enforced ? 'be refused' : 'run WITHOUT a sidecar') + ' until it is put right'
+  {{- end }}
+{{- end }}
+
+{{/* The annotations of a pod, as rasp_policy::pod has them; a test of the operator compares. */}}
+{{- define "kube-rasp.guard.annotations" -}}
+'config.rasp.dev/interception',
+'config.rasp.dev/limits',
+'config.rasp.dev/log-level',
+'config.rasp.dev/opaque-ports',
+'config.rasp.dev/port-protocols',
+'config.rasp.dev/proxy-cpu-limit',
+'config.rasp.dev/proxy-cpu-request',
+'config.rasp.dev/proxy-image',
+'config.rasp.dev/proxy-memory-limit',
+'config.rasp.dev/proxy-memory-request',
+'config.rasp.dev/proxy-protocol-from',
+'config.rasp.dev/skip-inbound-ports',
+'config.rasp.dev/tls',
+'config.rasp.dev/trusted-proxies'
 {{- end }}

@@ -150,6 +150,16 @@ async fn a_pod_that_could_get_around_the_sidecar_is_warned_of_with_the_field_and
     let printed = cluster.apply(&shop.name, &deployment).await?;
     let line = warning(&printed.stderr, "kube-rasp-workloads").with_context(|| printed.stderr.clone())?;
     ensure!(line.contains("spec.template: container web"), "{line}");
+    let mistyped = rasp_e2e::workload::nginx("web", 0).replace(
+        "metadata: {labels: {app: web}}",
+        "metadata: {labels: {app: web}, annotations: {config.rasp.dev/limit: \"a=1\", config.rasp.dev/log-level: debug}}",
+    );
+    let printed = cluster.apply(&shop.name, &mistyped).await?;
+    let line = warning(&printed.stderr, "kube-rasp-workloads").with_context(|| printed.stderr.clone())?;
+    ensure!(
+        line.contains("knows no config.rasp.dev/limit: new pods will run WITHOUT a sidecar"),
+        "the one that is unknown, and what follows: {line}"
+    );
     // The Jobs of a CronJob are made while nobody looks.
     let cron_job = format!(
         "apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: nightly}}\nspec: {{schedule: '0 3 1 1 *', jobTemplate: {{spec: \

@@ -96,7 +96,8 @@ impl World {
             };
             let origin = policy.cluster.as_ref().map(|cluster| cluster.origin);
             let entry = Entry::policy(source, policy.spec.clone().unwrap());
-            Entry { kind: policy.kind, origin, targets: self.resolved.clone(), ..entry }
+            let targets = self.resolved.clone().filter(|_| policy.uid == self.policy.uid);
+            Entry { kind: policy.kind, origin, targets, ..entry }
         };
         let bundle = Bundle {
             schema_version: SCHEMA_VERSION,
@@ -547,6 +548,14 @@ fn targets_that_are_not_there_are_told_and_only_where_there_are_any() {
     assert_eq!(counts(&status), [0, 0, 0, 0], "the pods of other workloads are not its pods");
     let without = block().sidecar("a", 4).status();
     assert!(without.conditions.iter().all(|condition| condition.r#type != "ResolvedRefs"));
+    // A port that is not there: nobody took its fields away, there is nothing that it is for.
+    world.pods[0].0.workload = "Deployment/web".to_owned();
+    world.resolved = Some(vec![rasp_policy::bundle::Target { ports: Some(vec![]), ..target("web") }]);
+    world.missing = vec!["Service/web port https is not a port of it".to_owned()];
+    world.bundle.push(mk_policy("strict", 1, json!({ "mode": "Monitor" })));
+    let expected =
+        "Service/web port https is not a port of it; every field is decided by RaspPolicy shop/strict";
+    assert_eq!(told(&world.status(), "Programmed"), ("False", "TargetNotFound", expected));
 }
 
 #[test]
