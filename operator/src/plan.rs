@@ -1,8 +1,8 @@
 //! Decides, for one namespace, which Bundle it gets and which policies take part. Pure: no clock, no IO, no key.
 //!
 //! A policy that cannot be compiled is left out, or stays as it was if an earlier generation is in force: a bad edit
-//! never loosens protection, but by the modes and the share that it lowers, which act at once. Nothing is written unless the entries differ or what is stored is not what was written.
-//! Called by `controller`.
+//! never loosens protection, but by the modes and the share that it lowers, which act at once. Nothing is written unless
+//! the entries differ or what is stored is not what was written. Called by `controller`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

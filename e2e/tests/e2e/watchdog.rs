@@ -3,33 +3,30 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use rasp_e2e::cluster::{Cluster, variable, wait_for};
+use anyhow::ensure;
+use rasp_e2e::cluster::{Cluster, wait_for};
 use rasp_e2e::product::{NAMESPACE, counts, operator_metrics, sample, status};
 use rasp_e2e::workload::{nginx, ready_pods};
 
 /// Changes values of the installed chart.
-async fn set(values: &str) -> anyhow::Result<()> {
-    let helm = Path::new(&variable("RASP_E2E_KUBECTL")?).with_file_name("helm");
+async fn set(cluster: &Cluster, values: &str) -> anyhow::Result<()> {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/kube-rasp");
-    let upgrade = tokio::process::Command::new(helm)
-        .args(["upgrade", "kube-rasp"])
-        .arg(chart)
-        .args([
-            "--namespace",
-            NAMESPACE,
-            "--reuse-values",
-            "--force-conflicts",
-            "--wait",
-            "--timeout",
-            "120s",
-        ])
-        .args(["--set", values])
-        .env("KUBECONFIG", variable("RASP_E2E_KUBECONFIG")?)
-        .output();
-    let output = upgrade.await.context("start helm")?;
-    ensure!(output.status.success(), "helm: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    let chart = chart.to_string_lossy();
+    let arguments = [
+        "upgrade",
+        "kube-rasp",
+        &chart,
+        "--namespace",
+        NAMESPACE,
+        "--reuse-values",
+        "--force-conflicts",
+        "--wait",
+        "--timeout",
+        "120s",
+        "--set",
+        values,
+    ];
+    cluster.helm(&arguments).await.map(drop)
 }
 
 async fn events(cluster: &Cluster, namespace: &str) -> anyhow::Result<String> {
@@ -41,11 +38,13 @@ async fn events(cluster: &Cluster, namespace: &str) -> anyhow::Result<String> {
 #[tokio::test]
 async fn a_deployment_from_before_its_namespace_asked_is_told_and_restarted_once() -> anyhow::Result<()> {
     let cluster = Cluster::connect_alone().await?;
-    set("watchdog.restart.enabled=true,watchdog.settle=2s,watchdog.restart.maxPerMinute=60").await?;
+    set(&cluster, "watchdog.restart.enabled=true,watchdog.settle=2s,watchdog.restart.maxPerMinute=60")
+        .await?;
     let tested = restarted_once(&cluster).await;
     // Its next look sees that the restart has finished; then it asks for nothing that it will not be granted any more.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    set("watchdog.restart.enabled=false,watchdog.settle=60s,watchdog.restart.maxPerMinute=2").await?;
+    set(&cluster, "watchdog.restart.enabled=false,watchdog.settle=60s,watchdog.restart.maxPerMinute=2")
+        .await?;
     tested
 }
 

@@ -133,8 +133,13 @@ impl Controller {
         }
         let before = &view.stored.as_ref()?.opened.as_ref().ok()?.bundle;
         let bundle = plan::lessened(before, bundle)?;
-        let written = self.put_bundle(view, &bundle, Cause::Written).await;
-        written.inspect_err(|error| tracing::warn!(namespace = bundle.namespace.name, %error, "cannot write what was lowered")).ok()
+        match self.put_bundle(view, &bundle, Cause::Written).await {
+            Ok(stored) => Some(stored),
+            Err(error) => {
+                tracing::warn!(namespace = bundle.namespace.name, %error, "cannot write what was lowered");
+                None
+            }
+        }
     }
 
     async fn put_bundle(
@@ -197,12 +202,13 @@ impl Controller {
         self.count(view, plan, &targets, written.map(|opened| opened.digest.as_str()), leader_for);
         let input = |policy| {
             let policy: &Policy = policy;
+            let verdict = plan.verdicts.get(&policy.uid)?;
             Some(status::Input {
                 now: Timestamp::now(),
                 leader_for,
                 policy,
-                verdict: plan.verdicts.get(&policy.uid)?,
-                rollout: rollouts.statuses.get(&policy.uid).or_else(|| kept(policy, plan)),
+                verdict,
+                rollout: rollouts.statuses.get(&policy.uid).or_else(|| kept(policy, verdict)),
                 written,
                 distribution_error: error.as_deref(),
                 too_large,
@@ -381,13 +387,10 @@ impl View {
 }
 
 /// Of a policy whose edit is not accepted: where the rollout of the generation before is, also where the edit asks for none.
-fn kept<'a>(policy: &'a Policy, plan: &Plan) -> Option<&'a RolloutStatus> {
+fn kept<'a>(policy: &'a Policy, verdict: &Verdict) -> Option<&'a RolloutStatus> {
     let rollout = policy.status.rollout.as_ref()?;
     let asked =
         |spec: &RaspPolicySpec| spec.enforcement.as_ref().is_some_and(|share| share.rollout.is_some());
-    let stays = matches!(
-        plan.verdicts.get(&policy.uid),
-        Some(Verdict::Invalid { kept: Some(generation), .. }) if *generation == rollout.generation
-    );
+    let stays = matches!(verdict, Verdict::Invalid { kept: Some(kept), .. } if *kept == rollout.generation);
     (stays || policy.spec.as_ref().map_or(true, asked)).then_some(rollout)
 }

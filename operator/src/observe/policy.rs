@@ -164,9 +164,12 @@ impl Kept for Policy {
     /// Every write of a status brings the object back: its settings need not be compiled again. They are compared as well,
     /// since another CRD may read other settings from the same generation.
     fn inherit(&mut self, before: &Self) {
-        let settings = |policy: &Self| (policy.kind, policy.generation);
-        let same = self.uid == before.uid && settings(self) == settings(before);
-        if same && self.spec == before.spec && self.cluster == before.cluster {
+        let is_same = self.kind == before.kind
+            && self.uid == before.uid
+            && self.generation == before.generation
+            && self.spec == before.spec
+            && self.cluster == before.cluster;
+        if is_same {
             self.checked = before.checked.clone();
         }
     }
